@@ -1,0 +1,90 @@
+"""Builds the command line, and is the single place where an exception becomes an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+import typer
+
+from reidclip import __version__
+from reidclip.cli import artifacts, evaluate, finetune, mask, parse, plugins, prompt_learn, synth
+from reidclip.cli.console import console, error_console
+from reidclip.errors import ReidclipError
+
+app = typer.Typer(
+    name="reidclip",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help=(
+        "CLIP-based person re-identification, cloth-changing first.\n\n"
+        "A pipeline is a row of commands; each reads and writes versioned artifacts in ./artifacts:\n\n"
+        "  reidclip mask data/prcc && reidclip prompt-learn && reidclip finetune && reidclip evaluate\n\n"
+        "No data at hand? `reidclip synth data/synth` renders some."
+    ),
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.print(f"reidclip {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version and stop.")) -> None:
+    pass
+
+
+app.command("synth")(synth.synth)
+app.command("parse")(parse.parse)
+app.command("mask")(mask.mask)
+app.command("prompt-learn")(prompt_learn.prompt_learn)
+app.command("finetune")(finetune.finetune)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(artifacts.app, name="artifacts")
+app.add_typer(plugins.app, name="plugins")
+
+
+@contextlib.contextmanager
+def error_boundary(verbose: bool) -> Iterator[None]:
+    """Turn errors into one or two lines on stderr and an exit code; ``-v`` adds the traceback."""
+    try:
+        yield
+    except ReidclipError as error:
+        _tell(error.what, error.remedy, verbose)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _tell("Interrupted.", "", verbose)
+        sys.exit(130)
+    except OSError as error:
+        name = f" {error.filename}" if error.filename else ""
+        _tell(f"{error.strerror or error}:{name}", "Check the path, its permissions and the free space of the disk.", verbose)
+        sys.exit(1)
+    except Exception as error:
+        _tell(f"Internal error: {type(error).__name__}: {error}", "Run again with -v for the traceback, and please report it.", verbose)
+        sys.exit(1)
+
+
+def _tell(what: str, remedy: str, verbose: bool) -> None:
+    if verbose:
+        error_console.print_exception()
+    error_console.print("[bold red]error:[/] ", end="")
+    error_console.print(what, markup=False, highlight=False, soft_wrap=True)
+    if remedy:
+        error_console.print(remedy, markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Console entry point."""
+    verbose = any(a in ("-v", "--verbose") for a in sys.argv[1:]) or os.environ.get("REIDCLIP_DEBUG") == "1"
+    with error_boundary(verbose):
+        app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The two streams: results on stdout, everything else (progress, which input was taken, errors) on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+console = Console(highlight=False)
+error_console = Console(stderr=True, highlight=False)
+
+Progress = Callable[[int, int], None]  # (done, total)
+
+
+class _Verbosity:
+    quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Silence `say` and progress (option -q); errors are still printed."""
+    _Verbosity.quiet = quiet
+
+
+def say(text: str) -> None:
+    """One line for the person at the terminal, on stderr, so that --json keeps stdout clean."""
+    if not _Verbosity.quiet:
+        error_console.print(text, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(title: str, unit: str = "images", interval_s: float = 15.0) -> Iterator[Progress]:
+    """A progress callback: a bar with rate and time left on a terminal, a line per interval without one."""
+    if _Verbosity.quiet:
+        yield lambda done, total: None
+    elif error_console.is_terminal:
+        with _rich_bar(title, unit) as callback:
+            yield callback
+    else:
+        yield _line_reporter(title, unit, interval_s)
+
+
+@contextmanager
+def _rich_bar(title: str, unit: str) -> Iterator[Progress]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    start = time.monotonic()
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()]
+    with RichProgress(*columns, console=error_console, transient=True) as bar:
+        task = bar.add_task(title, total=None, rate="")
+
+        def update(done: int, total: int) -> None:
+            rate = done / max(time.monotonic() - start, 1e-9)
+            bar.update(task, completed=done, total=total, rate=f"{rate:.1f} {unit}/s")
+
+        yield update
+
+
+def _line_reporter(title: str, unit: str, interval_s: float) -> Progress:
+    start = last = time.monotonic()
+
+    def update(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < interval_s and done < total:
+            return
+        last = now
+        rate = done / max(now - start, 1e-9)
+        left = (total - done) / rate if rate > 0 else float("nan")
+        error_console.print(f"{title}: {done}/{total} {unit}, {rate:.1f} {unit}/s, {left:.0f} s left", soft_wrap=True)
+
+    return update

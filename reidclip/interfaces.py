@@ -1,0 +1,194 @@
+"""READ FIRST: everything that a plugin may implement, on one page.
+
+A plugin is a Python package that names one object per entry point in a group below; the object fulfils the Protocol beside it.
+Bundled plugins use the same door. Importing the object must be cheap: torch is imported inside the functions that need it.
+
+=====================  ==================  ===========================================================
+group                  protocol            bundled
+=====================  ==================  ===========================================================
+reidclip.methods       `Method`            baseline, clipreid, ccaf
+reidclip.parsers       `Parser`            schp (and its small stand-in, schp-tiny)
+reidclip.layouts       `DataLayout`        prcc, folder
+=====================  ==================  ===========================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from reidclip.records import Dataset, LabelMap, Sample
+from reidclip.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+    from reidclip.clip.load import ClipModel
+    from reidclip.data.loader import ImageSource
+
+
+# ------------------------------------------------------------------------------------------------------------ data layouts
+@runtime_checkable
+class DataLayout(Protocol):
+    """Reads one kind of data set from disk. It may not open pictures, only list folders and read label files."""
+
+    name: str  # "prcc"
+    title: str  # "PRCC (Yang, Wu, Zheng; TPAMI 2021)"
+    expected_tree: str  # a few lines of text shown in errors and by `reidclip datasets list`
+
+    def recognises(self, root: Path) -> bool:
+        """True when the folder has this layout's tree; cheap, never raises."""
+        ...
+
+    def load(self, root: Path) -> Dataset:
+        """All samples, labels and protocols. Raises `UserError` naming the file and the remedy."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------ human parsers
+class ParserSession(Protocol):
+    """A loaded parser: a function from pictures to label maps."""
+
+    name: str  # what really ran, written in manifests: "schp-tiny" is not "schp"
+    version: str  # digest of the weights, or the toolkit version
+    labels: tuple[str, ...]  # index -> label name; index 0 is the background
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """RGB uint8 (H, W, 3) pictures of any sizes -> uint8 (H, W) label maps of the same sizes."""
+        ...
+
+
+@runtime_checkable
+class Parser(Protocol):
+    """A human parser: gives every pixel a body-part or garment label."""
+
+    name: str
+    title: str
+    settings: type[Settings]
+
+    def open(self, settings: Settings, device: torch.device) -> ParserSession:
+        """Load weights; raises `UserError` when they are missing or do not fit."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------ methods
+@dataclass(frozen=True)
+class ParamGroup:
+    """Parameters trained alike. ``lr`` is the base rate that the schedule scales."""
+
+    name: str
+    params: Sequence[tuple[str, nn.Parameter]]  # (name in the checkpoint, parameter)
+    lr: float
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Update:
+    """One optimiser step inside an iteration. Most methods have one; those that alternate have several, run in order.
+
+    Attributes:
+        name: "main", or the paper's word ("examine", "disentangle").
+        groups: what this update trains; everything else is frozen while its gradients are taken.
+        schedule: 0-based epoch -> factor on each group's lr.
+        losses: (batch, outputs of `TrainStage.forward`) -> one entry per named loss of the paper, unweighted scalars.
+        weights: loss name -> weight in the total; a loss that is not listed has weight 1.
+    """
+
+    name: str
+    groups: Sequence[ParamGroup]
+    schedule: Callable[[int], float]
+    losses: Callable[[Mapping[str, Tensor], Any], Mapping[str, Tensor]]
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class TrainStage(Protocol):
+    """One training stage as the loop sees it: what is trained, on which batches, with which losses.
+
+    The core's loop (`reidclip.train.loop`) does everything else: device, precision, gradients, logging, checkpoints, resume.
+    """
+
+    epochs: int
+    module: nn.Module  # every tensor that a resumed run needs, trained or not (frozen towers excluded)
+    updates: Sequence[Update]
+
+    def plan(self, epoch: int) -> Sequence[Sequence[int]]:
+        """Batches of one epoch as lists of indices; depends on (seed, epoch) alone, so that a run can resume inside an epoch."""
+        ...
+
+    def fetch(self, epoch: int, batches: Sequence[Sequence[int]]) -> Iterator[Mapping[str, Tensor]]:
+        """Yield one batch of tensors per index list, in order; worker processes live in here."""
+        ...
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Any:
+        """What the updates of one iteration share (features); its graph is used by the updates' losses."""
+        ...
+
+    def set_mode(self, training: bool) -> None:
+        """Put the modules in training or evaluation mode (frozen towers stay in evaluation mode)."""
+        ...
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a method gets to build a stage from. Everything is loaded, checked and on the right device."""
+
+    settings: Any  # the method's own settings class for this command
+    clip: ClipModel
+    train: tuple[Sample, ...]
+    labels: LabelMap
+    source: ImageSource  # decodes pictures (and masks, when `needs_masks`)
+    device: torch.device
+    seed: int
+    prompts: Mapping[str, Tensor] | None = None  # tensors of the prompts artifact (finetune of methods that use text)
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A re-identification method: the stages of one paper.
+
+    ``stages`` says which commands it takes part in ("prompt-learn", "finetune"); ``settings[stage]`` is that stage's settings class;
+    recipes are ``recipes/*.toml`` beside the module, one per data set and setting.
+    """
+
+    name: str
+    title: str  # "CCAF: CLIP-Driven Cloth-Agnostic Feature Learning ..."
+    version: str  # of the method's mathematics: raised when its results change
+    stages: tuple[str, ...]
+    settings: Mapping[str, type[Settings]]
+    folder: Path  # where PAPER.md, equations.py and recipes/ are
+
+    def needs_masks(self, stage: str, settings: Settings) -> bool:
+        """Whether this stage reads masks, under these settings."""
+        ...
+
+    def needs_prompts(self, settings: Settings) -> bool:
+        """Whether finetune reads a prompts artifact, under these settings."""
+        ...
+
+    def prompt_stages(self, context: StageContext) -> Sequence[TrainStage]:
+        """Stages of ``prompt-learn``, run one after the other. Only called when "prompt-learn" is among ``stages``."""
+        ...
+
+    def prompt_tensors(self, context: StageContext, stages: Sequence[TrainStage]) -> dict[str, Tensor]:
+        """After training: learned contexts and the text features computed from them, by name."""
+        ...
+
+    def finetune_stages(self, context: StageContext) -> Sequence[TrainStage]:
+        """Stages of ``finetune``, run one after the other."""
+        ...
+
+    def encoder(self, context: StageContext, stages: Sequence[TrainStage]) -> nn.Module:
+        """After training: the image encoder that inference uses, a `reidclip.clip.image_encoder.ImageEncoder`."""
+        ...
+
+
+GROUPS: Mapping[str, type] = {
+    "reidclip.methods": Method,
+    "reidclip.parsers": Parser,
+    "reidclip.layouts": DataLayout,
+}

@@ -1,0 +1,150 @@
+"""What travels between the parts: frozen records, no torch, no file access beyond names and sizes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture (or one tracklet) of one person.
+
+    Attributes:
+        path: POSIX path relative to the data set's root; for a tracklet its folder.
+        pid: identity as the data set numbers it; -1 means unknown (a plain folder of pictures) and never matches.
+        camid: the camera *key of the filter rules*, 0-based. Usually the camera; where a benchmark fabricates it
+            (tracklet id, image number) it is that, and the true camera is in ``camera``.
+        clothes_id: class of the outfit, unique per identity within its half (train or test), -1 when unknown.
+        split: "train", "val", "query", "gallery", or the layout's own names ("test-A"); "all" for plain pictures.
+        domain: name of the source data set when several are joined, else "".
+        camera: the true camera where it differs from camid, else None.
+        frames: relative paths of a tracklet's frames in order; empty for a single picture.
+    """
+
+    path: str
+    pid: int
+    camid: int
+    clothes_id: int
+    split: str
+    domain: str = ""
+    camera: int | None = None
+    frames: tuple[str, ...] = ()
+
+
+class Rule(str, Enum):
+    """Which gallery items are ignored for a query (datasets.md 1.1); everything else is a match or an error."""
+
+    NONE = "none"  # nothing is ignored
+    STD = "std"  # same identity and same camera
+    CC = "cc"  # same identity and (same camera or same clothes)
+    SC = "sc"  # same identity and (same camera or other clothes)
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """An evaluation protocol as data: which queries, which gallery, which pairs are ignored.
+
+    Attributes:
+        name: "general", "same-clothes", "cloth-changing", or a layout's variant ("cc-cam34", "same-clothes-control").
+        rule: the filter rule applied to every (query, gallery) pair.
+        query, gallery: names of splits.
+        query_cams, gallery_cams: keep only samples whose ``camid`` is listed; None keeps all.
+        note: one sentence for the reader of a result (source, traps).
+    """
+
+    name: str
+    rule: Rule
+    query: str
+    gallery: str
+    query_cams: frozenset[int] | None = None
+    gallery_cams: frozenset[int] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples per split plus named protocols.
+
+    Attributes:
+        layout: name of the layout that read it ("prcc", "folder", "pictures").
+        root: folder on this machine; all sample paths are relative to it.
+        samples: sorted by split as the layout orders them, then by path; the order is part of the contract.
+        protocols: in the order in which they are reported.
+    """
+
+    layout: str
+    root: Path
+    samples: tuple[Sample, ...]
+    protocols: tuple[Protocol, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def split(self, name: str) -> tuple[Sample, ...]:
+        """Samples of one split, in order; empty when there are none."""
+        return tuple(s for s in self.samples if s.split == name)
+
+    def protocol(self, name: str) -> Protocol | None:
+        """The protocol of that name, or None."""
+        return next((p for p in self.protocols if p.name == name), None)
+
+    def query_and_gallery(self, protocol: Protocol) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+        """The samples that a protocol compares."""
+        query = self.split(protocol.query)
+        gallery = self.split(protocol.gallery)
+        if protocol.query_cams is not None:
+            query = tuple(s for s in query if s.camid in protocol.query_cams)
+        if protocol.gallery_cams is not None:
+            gallery = tuple(s for s in gallery if s.camid in protocol.gallery_cams)
+        return query, gallery
+
+    def absolute(self, sample: Sample) -> Path:
+        """Where the picture lies on this machine."""
+        return self.root / sample.path
+
+    @property
+    def name(self) -> str:
+        """Short name for artifacts: the root folder's name in lower case."""
+        return self.root.resolve().name.lower()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over sorted relative paths, sizes in bytes and labels; equal on every machine that holds the same data."""
+        digest = hashlib.sha256()
+        for line in sorted(_fingerprint_lines(self.root, self.samples)):
+            digest.update(line.encode())
+        return digest.hexdigest()
+
+
+def _fingerprint_lines(root: Path, samples: Iterable[Sample]) -> Iterable[str]:
+    for s in samples:
+        for path in s.frames or (s.path,):
+            size = (root / path).stat().st_size
+            yield f"{path}\t{size}\t{s.pid}\t{s.camid}\t{s.clothes_id}\t{s.split}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMap:
+    """Dense training labels, 0..N-1, from raw ids.
+
+    Attributes:
+        pids: raw identity -> label, by sorted integer id (datasets.md section 7).
+        clothes: raw clothes_id -> label, by sorted id.
+        clothes_to_pid: label of the identity that each clothes class belongs to, indexed by clothes label.
+    """
+
+    pids: dict[int, int]
+    clothes: dict[int, int]
+    clothes_to_pid: tuple[int, ...]
+
+
+def training_labels(samples: Iterable[Sample]) -> LabelMap:
+    """Dense labels of a training split."""
+    samples = tuple(samples)
+    pids = {pid: i for i, pid in enumerate(sorted({s.pid for s in samples}))}
+    owner = {s.clothes_id: s.pid for s in samples}
+    clothes = {c: i for i, c in enumerate(sorted(owner))}
+    return LabelMap(pids, clothes, tuple(pids[owner[c]] for c in sorted(owner)))

@@ -1,0 +1,115 @@
+"""Settings: strict models, merged in one order, with every mistake told at once and as a sentence.
+
+Order: defaults < recipe < ``--config FILE.toml`` < ``--set key=value``. A settings file has one table per command
+(``[prompt-learn]``, ``[finetune]``, ``[parse]`` ...); ``[common]`` applies to all of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from reidclip.errors import UserError, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover
+    import tomli as tomllib
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys refused, values immutable, fields documented by their ``description``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; a missing or malformed file is a `UserError` that names it."""
+    if not path.is_file():
+        raise UserError(f"No settings file at {path}.", "Check the path given with --config.")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}.", "Mend the line it names.") from error
+
+
+def section(document: Mapping[str, Any], command: str, model: type[Settings]) -> dict[str, Any]:
+    """The part of a settings document that one command reads: ``[common]`` (known keys only), then its own table."""
+    common = {k: v for k, v in document.get("common", {}).items() if k in model.model_fields}
+    return _deep_merge(common, document.get(command, {}))
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """``["lr=1e-4", "input.height=256"]`` -> nested dict; values are read as TOML, else taken as text."""
+    merged: dict[str, Any] = {}
+    for text in assignments:
+        key, sep, raw = text.partition("=")
+        if not sep or not key.strip():
+            raise UserError(f"--set '{text}' is not of the form key=value.", "Write for example --set epochs=10.")
+        node: dict[str, Any] = _toml_value(raw.strip())
+        for part in reversed(key.strip().split(".")):
+            node = {part: node}
+        merged = _deep_merge(merged, node)
+    return merged
+
+
+def resolve(model: type[S], *layers: Mapping[str, Any], where: str) -> S:
+    """Merge the layers, later ones winning, and validate.
+
+    Args:
+        model: the settings class.
+        layers: recipe section, config section, assignments.
+        where: what the settings belong to, for the error ("finetune settings of method ccaf").
+
+    Raises:
+        UserError: with one line per mistake, each naming the key and, for an unknown key, its nearest neighbour.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _deep_merge(merged, dict(layer))
+    try:
+        return model.model_validate(merged)
+    except ValidationError as error:
+        sentences = [_sentence(model, e) for e in error.errors()]
+        raise UserError(f"Wrong {where}: " + " ".join(sentences), "See `reidclip plugins show NAME` for every key.") from error
+
+
+def _deep_merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        old = merged.get(key)
+        merged[key] = _deep_merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _toml_value(raw: str) -> Any:
+    try:
+        return tomllib.loads(f"v = {raw}")["v"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _sentence(model: type[BaseModel], error: Any) -> str:
+    path = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown key '{path}'. {nearest(str(error['loc'][-1]), _fields_at(model, error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return f"key '{path}' is missing."
+    return f"key '{path}': {error['msg'][0].lower()}{error['msg'][1:]} (given: {error['input']!r})."
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    current: Any = model
+    for part in loc:
+        field = current.model_fields.get(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        current = field.annotation
+    return list(current.model_fields)
