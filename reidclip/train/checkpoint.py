@@ -1,0 +1,94 @@
+"""State of an unfinished training run on disk: written atomically, without pickle, enough to go on exactly.
+
+One safetensors file per stage of a run. Tensors: ``module.<key>``, ``optim.<update>.<parameter>.<slot>``, ``rng.torch``;
+the position (epoch, batch) and the loss history are JSON in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from reidclip.errors import WorkError
+from reidclip.interfaces import Update
+
+
+@dataclass
+class Position:
+    """Where a run stands: ``epoch`` and the number of batches of that epoch already done (both 0-based counts)."""
+
+    epoch: int = 0
+    batch: int = 0
+    done: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)  # one row of mean losses per finished epoch
+    partial: dict[str, float] = field(default_factory=dict)  # sums of the losses of the unfinished epoch
+
+
+def save_state(path: Path, module: nn.Module, updates: list[tuple[Update, torch.optim.Optimizer]], position: Position) -> None:
+    """Write the state beside ``path`` and rename it into place, so that a kill leaves the old state or the new one."""
+    tensors = {f"module.{k}": v for k, v in module.state_dict().items()}
+    for update, optimizer in updates:
+        tensors.update(_optimizer_tensors(update, optimizer))
+    tensors["rng.torch"] = torch.get_rng_state()
+    contiguous = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(contiguous, temporary, metadata={"position": json.dumps(position.__dict__)})
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise WorkError(f"Cannot write the training state {path}: {error}.", "Free some space or choose another --store.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_state(path: Path, module: nn.Module, updates: list[tuple[Update, torch.optim.Optimizer]]) -> Position:
+    """Restore module, optimisers and random state in place; a fresh `Position` when there is no file.
+
+    Raises:
+        WorkError: the file is damaged or belongs to another model.
+    """
+    if not path.is_file():
+        return Position()
+    try:
+        with safe_open(path, framework="pt") as file:
+            position = Position(**json.loads((file.metadata() or {})["position"]))
+            tensors: dict[str, Tensor] = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        module.load_state_dict({k[len("module.") :]: v for k, v in tensors.items() if k.startswith("module.")})
+        for update, optimizer in updates:
+            _restore_optimizer(update, optimizer, tensors)
+        torch.set_rng_state(tensors["rng.torch"])
+    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise WorkError(f"The training state {path} cannot be used: {error}.", "Start over with --fresh, which removes it.") from error
+    return position
+
+
+def _optimizer_tensors(update: Update, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    named: dict[str, Tensor] = {}
+    for name, parameter in _parameters(update):
+        for slot, value in optimizer.state.get(parameter, {}).items():
+            named[f"optim.{update.name}.{name}.{slot}"] = value if isinstance(value, Tensor) else torch.tensor(value)
+    return named
+
+
+def _restore_optimizer(update: Update, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    for name, parameter in _parameters(update):
+        prefix = f"optim.{update.name}.{name}."
+        slots: dict[str, Any] = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        for slot, value in slots.items():
+            # Adam keeps its step count on the CPU unless it is fused or capturable; moments live beside the parameter.
+            slots[slot] = value if slot == "step" else value.to(parameter.device)
+        if slots:
+            optimizer.state[parameter] = slots
+
+
+def _parameters(update: Update) -> list[tuple[str, nn.Parameter]]:
+    return [pair for group in update.groups for pair in group.params]

@@ -1,0 +1,187 @@
+"""The only training loop: stage -> named losses -> optimiser -> log -> checkpoint -> resume."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reidclip.errors import WorkError
+from reidclip.interfaces import TrainStage, Update
+from reidclip.train.checkpoint import Position, load_state, save_state
+from reidclip.train.optim import build_adam
+
+CHECK_EVERY = 20  # iterations between looks at the losses on the host: a look waits for the device
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How to run a stage, whatever the method.
+
+    Attributes:
+        device: where the stage's modules are.
+        precision: "fp32" or "bf16" (autocast around forward and losses).
+        state: file of the unfinished run, or None to keep nothing.
+        save_seconds: a state is written at the end of every epoch, and within an epoch at most this often.
+    """
+
+    device: torch.device
+    precision: str = "fp32"
+    state: Path | None = None
+    save_seconds: float = 120.0
+
+
+class _Interrupt:
+    """Ctrl-C and SIGTERM end the run between two iterations, never inside an optimiser step; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    @contextmanager
+    def watch(self) -> Iterator[_Interrupt]:
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        old = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for s, handler in old.items():
+                signal.signal(s, handler)
+
+
+def run_stage(stage: TrainStage, options: LoopOptions, progress: Callable[[int, int], None] | None = None) -> list[dict[str, float]]:
+    """Train one stage to its end, from its last state when there is one.
+
+    Returns:
+        The history: per epoch the mean of every named loss, the total per update ("<update>/total") and the seconds.
+
+    Raises:
+        WorkError: a loss is not finite; names the loss, epoch and iteration.
+        KeyboardInterrupt: after the state was written.
+    """
+    updates = [(update, build_adam(update.groups)) for update in stage.updates]
+    position = load_state(options.state, stage.module, updates) if options.state else Position()
+    if position.done:
+        return position.history
+    steps = _StepCounter(stage, position, progress)
+    with _Interrupt().watch() as interrupt:
+        while position.epoch < stage.epochs:
+            _run_epoch(stage, updates, position, options, interrupt, steps)
+        position.done = True
+        _save(stage, updates, position, options)
+    return position.history
+
+
+class _StepCounter:
+    """Iterations done and expected, for the progress bar."""
+
+    def __init__(self, stage: TrainStage, position: Position, progress: Callable[[int, int], None] | None) -> None:
+        per_epoch = len(stage.plan(position.epoch)) if stage.epochs else 0
+        self.total = per_epoch * stage.epochs
+        self.done = per_epoch * position.epoch + position.batch
+        self.progress = progress
+
+    def advance(self) -> None:
+        self.done += 1
+        if self.progress:
+            self.progress(min(self.done, self.total), self.total)
+
+
+def _run_epoch(
+    stage: TrainStage,
+    updates: list[tuple[Update, torch.optim.Optimizer]],
+    position: Position,
+    options: LoopOptions,
+    interrupt: _Interrupt,
+    steps: _StepCounter,
+) -> None:
+    for update, optimizer in updates:
+        factor = update.schedule(position.epoch)
+        for group, target in zip(update.groups, optimizer.param_groups, strict=True):
+            target["lr"] = group.lr * factor
+    plan = stage.plan(position.epoch)
+    stage.set_mode(True)
+    sums: dict[str, Tensor] = {}
+    start = last_save = time.monotonic()
+    for batch in stage.fetch(position.epoch, plan[position.batch :]):
+        for name, value in step(stage, updates, _to(batch, options.device), options).items():
+            sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value
+        position.batch += 1
+        steps.advance()
+        if position.batch % CHECK_EVERY == 0:
+            _check_finite(sums, position)
+        if interrupt.asked or time.monotonic() - last_save > options.save_seconds:
+            _bank(sums, position)
+            _save(stage, updates, position, options)
+            last_save = time.monotonic()
+        if interrupt.asked:
+            raise KeyboardInterrupt
+    _check_finite(sums, position)
+    _bank(sums, position)
+    row = {name: value / max(position.batch, 1) for name, value in position.partial.items()}
+    position.history.append({"epoch": float(position.epoch), **row, "seconds": time.monotonic() - start})
+    position.epoch, position.batch, position.partial = position.epoch + 1, 0, {}
+    _save(stage, updates, position, options)
+
+
+def step(
+    stage: TrainStage, updates: list[tuple[Update, torch.optim.Optimizer]], batch: Mapping[str, Tensor], options: LoopOptions
+) -> dict[str, Tensor]:
+    """One iteration: one shared forward, then every update in order. Returns detached scalars, still on the device."""
+    autocast = torch.autocast(options.device.type, torch.bfloat16) if options.precision == "bf16" else nullcontext()
+    logged: dict[str, Tensor] = {}
+    with autocast:
+        outputs = stage.forward(batch)
+    for update, optimizer in updates:
+        with autocast:
+            losses = update.losses(batch, outputs)
+            total = torch.stack([value.float() * update.weights.get(name, 1.0) for name, value in losses.items()]).sum()
+        parameters = [p for group in update.groups for _, p in group.params]
+        # Gradients for this update's parameters alone: everything else counts as constant, whatever the graph holds.
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True, retain_graph=update is not updates[-1][0])
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        logged.update({name: value.detach().float() for name, value in losses.items()})
+        logged[f"{update.name}/total"] = total.detach()
+    return logged
+
+
+def _to(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
+def _bank(sums: dict[str, Tensor], position: Position) -> None:
+    for name, value in sums.items():
+        position.partial[name] = position.partial.get(name, 0.0) + float(value)
+    sums.clear()
+
+
+def _check_finite(sums: Mapping[str, Tensor], position: Position) -> None:
+    broken = [name for name, value in sums.items() if not math.isfinite(float(value))]
+    if broken:
+        raise WorkError(
+            f"Loss '{broken[0]}' is not finite (epoch {position.epoch + 1}, at or just before iteration {position.batch}).",
+            "Lower the rate (--set lr=...) or use --precision fp32; the last state on disk is from before the failure.",
+        )
+
+
+def _save(stage: TrainStage, updates: list[tuple[Update, torch.optim.Optimizer]], position: Position, options: LoopOptions) -> None:
+    if options.state:
+        save_state(options.state, stage.module, updates, position)
