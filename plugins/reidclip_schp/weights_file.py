@@ -1,0 +1,53 @@
+"""Reads and writes schp-tiny weights: float16 safetensors whose metadata say how to build the network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from reidclip.errors import UserError
+from reidclip_schp.tiny_network import TinyParserNet
+
+KIND = "schp-tiny"
+
+
+def write_weights(path: Path, network: TinyParserNet, input_hw: tuple[int, int]) -> None:
+    """Write a fused network (see `tiny_network.fuse`), every tensor in float16."""
+    tensors = {name: value.detach().to(torch.float16).contiguous() for name, value in network.state_dict().items()}
+    metadata = {
+        "network": KIND,
+        "widths": json.dumps(network.widths),
+        "labels": str(network.labels),
+        "input": json.dumps(input_hw),
+    }
+    save_file(tensors, str(path), metadata=metadata)
+
+
+def read_weights(path: Path) -> tuple[TinyParserNet, tuple[int, int], str]:
+    """The network in float32 and evaluation mode, the (height, width) it was trained at, and the file's short SHA-256.
+
+    Raises:
+        UserError: not a safetensors file, not schp-tiny, or tensors that do not fit the network.
+    """
+    remedy = "Leave --weights out to use the bundled schp-tiny, or train one with examples/train_schp_tiny."
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a readable safetensors file: {error}.", remedy) from error
+    if metadata.get("network") != KIND:
+        raise UserError(f"{path} does not hold schp-tiny weights; full SCHP checkpoints are not supported by this version yet.", remedy)
+    try:
+        widths, labels = tuple(json.loads(metadata["widths"])), int(metadata["labels"])
+        height, width = json.loads(metadata["input"])
+        network = TinyParserNet(widths, labels, fused=True)
+        network.load_state_dict(tensors)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"The weights in {path} do not fit the network: {str(error).splitlines()[0]}.", remedy) from error
+    return network.eval(), (int(height), int(width)), hashlib.sha256(path.read_bytes()).hexdigest()[:12]
