@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BUNDLED_WEIGHTS = Path(__file__).parent / "weights" / "schp-tiny.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass
 class SchpParser:
     """Parser `schp`; without weights of its own it runs `schp-tiny` and says so by its session's name."""
 
@@ -41,9 +41,7 @@ class SchpParser:
 def _weights_path(given: Path | None) -> Path:
     if given is None:
         if not BUNDLED_WEIGHTS.is_file():
-            raise UserError(
-                f"The bundled weights are missing: {BUNDLED_WEIGHTS}.", "Install reidclip again, or train them: examples/train_schp_tiny."
-            )
+            raise UserError(f"The bundled weights are missing: {BUNDLED_WEIGHTS}.", "Install reidclip again.")
         return BUNDLED_WEIGHTS
     if not given.is_file():
         raise UserError(f"No weights file at {given}.", "Check --weights, or leave it out to use schp-tiny.")

@@ -36,7 +36,7 @@ def normalise(pictures: Tensor) -> Tensor:
     return ((pictures.float() / 255.0 - MEAN) / STD).permute(0, 3, 1, 2)
 
 
-@dataclass(frozen=True)
+@dataclass
 class TinySession:
     """`reidclip.interfaces.ParserSession` of schp-tiny."""
 
@@ -58,7 +58,7 @@ class TinySession:
                 f"The weights in {weights} know {network.labels} labels, not the {len(LIP_LABELS)} of LIP.", "Train them again."
             )
         size = (settings.height or height, settings.width or width)
-        network = network.to(device=device, memory_format=torch.channels_last)
+        network = network.to(device).to(memory_format=torch.channels_last)
         return cls(network, size, settings.batch_size, settings.flip, device, digest)
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.uint8]]:

@@ -53,7 +53,8 @@ class Join(nn.Module):
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         """(B, coarse, H, W) and (B, fine, 2H, 2W) -> (B, fine, 2H, 2W)."""
         up = F.interpolate(self.narrow(coarse), size=skip.shape[-2:], mode="bilinear", align_corners=False)
-        return self.mix(torch.cat([up, skip], dim=1))
+        mixed: Tensor = self.mix(torch.cat([up, skip], dim=1))
+        return mixed
 
 
 class TinyParserNet(nn.Module):
