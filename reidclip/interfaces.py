@@ -120,8 +120,8 @@ class TrainStage(Protocol):
         """Batches of one epoch as lists of indices; depends on (seed, epoch) alone, so that a run can resume inside an epoch."""
         ...
 
-    def fetch(self, epoch: int, batches: Sequence[Sequence[int]]) -> Iterator[Mapping[str, Tensor]]:
-        """Yield one batch of tensors per index list, in order; worker processes live in here."""
+    def fetch(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
+        """Yield the batches of ``plan(epoch)`` from number ``start`` on, the same ones however the run was cut; workers live in here."""
         ...
 
     def forward(self, batch: Mapping[str, Tensor]) -> Any:
@@ -138,12 +138,14 @@ class StageContext:
     """What a method gets to build a stage from. Everything is loaded, checked and on the right device."""
 
     settings: Any  # the method's own settings class for this command
-    clip: ClipModel
+    clip: ClipModel  # its image encoder is a template: copy it before training it
     train: tuple[Sample, ...]
     labels: LabelMap
     source: ImageSource  # decodes pictures (and masks, when `needs_masks`)
     device: torch.device
     seed: int
+    workers: int | None = None  # processes that decode pictures; None: from the machine
+    precision: str = "fp32"
     prompts: Mapping[str, Tensor] | None = None  # tensors of the prompts artifact (finetune of methods that use text)
 
 

@@ -114,11 +114,10 @@ def _run_epoch(
         factor = update.schedule(position.epoch)
         for group, target in zip(update.groups, optimizer.param_groups, strict=True):
             target["lr"] = group.lr * factor
-    plan = stage.plan(position.epoch)
     stage.set_mode(True)
     sums: dict[str, Tensor] = {}
     start = last_save = time.monotonic()
-    for batch in stage.fetch(position.epoch, plan[position.batch :]):
+    for batch in stage.fetch(position.epoch, position.batch):
         for name, value in step(stage, updates, _to(batch, options.device), options).items():
             sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value
         position.batch += 1
@@ -126,6 +125,7 @@ def _run_epoch(
         if position.batch % CHECK_EVERY == 0:
             _check_finite(sums, position)
         if interrupt.asked or time.monotonic() - last_save > options.save_seconds:
+            _check_finite(sums, position)  # a state with a NaN in it must never replace a good one
             _bank(sums, position)
             _save(stage, updates, position, options)
             last_save = time.monotonic()

@@ -1,0 +1,70 @@
+"""Prompt learning on cached image features: the part of CLIP-ReID's stage 1 that every method with learned prompts shares.
+
+Nothing on the image side changes, so features are computed once, before training (parity/README.md section 5, CLIP-ReID 7).
+A method gives the loss of a batch; this file gives the batches, the prompts and the optimiser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reidclip.clip.prompts import PromptLearner
+from reidclip.data.samplers import shuffled_batches
+from reidclip.interfaces import ParamGroup, Update
+from reidclip.train.schedule import warmup_cosine
+from reidclip.train.settings import PromptLearnSettings
+
+PromptLosses = Callable[[Tensor, Tensor, Tensor], Mapping[str, Tensor]]
+"""(image features (B, D), text features (B, D), labels (B,)) -> named losses."""
+
+
+class PromptStage:
+    """Learn one context per class from frozen image features (CLIP-ReID section 3.2; methods.md section 1, stage 1).
+
+    Args:
+        features: (N, D) image features of the training pictures.
+        labels: (N,) class of each picture.
+        learner: the prompts to train.
+        settings: rate, batches, epochs.
+        losses: the method's equations.
+        seed: of the batch order.
+        name: of the update, in logs.
+    """
+
+    def __init__(
+        self, features: Tensor, labels: Tensor, learner: PromptLearner, settings: PromptLearnSettings, losses: PromptLosses, seed: int, name: str
+    ) -> None:
+        self.features, self.labels, self.learner = features, labels, learner
+        self.settings, self.seed = settings, seed
+        self.epochs = settings.epochs
+        self.module: nn.Module = learner
+        contexts = [(n, p) for n, p in learner.named_parameters() if p.requires_grad]
+        schedule = warmup_cosine(settings.lr, settings.warmup_lr, settings.min_lr, settings.epochs, settings.warmup_epochs)
+
+        def named_losses(batch: Mapping[str, Tensor], text: Tensor) -> Mapping[str, Tensor]:
+            return losses(batch["features"], text, batch["labels"])
+
+        self.updates = [Update(name, [ParamGroup("contexts", contexts, settings.lr, settings.weight_decay)], schedule, named_losses)]
+
+    def plan(self, epoch: int) -> Sequence[Sequence[int]]:
+        """All pictures, shuffled; a last partial batch is kept (never an empty one)."""
+        generator = np.random.default_rng(np.random.SeedSequence([self.seed, epoch]))
+        return shuffled_batches(len(self.labels), self.settings.batch_size, generator)
+
+    def fetch(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
+        """Rows of the cached features."""
+        for indices in self.plan(epoch)[start:]:
+            rows = torch.as_tensor(indices)
+            yield {"features": self.features[rows], "labels": self.labels[rows]}
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """(B, D) text features of the batch's labels; each distinct identity is encoded once."""
+        text: Tensor = self.learner(batch["labels"])
+        return text
+
+    def set_mode(self, training: bool) -> None:
+        """The text encoder is frozen and stays in evaluation mode; the contexts have no mode."""

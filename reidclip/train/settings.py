@@ -1,0 +1,63 @@
+"""Settings that every training command shares. A method's own settings inherit these and add the paper's.
+
+Defaults are CLIP-ReID's published values for ViT-B/16 (methods.md section 0 and 1); recipes change them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from reidclip.settings import Settings
+
+
+class ModelSettings(Settings):
+    """Which CLIP, and how pictures enter it."""
+
+    clip: str = Field("reidclip-tiny", description="CLIP: reidclip-tiny, ARCH:TAG (ViT-B-16:openai), or a weights file.")
+    height: int = Field(256, gt=0, description="Input height in pixels.")
+    width: int = Field(128, gt=0, description="Input width in pixels.")
+    stride: int | None = Field(None, gt=0, description="Patch stride of a ViT; smaller than the patch size overlaps. Default: the patch size.")
+    normalisation: Literal["model", "half", "imagenet", "clip"] = Field(
+        "model", description="Mean and std: the model's own, 0.5/0.5 (CLIP-ReID ViT), ImageNet (CLIP-ReID RN50) or OpenAI's."
+    )
+    similarity: Literal["model", "dot", "cosine"] = Field(
+        "model", description="s(v, t): dot product (published CLIP-ReID), cosine times exp(logit_scale), or what the model card asks for."
+    )
+    sie_camera: bool = Field(False, description="Add a learned camera embedding to the class token (ViT).")
+    sie_coefficient: float = Field(1.0, description="Factor on the camera embedding.")
+
+
+class PromptLearnSettings(ModelSettings):
+    """Stage 1 of CLIP-ReID: one learned context per identity, both encoders frozen."""
+
+    epochs: int = Field(120, ge=0)
+    batch_size: int = Field(64, gt=0)
+    lr: float = Field(3.5e-4, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup_epochs: int = Field(5, ge=0)
+    warmup_lr: float = Field(1e-5, ge=0)
+    min_lr: float = Field(1e-6, ge=0)
+    tokens: int = Field(4, gt=0, description="M, learned tokens per prompt.")
+    template: str = Field("A photo of a {X} person.", description="Identity prompt; {X} stands for the M learned tokens.")
+
+
+class FinetuneSettings(ModelSettings):
+    """What fine-tuning the image encoder has in common: batches, augmentation, Adam, schedule."""
+
+    epochs: int = Field(60, ge=0)
+    identities: int = Field(16, gt=1, description="P, identities per batch.")
+    images_per_identity: int = Field(4, gt=1, description="K, pictures per identity.")
+    lr: float = Field(5e-6, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    bias_lr_factor: float = Field(2.0, gt=0, description="Parameters whose name contains 'bias' train at lr times this.")
+    head_lr_factor: float = Field(1.0, gt=0, description="The classifiers and BNNecks train at lr times this (published: 1).")
+    schedule: Literal["multistep", "cosine"] = "multistep"
+    milestones: tuple[int, ...] = Field((30, 50), description="Epochs at which the rate drops to a tenth (multistep).")
+    warmup_epochs: int = Field(10, ge=0)
+    warmup_factor: float = Field(0.1, ge=0)
+    resize: Literal["bilinear", "bicubic"] = Field("bicubic", description="Training resize filter; tests resize bilinearly, as published.")
+    flip: float = Field(0.5, ge=0, le=1)
+    pad: int = Field(10, ge=0, description="Zero padding before the random crop, in pixels.")
+    erase: float = Field(0.5, ge=0, le=1, description="Probability of random erasing.")
