@@ -9,12 +9,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from reidclip.errors import WorkError
 
@@ -22,25 +22,10 @@ UInt8 = npt.NDArray[np.uint8]
 Filter = Literal["bilinear", "bicubic"]
 Palette = Sequence[tuple[int, int, int]]
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 MAX_PIXELS = 64_000_000  # far above any camera's crop: a larger picture is a broken header or an attack, and would fill the memory
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _REMEDY = "Replace the file by an intact copy, or take it out of the data set."
-
-
-def is_picture(path: Path) -> bool:
-    """True for names that end like a picture's; hidden files and the leftovers of file managers are none."""
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
-
-
-def mirrored(path: str) -> str:
-    """Relative path of the label map or mask that belongs to a picture: the same folders and stem, as PNG.
-
-    >>> mirrored("rgb/train/092/A_cropped_rgb001.jpg")
-    'rgb/train/092/A_cropped_rgb001.png'
-    """
-    return PurePosixPath(path).with_suffix(".png").as_posix()
 
 
 def read_picture(path: Path) -> UInt8:
@@ -100,7 +85,9 @@ def read_indexed_png(path: Path) -> tuple[UInt8, tuple[tuple[int, int, int], ...
     """
     with _opened(path) as image:
         if image.mode not in ("P", "L", "1"):
-            raise WorkError(f"{path} is no label map: its mode is {image.mode}, not 8-bit indexed or grey.", "Give the folder of label maps.")
+            raise WorkError(
+                f"{path} is no label map: its mode is {image.mode}, not 8-bit indexed or grey.", "Give the folder of label maps."
+            )
         flat = (image.getpalette("RGB") or []) if image.mode == "P" else []
         labels = np.array(image, dtype=np.uint8)
     return labels, tuple((flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat), 3))
@@ -146,7 +133,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")  # Pillow warns of big pictures and odd EXIF; the size is checked here
             image = Image.open(path)
     except FileNotFoundError as error:
-        raise WorkError(f"There is no picture at {path}.", "Was it moved or deleted? Restore it, or run the command on the data as it is now.") from error
+        raise WorkError(
+            f"There is no picture at {path}.", "Was it moved or deleted? Restore it, or run the command on the data as it is now."
+        ) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise WorkError(f"{path} is not a readable picture ({_reason(error)}).", _REMEDY) from error
     with image:
@@ -162,7 +151,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "unknown or empty format"
     return str(error).split("\n")[0].rstrip(".") or type(error).__name__
 

@@ -1,7 +1,7 @@
-"""From index lists to batches of uint8 tensors: decoding, masks, random geometry, worker processes, a cache in memory.
+"""From index lists to batches of uint8 tensors: labels, random geometry and worker processes.
 
     source = ImageSource.of(dataset, samples, masks=folder_of_masks)
-    for batch in fetch(source, samples, plan, transform=TRAIN, seed=0, epoch=3, labels=labels, workers=2):
+    for batch in fetch(source, samples, plan, transform=training(), seed=0, epoch=3, labels=labels):
         views = finish(batch, NORMALISATIONS["half"], derived=("shield", "clothes"))    # reidclip.data.transforms
 
 What a batch holds does not depend on the number of workers nor on where in the epoch one starts: the random choices for a
@@ -10,53 +10,34 @@ picture come from (seed, epoch, index, how often the index occurred before in th
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
-from reidclip.data.images import UInt8
-from reidclip.data.transforms import Transform
-from reidclip.records import Dataset, LabelMap, Sample
+from reidclip.data.images import UInt8, read_picture
+from reidclip.data.source import ImageSource
+from reidclip.data.transforms import Transform, apply, draw
+from reidclip.errors import ReidclipError, WorkError
+from reidclip.records import LabelMap, Sample
+
+__all__ = ["ImageSource", "default_workers", "fetch", "iterate_pictures"]
+
+_GEOMETRY_STREAM = 1  # keeps the pictures' generators apart from the epoch's (samplers.epoch_generator)
 
 
 def default_workers() -> int:
     """Processes that decode pictures: the usable cores less one, at most 8; none at all on one or two cores."""
-    raise NotImplementedError
-
-
-class ImageSource:
-    """Pictures, and masks when asked for, by index; index ``i`` belongs to ``samples[i]`` of whoever made the source.
-
-    Args:
-        paths: one picture per index.
-        keep_paths: one mask file per index (1 = not clothes), or None.
-        cache_bytes: resized pictures are kept in memory when all of them fit in so many bytes; 0 keeps none. A source
-            whose pictures fit is read in the calling process, whatever the number of workers.
-    """
-
-    def __init__(self, paths: Sequence[Path], keep_paths: Sequence[Path] | None = None, *, cache_bytes: int = 2**30) -> None:
-        raise NotImplementedError
-
-    @classmethod
-    def of(cls, dataset: Dataset, samples: Sequence[Sample], *, masks: Path | None = None, cache_bytes: int = 2**30) -> ImageSource:
-        """Source of some samples of a data set; ``masks`` is a folder of 1-bit PNGs that mirrors the relative paths.
-
-        Raises:
-            UserError: a sample has no mask there; names the first and says how many.
-        """
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def decode(self, index: int) -> UInt8:
-        """The picture as it is on disk, upright: (H, W, 3) uint8 RGB. Raises `WorkError` naming a broken file."""
-        raise NotImplementedError
-
-    def decode_keep(self, index: int) -> UInt8:
-        """The mask as it is on disk: (H, W) uint8, 1 = not clothes. Raises `WorkError` naming a broken file."""
-        raise NotImplementedError
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if cores <= 2 else min(8, cores - 1)
 
 
 def fetch(
@@ -84,23 +65,155 @@ def fetch(
     =========== ================= =======================================================================
 
     Args:
-        source, samples: of equal length; index i means the same in both.
+        source: pictures and masks.
+        samples: as many as the source has pictures; index i means the same in both.
         batches: index lists, possibly only the rest of an epoch.
         transform: what happens to each picture.
-        seed, epoch: of the random geometry.
+        seed: of the random geometry.
+        epoch: of the random geometry.
         workers: worker processes; 0 reads in this process; None takes `default_workers`.
         labels: dense training labels.
 
     Raises:
+        ValueError: source and samples of different length.
         WorkError: a broken picture or mask, whichever process met it; names the file.
     """
-    raise NotImplementedError
+    if len(source) != len(samples):
+        raise ValueError(f"{len(source)} pictures but {len(samples)} samples")
+    dataset = _Batches(source, _Labels.of(samples, labels), tuple(tuple(b) for b in batches), transform, seed, epoch)
+    count = 0 if source.fits_cache(transform) else _worker_count(workers, len(batches))
+    return _iterate(dataset, count)
 
 
 def iterate_pictures(paths: Sequence[Path], workers: int | None = None) -> Iterator[UInt8]:
     """Decode pictures in order at their own sizes, (H, W, 3) uint8 each, reading ahead in worker processes.
 
+    Args:
+        paths: files, in the order wanted.
+        workers: as in `fetch`.
+
     Raises:
         WorkError: a broken picture; names the file.
     """
-    raise NotImplementedError
+    for picture in _iterate(_Pictures(tuple(paths)), _worker_count(workers, len(paths))):
+        yield picture.numpy()
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """What is known of every sample, as columns."""
+
+    pid: np.ndarray
+    clothes: np.ndarray
+    camid: np.ndarray
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], labels: LabelMap | None) -> _Labels:
+        pids = [s.pid if labels is None else labels.pids[s.pid] for s in samples]
+        clothes = [s.clothes_id if labels is None else labels.clothes[s.clothes_id] for s in samples]
+        return cls(np.array(pids, np.int64), np.array(clothes, np.int64), np.array([s.camid for s in samples], np.int64))
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An error on its way from a worker: exceptions themselves lose their two parts in the crossing."""
+
+    what: str
+    remedy: str
+
+
+class _Batches(TorchDataset[Any]):
+    """Item k is the whole k-th batch, so that one worker does all of it."""
+
+    def __init__(
+        self, source: ImageSource, labels: _Labels, batches: tuple[tuple[int, ...], ...], transform: Transform, seed: int, epoch: int
+    ) -> None:
+        self.source, self.labels, self.batches = source, labels, batches
+        self.transform, self.seed, self.epoch = transform, seed, epoch
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, k: int) -> dict[str, Tensor] | _Failure:
+        try:
+            return self._build(self.batches[k])
+        except ReidclipError as error:
+            return _Failure(error.what, error.remedy)
+
+    def _build(self, indices: tuple[int, ...]) -> dict[str, Tensor]:
+        t = self.transform
+        image = np.empty((len(indices), 3, t.height, t.width), np.uint8)
+        keep = np.empty((len(indices), t.height, t.width), np.uint8) if self.source.has_masks else None
+        erase = np.zeros((len(indices), 4), np.int64)
+        erase_seed = np.zeros(len(indices), np.int64)
+        seen: Counter[int] = Counter()
+        for row, index in enumerate(indices):
+            geometry = draw(t, self._generator(index, seen[index]))
+            seen[index] += 1
+            picture, mask = apply(t, geometry, *self.source.resized(index, t))
+            image[row], erase[row], erase_seed[row] = picture, geometry.erase, geometry.erase_seed
+            if keep is not None and mask is not None:
+                keep[row] = mask
+        index_column = np.array(indices, np.int64)
+        columns = {"image": image, "erase": erase, "erase_seed": erase_seed, "index": index_column}
+        columns.update({name: getattr(self.labels, name)[index_column] for name in ("pid", "clothes", "camid")})
+        if keep is not None:
+            columns["keep"] = keep
+        return {name: torch.from_numpy(column) for name, column in columns.items()}
+
+    def _generator(self, index: int, occurrence: int) -> np.random.Generator:
+        key = (_GEOMETRY_STREAM, index, occurrence)
+        return np.random.default_rng(np.random.SeedSequence([self.seed, self.epoch], spawn_key=key))
+
+
+class _Pictures(TorchDataset[Any]):
+    """Item k is the k-th picture at its own size."""
+
+    def __init__(self, paths: tuple[Path, ...]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, k: int) -> Tensor | _Failure:
+        try:
+            return torch.from_numpy(read_picture(self.paths[k]))
+        except ReidclipError as error:
+            return _Failure(error.what, error.remedy)
+
+
+def _worker_count(workers: int | None, items: int) -> int:
+    return min(default_workers() if workers is None else workers, items)
+
+
+def _iterate(dataset: _Batches | _Pictures, workers: int) -> Iterator[Any]:
+    """Items of a dataset in order, by ``workers`` processes or in this one."""
+    items = (dataset[k] for k in range(len(dataset))) if workers == 0 else _from_workers(dataset, workers)
+    for item in items:
+        if isinstance(item, _Failure):
+            raise WorkError(item.what, item.remedy)
+        yield item
+
+
+def _from_workers(dataset: _Batches | _Pictures, workers: int) -> Iterator[Any]:
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_unchanged,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # the loader draws a seed for its workers; not from the run's own generator
+    )
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).split("\n")[0]
+        raise WorkError(
+            f"A process that reads pictures died: {reason}", "Memory may be short: run with fewer --workers, or --workers 0."
+        ) from error
+
+
+def _unchanged(item: Any) -> Any:
+    return item

@@ -7,7 +7,7 @@ picture, its mask and its derived images is drawn once. Workers hand over uint8 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,9 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reidclip.data.images import Filter, UInt8, resize, resize_nearest
+from reidclip.data.images import Filter, UInt8
 
 Derived = Literal["shield", "clothes"]
+NO_BOX = (0, 0, 0, 0)
+
+# Name of a derived image -> its key in the result, and the mask value whose pixels stay; the others become white.
+_DERIVED: Mapping[str, tuple[str, bool]] = {"shield": ("x_s", True), "clothes": ("x_c", False)}
 
 
 @dataclass(frozen=True)
@@ -86,22 +90,57 @@ class Geometry:
 
 
 def draw(transform: Transform, rng: np.random.Generator) -> Geometry:
-    """Draw the geometry of one picture. Every choice consumes its random numbers whether or not it is used."""
-    raise NotImplementedError
+    """Draw the geometry of one picture from its own generator."""
+    flip = bool(rng.random() < transform.flip)
+    top, left = (int(v) for v in rng.integers(0, 2 * transform.pad + 1, size=2))
+    erase_seed = int(rng.integers(0, 2**62))
+    erased = bool(rng.random() < transform.erase)
+    return Geometry(flip, top, left, _draw_box(transform, rng) if erased else NO_BOX, erase_seed)
+
+
+def _draw_box(transform: Transform, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """One box smaller than the picture on both sides; after ten misses there is none, as in timm."""
+    low, high = math.log(transform.erase_ratio[0]), math.log(transform.erase_ratio[1])
+    for _ in range(10):
+        area = rng.uniform(*transform.erase_area) * transform.height * transform.width
+        ratio = math.exp(rng.uniform(low, high))
+        h, w = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if h < transform.height and w < transform.width:
+            top = int(rng.integers(0, transform.height - h + 1))
+            left = int(rng.integers(0, transform.width - w + 1))
+            return top, left, h, w
+    return NO_BOX
 
 
 def apply(transform: Transform, geometry: Geometry, image: UInt8, keep: UInt8 | None = None) -> tuple[UInt8, UInt8 | None]:
     """Mirror, pad and crop a picture of the final size and its mask alike.
 
     Args:
-        transform, geometry: what to do.
+        transform: gives the padding.
+        geometry: what was drawn for this picture.
         image: (H, W, 3), already resized.
         keep: (H, W), 1 = not clothes, already resized; the padded border counts as not clothes.
 
     Returns:
-        image (3, H, W) and keep (H, W) or None.
+        image (3, H, W) and keep (H, W) or None, both contiguous.
     """
-    raise NotImplementedError
+    if geometry.flip:
+        image = image[:, ::-1]
+        keep = None if keep is None else keep[:, ::-1]
+    if transform.pad:
+        shift = (geometry.top - transform.pad, geometry.left - transform.pad)
+        image = _shifted(image, shift, fill=0)
+        keep = None if keep is None else _shifted(keep, shift, fill=1)
+    return np.ascontiguousarray(image.transpose(2, 0, 1)), None if keep is None else np.ascontiguousarray(keep)
+
+
+def _shifted(plane: UInt8, shift: tuple[int, int], fill: int) -> UInt8:
+    """Pad-and-crop in one step: result[y, x] = plane[y + shift_y, x + shift_x] where that exists, else ``fill``."""
+    out = np.full_like(plane, fill)
+    sides = [(slice(max(0, -s), n - max(0, s)), slice(max(0, s), n - max(0, -s))) for s, n in zip(shift, plane.shape, strict=False)]
+    (to_y, from_y), (to_x, from_x) = sides
+    out[to_y, to_x] = plane[from_y, from_x]
+    return out
 
 
 def finish(batch: Mapping[str, Tensor], normalisation: Normalisation, derived: Collection[Derived] = ()) -> dict[str, Tensor]:
@@ -118,6 +157,49 @@ def finish(batch: Mapping[str, Tensor], normalisation: Normalisation, derived: C
         ``x`` float32 (B, 3, H, W), and ``x_s``, ``x_c`` of the same shape as asked for.
 
     Raises:
-        ValueError: derived images without "keep".
+        ValueError: derived images without "keep", or a derived image of another name.
     """
-    raise NotImplementedError
+    image = batch["image"]
+    pixels = {"x": image}
+    if derived:
+        if "keep" not in batch:
+            raise ValueError("derived images need masks: the batch has no 'keep'")
+        kept = batch["keep"].bool().unsqueeze(1)  # (B, 1, H, W): M
+        for name in derived:
+            if name not in _DERIVED:
+                raise ValueError(f"no derived image '{name}'; there are {sorted(_DERIVED)}")
+            key, wanted = _DERIVED[name]
+            pixels[key] = torch.where(kept == wanted, image, torch.full_like(image, 255))
+    result = {key: normalise(value, normalisation) for key, value in pixels.items()}
+    _erase(list(result.values()), batch["erase"].tolist(), batch["erase_seed"].tolist())
+    return result
+
+
+def normalise(image: Tensor, normalisation: Normalisation) -> Tensor:
+    """uint8 (..., 3, H, W) -> float32 of the same shape: (v / 255 - mean) / std per channel."""
+    mean = torch.tensor(normalisation.mean, device=image.device).view(3, 1, 1)
+    std = torch.tensor(normalisation.std, device=image.device).view(3, 1, 1)
+    return image.float().div_(255).sub_(mean).div_(std)
+
+
+def _erase(images: Sequence[Tensor], boxes: Sequence[Sequence[int]], seeds: Sequence[int]) -> None:
+    """Fill each sample's box with N(0, 1) noise per pixel, in place and alike in all images (each (B, 3, H, W)).
+
+    The noise is drawn on the CPU, so that a run gives the same numbers on every device, and copied over in one piece.
+    """
+    noise = [_noise(seed, h, w) for (_, _, h, w), seed in zip(boxes, seeds, strict=True) if h]
+    if not noise:
+        return
+    flat = torch.cat(noise).to(images[0].device)
+    offset = 0
+    for sample, (top, left, h, w) in enumerate(boxes):
+        if not h:
+            continue
+        patch = flat[offset : offset + 3 * h * w].view(3, h, w)
+        offset += 3 * h * w
+        for image in images:
+            image[sample, :, top : top + h, left : left + w] = patch
+
+
+def _noise(seed: int, h: int, w: int) -> Tensor:
+    return torch.randn(3 * h * w, generator=torch.Generator().manual_seed(seed))

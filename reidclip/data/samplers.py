@@ -1,0 +1,79 @@
+"""Which pictures form a batch: pure functions of labels and a random generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from reidclip.errors import UserError
+
+
+def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
+    """The generator that plans one epoch; depends on (seed, epoch) alone."""
+    return np.random.default_rng(np.random.SeedSequence([seed, epoch]))
+
+
+def pk_batches(pids: Sequence[int], identities_per_batch: int, images_per_identity: int, generator: np.random.Generator) -> list[list[int]]:
+    """Batches of P identities x K images (datasets.md section 6, family B; torchreid, CLIP-ReID).
+
+    Every identity's indices are shuffled and cut into chunks of K, the remainder dropped; an identity with fewer than K
+    images gives one chunk drawn with replacement. While P identities have chunks left, P of them are drawn and each
+    gives its next chunk. So a batch holds exactly P identities, K consecutive indices each, and an index comes once
+    per epoch unless its identity has fewer than K.
+
+    Args:
+        pids: identity of each index.
+        identities_per_batch: P.
+        images_per_identity: K.
+        generator: source of randomness, see `epoch_generator`.
+
+    Returns:
+        Lists of P * K indices; how many varies a little between epochs.
+
+    Raises:
+        UserError: fewer than P identities.
+    """
+    if identities_per_batch < 1 or images_per_identity < 1:
+        raise ValueError(f"a batch needs identities and images, got {identities_per_batch} x {images_per_identity}")
+    chunks = _chunks(pids, images_per_identity, generator)
+    if len(chunks) < identities_per_batch:
+        raise UserError(
+            f"A batch takes {identities_per_batch} identities, the training split has {len(chunks)}.",
+            "Lower the number of identities per batch, or take more data.",
+        )
+    batches = []
+    left = list(chunks)
+    while len(left) >= identities_per_batch:
+        chosen = [left[i] for i in generator.choice(len(left), identities_per_batch, replace=False)]
+        batches.append([index for pid in chosen for index in chunks[pid].pop()])
+        left = [pid for pid in left if chunks[pid]]
+    return batches
+
+
+def _chunks(pids: Sequence[int], size: int, generator: np.random.Generator) -> dict[int, list[list[int]]]:
+    """Shuffled chunks of ``size`` indices per identity, identities in order of first appearance."""
+    members: dict[int, list[int]] = {}
+    for index, pid in enumerate(pids):
+        members.setdefault(pid, []).append(index)
+    chunks = {}
+    for pid, indices in members.items():
+        order = generator.permutation(indices) if len(indices) >= size else generator.choice(indices, size, replace=True)
+        chunks[pid] = [order[i : i + size].tolist() for i in range(0, len(order) - size + 1, size)]
+    return chunks
+
+
+def shuffled_batches(count: int, batch_size: int, generator: np.random.Generator) -> list[list[int]]:
+    """Every index once in random order; the last batch may be smaller but is never empty (CLIP-ReID stage 1)."""
+    return _cut(generator.permutation(count).tolist(), batch_size)
+
+
+def sequential_batches(count: int, batch_size: int) -> list[list[int]]:
+    """Every index once in order; the last batch may be smaller but is never empty."""
+    return _cut(list(range(count)), batch_size)
+
+
+def _cut(indices: list[int], batch_size: int) -> list[list[int]]:
+    if batch_size < 1:
+        raise ValueError(f"batch size {batch_size} is below 1")
+    return [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
