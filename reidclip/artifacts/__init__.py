@@ -1,0 +1,1 @@
+"""Versioned, immutable, verifiable results of commands; start at `reidclip.artifacts.store`."""

@@ -1,0 +1,51 @@
+"""Moves manifests of older schemas forward, one small named step per schema change.
+
+A step takes the raw JSON object of schema N and returns that of schema N + 1. Steps are never edited once released: the
+files on people's disks do not change, so neither may the way they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reidclip import __version__
+from reidclip.errors import UserError, WorkError
+
+Raw = dict[str, Any]
+
+
+def m001_roles_and_platform(raw: Raw) -> Raw:
+    """Schema 1 -> 2: inputs say what they were used for, the environment says which platform it was."""
+    inputs = [{**entry, "role": entry.get("kind", "input")} for entry in raw.get("inputs", [])]
+    return {**raw, "inputs": inputs, "environment": {**raw.get("environment", {}), "platform": "unknown"}}
+
+
+STEPS: tuple[Callable[[Raw], Raw], ...] = (m001_roles_and_platform,)
+SCHEMA_VERSION = len(STEPS) + 1
+
+
+def upgrade(raw: Raw, where: str) -> Raw:
+    """Bring a manifest to `SCHEMA_VERSION`; each missing step runs once, in order.
+
+    Args:
+        raw: the parsed JSON object; not changed.
+        where: the file, for errors.
+
+    Raises:
+        WorkError: it has no usable ``schema_version``.
+        UserError: it was written by a newer toolkit.
+    """
+    found = raw.get("schema_version")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise WorkError(f"{where} has no usable schema_version ({found!r}).", "It is not a reidclip manifest, or it is damaged.")
+    if found > SCHEMA_VERSION:
+        writer = raw.get("toolkit_version", "unknown")
+        raise UserError(
+            f"{where} has schema {found}, written by reidclip {writer}; "
+            f"this is reidclip {__version__}, which reads up to schema {SCHEMA_VERSION}.",
+            f"Upgrade the toolkit: pip install 'reidclip>={writer}'.",
+        )
+    for schema in range(found, SCHEMA_VERSION):
+        raw = {**STEPS[schema - 1](raw), "schema_version": schema + 1}
+    return raw
