@@ -55,6 +55,7 @@ class Protocol:
         query, gallery: names of splits.
         query_cams, gallery_cams: keep only samples whose ``camid`` is listed; None keeps all.
         note: one sentence for the reader of a result (source, traps).
+        single_shot_repeats: 0 compares with the whole gallery; n > 0 averages over n draws of one gallery picture per identity.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Protocol:
     query_cams: frozenset[int] | None = None
     gallery_cams: frozenset[int] | None = None
     note: str = ""
+    single_shot_repeats: int = 0
 
 
 @dataclass(frozen=True)

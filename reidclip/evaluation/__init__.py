@@ -1,0 +1,1 @@
+"""Retrieval results: filter rules, exact ranking, metrics, protocols, intervals."""

@@ -1,0 +1,1 @@
+"""Paper-neutral mathematics as pure functions; methods give them their equation numbers."""
