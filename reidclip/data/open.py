@@ -1,0 +1,99 @@
+"""From a folder to a data set: find the layout that knows the tree, and read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reidclip import registry
+from reidclip.data.layouts.pictures import load_pictures
+from reidclip.errors import ReidclipError, UserError, WorkError
+from reidclip.interfaces import DataLayout
+from reidclip.records import Dataset
+
+GROUP = "reidclip.layouts"
+
+
+def open_dataset(root: Path, layout: str | None = None) -> Dataset:
+    """Read the data set in a folder.
+
+    Args:
+        root: the folder.
+        layout: name of the layout; None recognises it from the tree.
+
+    Raises:
+        UserError: no such folder; no layout, or several, recognise it; no layout of that name; no pictures in it;
+            whatever the layout finds wrong.
+        WorkError: the layout's plugin failed.
+    """
+    _check_folder(root)
+    if layout is not None:
+        return _load(registry.get(GROUP, layout), layout, root)
+    found = _recognise(root)
+    if found is None:
+        raise UserError(f"No data layout recognises {root}.", _known_trees())
+    return _load(*found, root)
+
+
+def open_pictures(root: Path, layout: str | None = None) -> Dataset:
+    """Read a folder for work that needs no labels: a data set when a layout knows the tree, else all pictures below it.
+
+    Args:
+        root: the folder.
+        layout: name of the layout, or "pictures"; None recognises it from the tree.
+
+    Raises:
+        UserError: as `open_dataset`; no pictures at all.
+    """
+    _check_folder(root)
+    if layout is not None and layout != "pictures":
+        return open_dataset(root, layout)
+    found = _recognise(root) if layout is None else None
+    return load_pictures(root) if found is None else _load(*found, root)
+
+
+def _check_folder(root: Path) -> None:
+    if not root.exists():
+        raise UserError(f"There is no folder {root}.", "Check the path of the data set.")
+    if not root.is_dir():
+        raise UserError(f"{root} is a file, not the folder of a data set.", "Give the folder that holds the pictures.")
+
+
+def _recognise(root: Path) -> tuple[DataLayout, str] | None:
+    """The one layout that knows the tree, and its name. A plugin that is broken or raises knows nothing."""
+    found = [(info.object, info.name) for info in registry.all_infos(GROUP) if info.object is not None and _knows(info.object, root)]
+    if len(found) > 1:
+        names = ", ".join(name for _, name in found)
+        raise UserError(f"Several data layouts recognise {root}: {names}.", f"Name one of them, for example --dataset {found[0][1]}.")
+    return found[0] if found else None
+
+
+def _knows(layout: DataLayout, root: Path) -> bool:
+    try:
+        return bool(layout.recognises(root))
+    except Exception:
+        return False
+
+
+def _load(layout: DataLayout, name: str, root: Path) -> Dataset:
+    try:
+        dataset = layout.load(root)
+    except (ReidclipError, OSError):
+        raise  # they name the file themselves
+    except Exception as error:
+        raise WorkError(
+            f"Data layout '{name}' failed on {root}: {type(error).__name__}: {error}", "Report it to the plugin's authors (-v shows where)."
+        ) from error
+    if not dataset.samples:
+        raise UserError(f"{root} holds no pictures that the layout '{name}' knows.", f"Expected:\n{layout.expected_tree}")
+    return dataset
+
+
+def _known_trees() -> str:
+    """One line per layout: its name and the first line of the tree it expects; broken plugins with their error."""
+    lines = ["Known layouts:"]
+    for info in registry.all_infos(GROUP):
+        if info.object is None:
+            lines.append(f"  {info.name}: unavailable ({info.error})")
+        else:
+            lines.append(f"  {info.name}: {info.object.expected_tree.splitlines()[0]}")
+    return "\n".join(lines)
