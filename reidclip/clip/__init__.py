@@ -1,0 +1,4 @@
+"""CLIP over open_clip: image encoder with the three outputs of re-identification, text encoder that takes embeddings, prompts, heads.
+
+Reading order: `load` (a spec becomes a `ClipModel`), `image_encoder`, `text_encoder`, `prompts`, `heads`, `inference`.
+"""

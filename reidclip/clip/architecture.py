@@ -1,0 +1,173 @@
+"""What an encoder is made of, as data: open_clip's model configuration, plus the geometry that re-identification adds.
+
+An `EncoderConfig` is all that is needed to build an image encoder without the CLIP it came from, so it is stored beside every checkpoint.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import open_clip
+
+from reidclip.clip.geometry import Size, patch_grid, resnet_grid
+from reidclip.errors import UserError
+
+_NO_TEXT = {"context_length": 2, "vocab_size": 2, "width": 64, "heads": 1, "layers": 1}  # stands in when only the image side is built
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """An image encoder's architecture and geometry.
+
+    Attributes:
+        model: open_clip's ``embed_dim``, ``quick_gelu`` and ``vision_cfg`` (the text side is left out).
+        image_size: (height, width) in pixels.
+        stride: ViT: distance of patches in pixels (the patch size means no overlap); ResNet: overall stride, 16 or 32.
+        sie_cameras: cameras that have an embedding, 0 for none.
+        sie_coefficient: factor of the camera embedding.
+    """
+
+    model: Mapping[str, Any]
+    image_size: Size
+    stride: int
+    sie_cameras: int = 0
+    sie_coefficient: float = 1.0
+
+    @property
+    def is_resnet(self) -> bool:
+        """A CLIP ResNet (several stages) and not a ViT."""
+        return is_resnet(self.model)
+
+    @property
+    def patch(self) -> Size:
+        """(height, width) of a ViT's patches in pixels."""
+        return pair(self.model["vision_cfg"].get("patch_size") or 16)
+
+    @property
+    def grid(self) -> Size:
+        """(height, width) of the final token map."""
+        if self.is_resnet:
+            return resnet_grid(self.image_size, self.stride)
+        return patch_grid(self.image_size, self.patch, self.stride)
+
+    @property
+    def native_size(self) -> Size:
+        """(height, width) in pixels of the architecture's own input, which need not be ``image_size``."""
+        return pair(self.model["vision_cfg"].get("image_size") or 224)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {**asdict(self), "model": copy.deepcopy(dict(self.model)), "image_size": list(self.image_size)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> EncoderConfig:
+        """Read what `to_json` wrote.
+
+        Raises:
+            UserError: a key is missing or unknown.
+        """
+        try:
+            return cls(**{**document, "image_size": pair(document["image_size"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"Not an image encoder's configuration: {error}.", "Write the checkpoint again.") from error
+
+
+def encoder_config(
+    model: Mapping[str, Any], image_size: Size, stride: int | None = None, sie_cameras: int = 0, sie_coefficient: float = 1.0
+) -> EncoderConfig:
+    """Fill in the defaults and refuse what cannot work.
+
+    Args:
+        model: open_clip's model configuration, with or without its text side.
+        image_size: (height, width) in pixels.
+        stride: None takes the patch size (ViT) or 16 (ResNet).
+        sie_cameras: number of camera embeddings, 0 for none.
+        sie_coefficient: their factor.
+
+    Raises:
+        UserError: a stride, size or option that this architecture does not have.
+    """
+    kept = {key: copy.deepcopy(model[key]) for key in ("embed_dim", "quick_gelu", "vision_cfg") if key in model}
+    resnet = is_resnet(model)
+    patch = pair(model["vision_cfg"].get("patch_size") or 16)
+    config = EncoderConfig(kept, image_size, stride or (16 if resnet else patch[0]), sie_cameras, sie_coefficient)
+    if resnet and config.stride not in (16, 32):
+        raise UserError(
+            f"A CLIP ResNet has overall stride 16 or 32, not {stride}.", "Leave stride out for 16, as usual in re-identification."
+        )
+    if resnet and sie_cameras:
+        raise UserError("A CLIP ResNet has no class token to add a camera embedding to.", "Switch sie_camera off or take a ViT.")
+    if config.stride < 1 or min(config.grid) < 1:
+        raise UserError(
+            f"Pictures of {image_size[0]}x{image_size[1]} pixels at stride {config.stride} leave no token.",
+            "Take a larger picture or a positive stride.",
+        )
+    return config
+
+
+def check_supported(name: str, model: Mapping[str, Any]) -> None:
+    """Refuse architectures that have no class token or whose text cannot be cut at its end.
+
+    Raises:
+        UserError: naming what is not supported.
+    """
+    vision, text = model.get("vision_cfg", {}), model.get("text_cfg", {})
+    reasons = [
+        ("its image tower comes from timm", bool(vision.get("timm_model_name"))),
+        ("its image tower does not end in a class token", vision.get("attentional_pool") or vision.get("pool_type", "tok") != "tok"),
+        ("its layer norm comes after pooling", bool(vision.get("final_ln_after_pool"))),
+        ("its text tower is not CLIP's", bool(text.get("hf_model_name") or "multimodal_cfg" in model or text.get("embed_cls"))),
+        ("its text tower is not causal", bool(text.get("no_causal_mask"))),
+        ("its text feature is not taken at end-of-text", text.get("pool_type", "argmax") not in ("argmax", "eos")),
+        ("its tokenizer is not CLIP's", bool(text.get("hf_tokenizer_name"))),
+    ]
+    found = [reason for reason, holds in reasons if holds]
+    if found:
+        raise UserError(
+            f"'{name}' cannot be used here: {' and '.join(found)}.",
+            "Take a ViT or ResNet of CLIP's kind, such as ViT-B-16:openai or RN50:openai.",
+        )
+
+
+def supported_names() -> list[str]:
+    """Architectures of open_clip that `check_supported` accepts, sorted."""
+    names = []
+    for name in open_clip.list_models():
+        try:
+            check_supported(name, open_clip.get_model_config(name))
+        except UserError:
+            continue
+        names.append(name)
+    return sorted(names)
+
+
+def build_towers(model: Mapping[str, Any]) -> Any:
+    """An open_clip ``CLIP`` of this configuration, randomly initialised (or on the meta device inside ``torch.device("meta")``)."""
+    document = copy.deepcopy(dict(model))
+    if is_resnet(document):  # open_clip wants one side length; the position table is put right afterwards
+        document["vision_cfg"]["image_size"] = max(pair(document["vision_cfg"].get("image_size") or 224))
+    try:
+        return open_clip.CLIP(**document)
+    except (TypeError, ValueError, KeyError, AssertionError, AttributeError) as error:
+        raise UserError(f"open_clip cannot build this configuration: {error}.", "Compare it with a configuration of open_clip.") from error
+
+
+def build_visual(config: EncoderConfig) -> Any:
+    """The image tower alone, as open_clip builds it (see `build_towers`)."""
+    return build_towers({**config.model, "text_cfg": _NO_TEXT}).visual
+
+
+def is_resnet(model: Mapping[str, Any]) -> bool:
+    """Whether the image tower is CLIP's ResNet: its layers are a list of stages."""
+    return isinstance(model["vision_cfg"].get("layers"), (list, tuple))
+
+
+def pair(value: Any) -> Size:
+    """One side length or two as (height, width)."""
+    if isinstance(value, (list, tuple)):
+        height, width = value
+        return int(height), int(width)
+    return int(value), int(value)

@@ -1,0 +1,218 @@
+"""The image side of CLIP with the three outputs that re-identification uses (methods.md section 0).
+
+State-dict keys are CLIP's own without ``visual.`` (``conv1.weight``, ``class_embedding``, ``positional_embedding`` at the *target* grid,
+``ln_pre.*``, ``transformer.resblocks.N.*``, ``ln_post.*``, ``proj``; ResNet: ``conv1-3``, ``bn1-3``, ``layer1-4``, ``attnpool.*``), plus
+``camera_embedding`` when there is one. With the prefix ``image_encoder.`` they are the keys of a published CLIP-ReID checkpoint.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reidclip.clip.architecture import EncoderConfig, build_visual, pair
+from reidclip.clip.blocks import multi_head, run_block, run_block_at
+from reidclip.clip.geometry import grid_of_table, patch_grid, resize_positions, resnet_grid
+from reidclip.errors import UserError
+
+
+class ImageFeatures(NamedTuple):
+    """Three vectors per image, none of them normalised.
+
+    Attributes:
+        last: (B, W_last) ViT: the class token that enters the final block, no layer norm; ResNet: average of stage 3's map.
+        pooled: (B, W_pooled) ViT: the class token after the final block and ``ln_post``; ResNet: average of stage 4's map.
+        projected: (B, D) ViT: ``pooled @ proj``; ResNet: the attention pool. The joint space with text.
+    """
+
+    last: Tensor
+    pooled: Tensor
+    projected: Tensor
+
+
+class TokenMaps(NamedTuple):
+    """The same three outputs at every place of the picture.
+
+    Attributes:
+        features: the vectors of `ImageFeatures`, from the same pass.
+        last, pooled, projected: (B, W, h, w) maps; class token and mean token left out. The ViT's have one grid; a ResNet's ``last``
+            is the map of stage 3.
+    """
+
+    features: ImageFeatures
+    last: Tensor
+    pooled: Tensor
+    projected: Tensor
+
+
+class ImageEncoder(nn.Module):
+    """Common part of both towers: configuration, widths, input check. Built by `make_image_encoder`; can be deep-copied.
+
+    Attributes:
+        config: architecture and geometry.
+        last_width, pooled_width, joint_width: widths of the three outputs.
+    """
+
+    def __init__(self, config: EncoderConfig, last_width: int, pooled_width: int, joint_width: int) -> None:
+        super().__init__()
+        self.config = config
+        self.last_width = last_width
+        self.pooled_width = pooled_width
+        self.joint_width = joint_width
+
+    def forward(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
+        """Encode normalised pictures.
+
+        Args:
+            x: (B, 3, H, W) of the size in ``config.image_size``.
+            camera: (B,) camera indices; used only when the encoder has camera embeddings, which are left out when None.
+
+        Returns:
+            Features in the parameters' precision, also under autocast.
+        """
+        raise NotImplementedError
+
+    def forward_tokens(self, x: Tensor, camera: Tensor | None = None) -> TokenMaps:
+        """As `forward`, with the maps; a little slower, because the final block runs at every token."""
+        raise NotImplementedError
+
+    def _check(self, x: Tensor) -> None:
+        if tuple(x.shape[-2:]) != self.config.image_size:
+            want, got = self.config.image_size, tuple(x.shape[-2:])
+            raise ValueError(f"pictures are {got[0]}x{got[1]} but the encoder was built for {want[0]}x{want[1]} (height x width)")
+
+
+def make_image_encoder(config: EncoderConfig, visual: Any = None) -> ImageEncoder:
+    """Build the encoder, taking over the modules of an open_clip image tower.
+
+    Args:
+        config: architecture and geometry.
+        visual: open_clip's tower with loaded weights at its own geometry; None builds one with random weights.
+
+    Raises:
+        UserError: the tower's position table fits no grid.
+    """
+    visual = build_visual(config) if visual is None else visual
+    return ResNetEncoder(config, visual) if config.is_resnet else VitEncoder(config, visual)
+
+
+class VitEncoder(ImageEncoder):
+    """CLIP's vision transformer."""
+
+    def __init__(self, config: EncoderConfig, visual: Any) -> None:
+        width, joint = visual.proj.shape
+        super().__init__(config, width, width, joint)
+        self.conv1 = visual.conv1
+        self.conv1.stride = pair(config.stride)
+        self.class_embedding = visual.class_embedding
+        native = patch_grid(config.native_size, config.patch, config.patch[0])
+        self.positional_embedding = _resized(visual.positional_embedding, [native, config.grid], config)
+        self.ln_pre = visual.ln_pre
+        self.transformer = visual.transformer
+        self.ln_post = visual.ln_post
+        self.proj = visual.proj
+        if config.sie_cameras:
+            self.camera_embedding = nn.Parameter(torch.empty(config.sie_cameras, width))
+            nn.init.trunc_normal_(self.camera_embedding, std=0.02)
+        else:
+            self.register_parameter("camera_embedding", None)
+
+    def forward(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
+        """See `ImageEncoder.forward`."""
+        tokens = self._before_final_block(x, camera)
+        pooled = self.ln_post(run_block_at(self.transformer.resblocks[-1], tokens, 0))
+        return self._features(tokens[:, 0], pooled)
+
+    def forward_tokens(self, x: Tensor, camera: Tensor | None = None) -> TokenMaps:
+        """See `ImageEncoder.forward_tokens`."""
+        before = self._before_final_block(x, camera)
+        after = self.ln_post(run_block(self.transformer.resblocks[-1], before))
+        projected = (after @ self.proj).to(after.dtype)
+        last_map, pooled_map, projected_map = (_as_map(t[:, 1:], self.config.grid) for t in (before, after, projected))
+        return TokenMaps(self._features(before[:, 0], after[:, 0]), last_map, pooled_map, projected_map)
+
+    def _features(self, last: Tensor, pooled: Tensor) -> ImageFeatures:
+        return ImageFeatures(last, pooled, (pooled @ self.proj).to(self.proj.dtype))
+
+    def _before_final_block(self, x: Tensor, camera: Tensor | None) -> Tensor:
+        tokens = self._embed(x, camera)
+        for block in self.transformer.resblocks[:-1]:
+            tokens = run_block(block, tokens)
+        return tokens
+
+    def _embed(self, x: Tensor, camera: Tensor | None) -> Tensor:
+        self._check(x)
+        # The residual stream stays in the parameters' precision; under autocast only the products inside the blocks are reduced.
+        patches = self.conv1(x).flatten(2).transpose(1, 2).to(self.positional_embedding.dtype)
+        token = self.class_embedding.expand(len(x), 1, -1)
+        if self.camera_embedding is not None and camera is not None:
+            token = token + self.config.sie_coefficient * self.camera_embedding[camera].unsqueeze(1)
+        embedded: Tensor = self.ln_pre(torch.cat([token, patches], dim=1) + self.positional_embedding)
+        return embedded
+
+
+class ResNetEncoder(ImageEncoder):
+    """CLIP's modified ResNet; with ``config.stride`` 16 its final stage keeps stride 1, as usual in re-identification."""
+
+    def __init__(self, config: EncoderConfig, visual: Any) -> None:
+        pool = visual.attnpool
+        width = pool.q_proj.in_features
+        super().__init__(config, width // 2, width, pool.c_proj.out_features)
+        self.conv1, self.bn1, self.act1 = visual.conv1, visual.bn1, visual.act1
+        self.conv2, self.bn2, self.act2 = visual.conv2, visual.bn2, visual.act2
+        self.conv3, self.bn3, self.act3 = visual.conv3, visual.bn3, visual.act3
+        self.avgpool = visual.avgpool
+        self.layer1, self.layer2, self.layer3, self.layer4 = visual.layer1, visual.layer2, visual.layer3, visual.layer4
+        self.attnpool = pool
+        grids = [config.grid, *(resnet_grid(config.native_size, stride) for stride in (32, 16))]
+        pool.positional_embedding = _resized(pool.positional_embedding, grids, config)
+        if config.stride == 16:
+            first = self.layer4[0]  # its strides are average pools in front of convolutions of stride 1
+            first.avgpool = nn.Identity()
+            first.downsample[0] = nn.Identity()
+
+    def forward(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
+        """See `ImageEncoder.forward`; ``camera`` is not used."""
+        last, pooled = self._maps(x)
+        return self._features(last, pooled, self._attention_pool(pooled, every_token=False)[:, 0])
+
+    def forward_tokens(self, x: Tensor, camera: Tensor | None = None) -> TokenMaps:
+        """See `ImageEncoder.forward_tokens`; ``camera`` is not used."""
+        last, pooled = self._maps(x)
+        tokens = self._attention_pool(pooled, every_token=True)
+        return TokenMaps(self._features(last, pooled, tokens[:, 0]), last, pooled, _as_map(tokens[:, 1:], self.config.grid))
+
+    def _features(self, last: Tensor, pooled: Tensor, projected: Tensor) -> ImageFeatures:
+        dtype = self.attnpool.positional_embedding.dtype
+        return ImageFeatures(last.mean((2, 3)).to(dtype), pooled.mean((2, 3)).to(dtype), projected.to(dtype))
+
+    def _maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self._check(x)
+        x = self.act1(self.bn1(self.conv1(x)))
+        x = self.act2(self.bn2(self.conv2(x)))
+        x = self.avgpool(self.act3(self.bn3(self.conv3(x))))
+        last = self.layer3(self.layer2(self.layer1(x)))
+        return last, self.layer4(last)
+
+    def _attention_pool(self, feature_map: Tensor, every_token: bool) -> Tensor:
+        pool = self.attnpool
+        tokens = feature_map.flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1) + pool.positional_embedding
+        queries = tokens if every_token else tokens[:, :1]
+        attended = multi_head(pool.q_proj(queries), pool.k_proj(tokens), pool.v_proj(tokens), pool.num_heads)
+        projected: Tensor = F.linear(attended, pool.c_proj.weight, pool.c_proj.bias)
+        return projected
+
+
+def _as_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    return tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
+
+
+def _resized(table: Tensor, candidates: list[tuple[int, int]], config: EncoderConfig) -> nn.Parameter:
+    source = grid_of_table(table, candidates)
+    if source is None:
+        raise UserError(f"A position table of {len(table)} rows fits no token grid.", "The weights belong to another input size.")
+    return nn.Parameter(resize_positions(table.detach(), source, config.grid), requires_grad=table.requires_grad)

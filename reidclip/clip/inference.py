@@ -1,0 +1,180 @@
+"""The encoder as inference uses it: pictures in, one vector per picture out; self-contained on disk.
+
+A saved encoder is ``encoder.safetensors`` and ``encoder.json``. Nothing else is needed to load it: not the CLIP it came from, no download.
+Keys: ``image_encoder.*`` and, when the feature is taken after BatchNorm, ``bottleneck.*`` and ``bottleneck_proj.*``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reidclip.clip.architecture import EncoderConfig
+from reidclip.clip.heads import ReidHeads
+from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
+from reidclip.errors import UserError
+
+WEIGHTS_FILE = "encoder.safetensors"
+CONFIG_FILE = "encoder.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class InferenceOptions:
+    """How a feature is made.
+
+    Attributes:
+        mean, std: normalisation per channel of RGB in 0..1.
+        resize: Pillow filter that brings a picture to the encoder's size.
+        neck: "before" takes features as they leave the encoder, "after" those behind the two BatchNorms.
+        normalise: divide the joined vector by its length.
+        flip: average with the mirrored picture (before normalising).
+    """
+
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    resize: Literal["bilinear", "bicubic"] = "bilinear"
+    neck: Literal["before", "after"] = "before"
+    normalise: bool = True
+    flip: bool = False
+
+
+class InferenceEncoder(nn.Module):
+    """An image encoder and what has to be known to use it.
+
+    Attributes:
+        image_encoder: the tower.
+        options: how a feature is made; may be replaced (``encoder.options = replace(encoder.options, flip=True)``).
+    """
+
+    def __init__(self, image_encoder: ImageEncoder, options: InferenceOptions | None = None, heads: ReidHeads | None = None) -> None:
+        """Wrap an encoder.
+
+        Args:
+            image_encoder: trained tower (shared, not copied).
+            options: defaults of `InferenceOptions` when None.
+            heads: source of the BatchNorms, needed for ``neck="after"``.
+
+        Raises:
+            ValueError: ``neck="after"`` without heads.
+        """
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.options = options or InferenceOptions()
+        if self.options.neck == "after" and heads is None:
+            raise ValueError("features after BatchNorm need the heads that were trained with the encoder")
+        if heads is not None and self.options.neck == "after":
+            self.bottleneck = heads.pooled.bottleneck
+            self.bottleneck_proj = heads.projected.bottleneck
+
+    @property
+    def width(self) -> int:
+        """Length of a feature: widths of ``pooled`` and ``projected`` together."""
+        return self.image_encoder.pooled_width + self.image_encoder.joint_width
+
+    def forward(self, images: Tensor, camera: Tensor | None = None) -> Tensor:
+        """Features of normalised pictures.
+
+        Args:
+            images: (B, 3, H, W), normalised by ``options.mean`` and ``options.std``.
+            camera: (B,) camera indices for encoders with camera embeddings, else unused.
+
+        Returns:
+            (B, width): ``pooled`` and ``projected`` joined.
+        """
+        feature = self._joined(images, camera)
+        if self.options.flip:
+            feature = (feature + self._joined(images.flip(-1), camera)) / 2
+        return F.normalize(feature, dim=1) if self.options.normalise else feature
+
+    @torch.no_grad()
+    def features(self, images: Tensor, camera: Tensor | None = None) -> Tensor:
+        """`forward` without gradients; the module must be in evaluation mode for results that do not depend on the batch."""
+        result: Tensor = self(images, camera)
+        return result
+
+    def to_config(self) -> dict[str, Any]:
+        """Everything but the weights, as plain values for JSON."""
+        options = self.options
+        return {
+            "format": _FORMAT,
+            "encoder": self.image_encoder.config.to_json(),
+            "mean": list(options.mean),
+            "std": list(options.std),
+            "resize": options.resize,
+            "neck": options.neck,
+            "normalise": options.normalise,
+            "flip": options.flip,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> InferenceEncoder:
+        """Build what `to_config` describes, with random weights, in evaluation mode.
+
+        Raises:
+            UserError: a format of a later version, or a key that is missing or wrong.
+        """
+        if config.get("format") != _FORMAT:
+            raise UserError(f"Encoder format {config.get('format')!r} is not known (this version reads {_FORMAT}).", "Update reidclip.")
+        try:
+            options = InferenceOptions(
+                mean=_three(config["mean"]),
+                std=_three(config["std"]),
+                resize=config["resize"],
+                neck=config["neck"],
+                normalise=bool(config["normalise"]),
+                flip=bool(config["flip"]),
+            )
+            encoder = make_image_encoder(EncoderConfig.from_json(config["encoder"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"Not an encoder's configuration: {error}.", "Write the checkpoint again.") from error
+        heads = ReidHeads(encoder.pooled_width, encoder.joint_width, 1) if options.neck == "after" else None
+        return cls(encoder, options, heads).eval()
+
+    def save(self, folder: Path) -> None:
+        """Write ``encoder.safetensors`` and ``encoder.json`` into an existing folder."""
+        state = {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()}
+        save_file(state, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        (folder / CONFIG_FILE).write_text(json.dumps(self.to_config(), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> InferenceEncoder:
+        """Read what `save` wrote, in evaluation mode.
+
+        Raises:
+            UserError: a file is missing or broken, or weights and configuration do not fit.
+        """
+        try:
+            config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+            state = load_file(folder / WEIGHTS_FILE)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise UserError(f"No readable encoder in {folder}: {error}.", f"It needs {CONFIG_FILE} and {WEIGHTS_FILE}.") from error
+        if not isinstance(config, dict):
+            raise UserError(f"{folder / CONFIG_FILE} is not an encoder's configuration.", "Write the checkpoint again.")
+        with torch.device("meta"):  # no random numbers for weights that are replaced anyway
+            encoder = cls.from_config(config)
+        try:
+            encoder.load_state_dict(state, assign=True)
+        except RuntimeError as error:
+            raise UserError(f"{folder / WEIGHTS_FILE} does not fit {CONFIG_FILE} beside it.", "Write the checkpoint again.") from error
+        return encoder.to(device)
+
+    def _joined(self, images: Tensor, camera: Tensor | None) -> Tensor:
+        features = self.image_encoder(images, camera)
+        if self.options.neck == "after":
+            return torch.cat([self.bottleneck(features.pooled), self.bottleneck_proj(features.projected)], dim=1)
+        return torch.cat([features.pooled, features.projected], dim=1)
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    first, second, third = (float(v) for v in values)
+    return first, second, third

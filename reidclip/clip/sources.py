@@ -1,0 +1,170 @@
+"""Where a CLIP comes from: reads the spec given as ``--clip`` and finds configuration and weights.
+
+===========================================  ===============================================================================
+``reidclip-tiny``                            the small CLIP inside the package
+``ViT-B-16:openai``                          open_clip's architecture and pretrained tag; fetched when not yet on this machine
+``weights.safetensors`` (.pt, .pth, .bin)    a file; configuration from ``weights.json`` or ``open_clip_config.json`` beside it,
+                                             else recognised from the weights' shapes
+``weights.safetensors::ViT-B-16-quickgelu``  a file, its architecture named
+``random:ViT-B-16`` (``@7`` for seed 7)      random weights; ``random:config.json`` reads a configuration file
+===========================================  ===============================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import open_clip
+from torch import Tensor
+
+from reidclip.clip.architecture import check_supported, supported_names
+from reidclip.clip.recognise import recognise
+from reidclip.clip.weights import SUFFIXES, read_weights
+from reidclip.errors import UserError, nearest
+
+TINY = "reidclip-tiny"
+_WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "weights"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A CLIP before it is built.
+
+    Attributes:
+        name: architecture or model name, for people.
+        model: open_clip's model configuration.
+        preprocess: open_clip's preprocessing configuration (``mean``, ``std``, ``interpolation``), as far as known.
+        state: weights by open_clip's names; None for random ones.
+        seed: of the random weights.
+        card: model card facts that came with the weights.
+    """
+
+    name: str
+    model: Mapping[str, Any]
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
+    state: dict[str, Tensor] | None = None
+    seed: int = 0
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find(spec: str) -> Source:
+    """Resolve a spec (see the module's table).
+
+    Raises:
+        UserError: unknown name or tag (with the nearest), a file that is missing or does not fit, or weights that cannot be fetched.
+    """
+    if spec == TINY:
+        return _embedded()
+    if spec.startswith("random:"):
+        return _random(spec.removeprefix("random:"))
+    if "::" in spec:
+        path, _, arch = spec.rpartition("::")
+        return Source(arch, _known_config(arch), state=read_weights(Path(path)))
+    if spec.endswith(SUFFIXES) or Path(spec).is_dir():
+        return _from_file(Path(spec))
+    arch, colon, tag = spec.replace("ViT-B/", "ViT-B-").replace("ViT-L/", "ViT-L-").partition(":")
+    if not colon:
+        _known_config(arch)
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(arch)) or "none"
+        raise UserError(
+            f"'{spec}' names an architecture but no weights.",
+            f"Add a tag ({arch}:TAG, known: {tags}), give a file (PATH::{arch}), or ask for random weights (random:{arch}).",
+        )
+    return _pretrained(arch, tag)
+
+
+def read_sidecar(path: Path) -> Mapping[str, Any]:
+    """A configuration file: ``model_cfg``, ``preprocess_cfg``, ``card``; a bare model configuration is accepted too.
+
+    Raises:
+        UserError: not JSON, or no model configuration.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {error}.", "Give open_clip's model configuration.") from error
+    if isinstance(document, dict) and "embed_dim" in document:
+        document = {"model_cfg": document}
+    model = document.get("model_cfg") if isinstance(document, dict) else None
+    if not isinstance(model, dict) or not {"embed_dim", "vision_cfg", "text_cfg"} <= set(model):
+        raise UserError(f"{path} holds no model configuration.", "It needs embed_dim, vision_cfg and text_cfg, as in open_clip.")
+    check_supported(str(path), model)
+    return dict(document)
+
+
+def _embedded() -> Source:
+    weights = _WEIGHTS_FOLDER / f"{TINY}.safetensors"
+    if not weights.is_file():
+        raise UserError(
+            f"{TINY} is not in this installation ({weights} is missing).", "Install reidclip again, or give another CLIP with --clip."
+        )
+    document = read_sidecar(weights.with_suffix(".json"))
+    return _with_weights(TINY, document, weights)
+
+
+def _from_file(path: Path) -> Source:
+    if path.is_dir():
+        found = [path / f"open_clip_model{suffix}" for suffix in SUFFIXES] + [path / "open_clip_pytorch_model.bin"]
+        weights = next((f for f in found if f.is_file()), None)
+        if weights is None:
+            raise UserError(f"{path} is a folder without open_clip weights.", "Give the file with the weights.")
+        path = weights
+    state = read_weights(path)  # a missing or broken file is told before a missing configuration
+    for sidecar in (path.with_suffix(".json"), path.parent / "open_clip_config.json"):
+        if sidecar.is_file():
+            document = read_sidecar(sidecar)
+            return Source(path.stem, document["model_cfg"], document.get("preprocess_cfg", {}), state, card=document.get("card", {}))
+    name = recognise(path, state)
+    return Source(name, _known_config(name), state=state)
+
+
+def _with_weights(name: str, document: Mapping[str, Any], path: Path) -> Source:
+    return Source(name, document["model_cfg"], document.get("preprocess_cfg", {}), read_weights(path), card=document.get("card", {}))
+
+
+def _random(text: str) -> Source:
+    arch, _, seed = text.partition("@")
+    if seed and not seed.isdigit():
+        raise UserError(f"'random:{text}': the seed after @ is not a number.", "Write for example random:ViT-B-16@7.")
+    if arch.endswith(".json"):
+        document = read_sidecar(Path(arch))
+        return Source(Path(arch).stem, document["model_cfg"], document.get("preprocess_cfg", {}), seed=int(seed or 0))
+    return Source(arch, _known_config(arch), seed=int(seed or 0))
+
+
+def _known_config(arch: str) -> Mapping[str, Any]:
+    config = open_clip.get_model_config(arch) if arch in open_clip.list_models() else None
+    if config is None:
+        raise UserError(f"There is no CLIP architecture or file '{arch}'.", nearest(arch, supported_names()))
+    check_supported(arch, config)
+    return dict(config)
+
+
+def _pretrained(arch: str, tag: str) -> Source:
+    config = dict(_known_config(arch))
+    tags = open_clip.list_pretrained_tags_by_model(arch)
+    facts = open_clip.get_pretrained_cfg(arch, tag)
+    if not facts:
+        raise UserError(f"'{arch}' has no pretrained tag '{tag}'.", nearest(tag, tags))
+    if facts.get("quick_gelu"):  # OpenAI's weights, and some others, were trained with this activation
+        config["quick_gelu"] = True
+        arch = arch if arch.endswith("-quickgelu") else f"{arch}-quickgelu"
+    preprocess = {key: facts[key] for key in ("mean", "std", "interpolation") if key in facts}
+    return Source(arch, config, preprocess, read_weights(_fetch(arch, tag, facts)))
+
+
+def _fetch(arch: str, tag: str, facts: Mapping[str, Any]) -> Path:
+    try:
+        return Path(open_clip.download_pretrained(dict(facts)))
+    except Exception as error:  # open_clip, huggingface_hub and urllib each raise their own kinds
+        hub = facts.get("hf_hub", "").rstrip("/")
+        page = f"https://huggingface.co/{hub}" if hub else facts.get("url", "")
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{arch}:{tag} is not on this machine and cannot be fetched ({reason}).",
+            f"Download open_clip_model.safetensors from {page} where there is a network, and give it as --clip PATH::{arch}.",
+        ) from error

@@ -1,0 +1,60 @@
+"""CLIP's byte-pair tokenizer, whole or with fewer merges for small models.
+
+A vocabulary of V < 49,408 keeps CLIP's first V - 514 merges (512 byte symbols and two marks come on top): every text can still be
+written, rare words in more pieces. So a small text tower needs no vocabulary file, only its ``vocab_size``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import open_clip
+from torch import Tensor
+
+from reidclip.errors import UserError
+
+_BYTE_SYMBOLS = 512  # 256 bytes, each inside a word and at its end
+_FULL = 49408
+
+
+class Tokenizer(Protocol):
+    """Texts to token ids."""
+
+    context_length: int | None
+
+    def __call__(self, texts: str | list[str], context_length: int | None = None) -> Tensor:
+        """One text or several -> (N, context_length) int64: start, text, end, zeros."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text without start and end."""
+        ...
+
+
+def make_tokenizer(text_cfg: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of a text tower, from its ``vocab_size`` and ``context_length``.
+
+    Raises:
+        UserError: a vocabulary that CLIP's tokenizer cannot fill.
+    """
+    size = int(text_cfg.get("vocab_size", _FULL))
+    if not _BYTE_SYMBOLS + 2 <= size <= _FULL:
+        raise UserError(f"A vocabulary of {size} tokens is not CLIP's.", f"vocab_size may be {_BYTE_SYMBOLS + 2} to {_FULL}.")
+    tokenizer = open_clip.SimpleTokenizer(context_length=int(text_cfg.get("context_length", 77)))
+    if size < _FULL:
+        _keep_first_merges(tokenizer, size - _BYTE_SYMBOLS - 2)
+    result: Tokenizer = tokenizer
+    return result
+
+
+def _keep_first_merges(tokenizer: Any, merges: int) -> None:
+    marks: Sequence[str] = [tokenizer.decoder[i] for i in tokenizer.all_special_ids]
+    symbols = [tokenizer.decoder[i] for i in range(_BYTE_SYMBOLS + merges)]
+    tokenizer.encoder = {symbol: i for i, symbol in enumerate([*symbols, *marks])}
+    tokenizer.decoder = {i: symbol for symbol, i in tokenizer.encoder.items()}
+    tokenizer.bpe_ranks = {pair: rank for pair, rank in tokenizer.bpe_ranks.items() if rank < merges}
+    tokenizer.cache = {mark: mark for mark in marks}
+    tokenizer.vocab_size = len(tokenizer.encoder)
+    tokenizer.all_special_ids = [tokenizer.encoder[mark] for mark in marks]
+    tokenizer.sot_token_id, tokenizer.eot_token_id = tokenizer.all_special_ids

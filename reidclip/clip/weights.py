@@ -1,0 +1,81 @@
+"""Reads CLIP weights from a file into open_clip's key names, and says what they are by digest.
+
+Foreign files are read with ``weights_only=True``: nothing in them is executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from reidclip.errors import UserError
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+_NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size", "attn_mask"}  # constants that OpenAI's files carry along
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Weights of a file, floating point as float32, keys as open_clip names them.
+
+    Accepts a state dict or a training checkpoint that holds one under ``state_dict``; the prefix ``module.`` and open_clip's newer
+    ``text.`` are taken off.
+
+    Raises:
+        UserError: the file is missing, broken, an executable archive, or holds no CLIP.
+    """
+    if not path.is_file():
+        raise UserError(f"No weights at {path}.", "Check the path given as --clip.")
+    tensors = _rename(_read_tensors(path))
+    if "visual.proj" not in tensors and "visual.attnpool.c_proj.weight" not in tensors:
+        example = ", ".join(sorted(tensors)[:3]) or "nothing"
+        raise UserError(
+            f"{path} holds no CLIP in OpenAI's or open_clip's naming (found {example}).", "Give weights with keys such as visual.proj."
+        )
+    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+
+
+def digest(state: Mapping[str, Tensor], quick_gelu: bool) -> str:
+    """SHA-256 over names, shapes, float32 values and the activation of a CLIP, as hex; the same for any file format and input size."""
+    result = hashlib.sha256(f"quick_gelu={quick_gelu}\n".encode())
+    for key in sorted(state):
+        value = state[key].detach().cpu().contiguous()
+        result.update(f"{key} {list(value.shape)} {value.dtype}\n".encode())
+        result.update(value.flatten().view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return result.hexdigest()
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    remedy = "Get the file again."
+    try:
+        loaded: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, EOFError, OSError) as error:
+        raise UserError(f"{path} cannot be read: {error}.", remedy) from error
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        if "TorchScript" in str(error):
+            raise UserError(
+                f"{path} is a TorchScript archive, which would run code when opened.",
+                "Take the weights by name (ViT-B-16:openai) or convert them to safetensors.",
+            ) from error
+        raise UserError(f"{path} cannot be read as plain weights: {str(error).splitlines()[0]}", remedy) from error
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, Mapping):
+        raise UserError(f"{path} holds a {type(loaded).__name__} and no named weights.", "Give a state dict.")
+    return {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}
+
+
+def _rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    renamed = {}
+    for key, value in tensors.items():
+        name = key.removeprefix("module.").removeprefix("text.")
+        if name not in _NOT_WEIGHTS:
+            renamed[name] = value.reshape(()) if name == "logit_scale" else value
+    return renamed
