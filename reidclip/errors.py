@@ -38,6 +38,12 @@ class UserError(ReidclipError):
     exit_code = 2
 
 
+class Interrupted(ReidclipError):
+    """Ctrl-C in long work whose state was kept; the message says how to go on."""
+
+    exit_code = 130
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Say which names are known and which is closest: ``"did you mean 'ccaf'? known: baseline, ccaf"``."""
     names = sorted(known)

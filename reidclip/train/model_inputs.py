@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from reidclip.clip.load import ClipModel
@@ -33,8 +32,6 @@ class SimilarityRule:
 
 
 def similarity_of(clip: ClipModel, settings: ModelSettings) -> SimilarityRule:
-    """Plain dot product with temperature 1 as published, or cosine times CLIP's exp(logit_scale)."""
-    kind = clip.similarity if settings.similarity == "model" else settings.similarity
-    if kind == "dot":
-        return SimilarityRule("dot", 1.0)
-    return SimilarityRule("cosine", float(torch.tensor(clip.logit_scale).exp()))
+    """Plain dot product with temperature 1 as published, or cosine times CLIP's exp(logit_scale); a model card may ask for it."""
+    kind = clip.card.get("similarity", "dot") if settings.similarity == "model" else settings.similarity
+    return SimilarityRule("cosine", clip.logit_scale) if kind == "cosine" else SimilarityRule("dot", 1.0)

@@ -12,14 +12,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reidclip.clip.prompts import PromptLearner
+from reidclip.clip.load import ClipModel
+from reidclip.clip.prompts import PromptLearner, PromptTemplate
 from reidclip.data.samplers import shuffled_batches
+from reidclip.errors import UserError
 from reidclip.interfaces import ParamGroup, Update
 from reidclip.train.schedule import warmup_cosine
 from reidclip.train.settings import PromptLearnSettings
 
 PromptLosses = Callable[[Tensor, Tensor, Tensor], Mapping[str, Tensor]]
 """(image features (B, D), text features (B, D), labels (B,)) -> named losses."""
+
+
+def prompt_learner(clip: ClipModel, template: str, tokens: int, classes: int, seed: int) -> PromptLearner:
+    """Contexts for "A photo of a {X} person." with ``tokens`` learned words in place of {X}.
+
+    Raises:
+        UserError: the template has no {X}, or is too long for the text encoder.
+    """
+    try:
+        sentence = PromptTemplate(template.replace("{X}", " ".join(["X"] * tokens)), clip.tokenizer)
+        return PromptLearner(sentence, clip.text_encoder, classes, seed)
+    except ValueError as error:
+        raise UserError(f"Wrong prompt template: {error}.", 'Write for example --set template="A photo of a {X} person."') from error
 
 
 class PromptStage:

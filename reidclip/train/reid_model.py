@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from reidclip.clip.heads import BNNeck
-from reidclip.clip.image_encoder import ImageEncoder
+from reidclip.clip.heads import ReidHeads
+from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures
+from reidclip.clip.inference import InferenceEncoder, InferenceOptions
+from reidclip.data.transforms import Normalisation
 
 
 class ReidOutputs(NamedTuple):
@@ -21,17 +23,19 @@ class ReidOutputs(NamedTuple):
 
 
 class ReidModel(nn.Module):
-    """Image encoder with two heads (methods.md section 0, "Heads"). Keys follow the official CLIP-ReID checkpoint's names for the heads."""
+    """Image encoder with two heads (methods.md section 0, "Heads")."""
 
     def __init__(self, encoder: ImageEncoder, identities: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head_pooled = BNNeck(encoder.pooled_width, identities)
-        self.head_projected = BNNeck(encoder.projected_width, identities)
+        self.heads = ReidHeads(encoder.pooled_width, encoder.joint_width, identities)
 
     def forward(self, images: Tensor, camera: Tensor | None = None) -> ReidOutputs:
         """(B, 3, H, W) normalised pictures -> features and identity logits."""
-        last, pooled, projected = self.encoder(images, camera)
-        _, score_pooled = self.head_pooled(pooled)
-        _, score_projected = self.head_projected(projected)
-        return ReidOutputs(last, pooled, projected, score_pooled, score_projected)
+        features: ImageFeatures = self.encoder(images, camera)
+        pooled, projected = self.heads(features)
+        return ReidOutputs(*features, pooled.scores, projected.scores)
+
+    def for_inference(self, normalisation: Normalisation) -> InferenceEncoder:
+        """The encoder alone: pooled and projected before the BatchNorms, joined and L2-normalised (CLIP-ReID's test feature)."""
+        return InferenceEncoder(self.encoder, InferenceOptions(mean=normalisation.mean, std=normalisation.std), self.heads)

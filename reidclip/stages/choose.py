@@ -1,0 +1,123 @@
+"""Which inputs a command works on: those named, else the newest fitting ones in the store. Every choice is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from reidclip import registry
+from reidclip.artifacts.manifest import DatasetRef, Manifest
+from reidclip.artifacts.store import Artifact, Store
+from reidclip.data.open import open_dataset
+from reidclip.errors import UserError, nearest
+from reidclip.interfaces import Method
+from reidclip.records import Dataset
+from reidclip.settings import Settings, read_toml, resolve, section
+
+Say = Callable[[str], None]
+METHODS = "reidclip.methods"
+DEFAULT_METHOD = "ccaf"
+DEFAULT_RECIPE = "tiny"
+
+
+def method_for(name: str, command: str) -> Method:
+    """The method, checked to take part in the command."""
+    method: Method = registry.get(METHODS, name)
+    if command not in method.stages:
+        fitting = [i.name for i in registry.all_infos(METHODS) if i.object is not None and command in i.object.stages]
+        raise UserError(f"Method '{name}' has no {command} stage.", f"Methods that have one: {', '.join(fitting)}.")
+    return method
+
+
+def settings_for(
+    method: Method, command: str, recipe: str, config: Path | None, assignments: dict[str, Any]
+) -> Settings:
+    """Defaults < recipe < --config < --set, validated by the method's own model."""
+    model = method.settings[command]
+    document = read_toml(_recipe_file(method, recipe))
+    layers = [section(document, command, model)]
+    if config is not None:
+        layers.append(section(read_toml(config), command, model))
+    return resolve(model, *layers, assignments, where=f"{command} settings of method {method.name}")
+
+
+def recipes(method: Method) -> list[str]:
+    """Names of a method's recipes."""
+    return sorted(p.stem for p in (method.folder / "recipes").glob("*.toml"))
+
+
+def _recipe_file(method: Method, recipe: str) -> Path:
+    known = recipes(method)
+    if recipe not in known:
+        raise UserError(f"Method '{method.name}' has no recipe '{recipe}'.", nearest(recipe, known))
+    return method.folder / "recipes" / f"{recipe}.toml"
+
+
+def dataset_for(data: Path | None, layout: str | None, store: Store, kinds: tuple[str, ...], say: Say) -> Dataset:
+    """The data set named, else the one that the newest artifact of these kinds (first kind first) was made from."""
+    if data is not None:
+        return open_dataset(data, layout)
+    for kind in kinds:
+        artifact = store.newest(kind, lambda m: m.dataset is not None and m.dataset.layout != "pictures")
+        if artifact is not None and artifact.manifest.dataset is not None:
+            root = Path(artifact.manifest.dataset.root)
+            say(f"data: {root} (of {kind} {artifact.ref}, the newest)")
+            if not root.is_dir():
+                raise UserError(f"The data of {kind} {artifact.ref} is no longer at {root}.", "Name its new place: reidclip COMMAND DATA.")
+            return open_dataset(root, layout or artifact.manifest.dataset.layout)
+    raise UserError(f"No data set was named and no {' or '.join(kinds)} artifact in {store.root} says which.", "Name its folder: data/prcc.")
+
+
+def masks_for(ref: str | None, dataset: Dataset, store: Store, say: Say) -> Artifact:
+    """The masks named, checked to belong to this data; else the newest that do."""
+    if ref is not None:
+        return made_from(store.open(ref, kind="masks"), dataset, "masks")
+    artifact = store.newest("masks", of_data(dataset))
+    if artifact is not None:
+        say(f"masks: {artifact.ref} (the newest of this data)")
+        return artifact
+    other = store.newest("masks")
+    if other is not None:
+        made_from(other, dataset, "masks")
+    raise UserError(f"There are no masks of {dataset.root} in {store.root}.", f"Make them: reidclip mask {dataset.root}.")
+
+
+def prompts_for(ref: str | None, method: str, dataset: Dataset, store: Store, say: Say) -> Artifact:
+    """The prompts named, checked for method and data; else the newest that fit."""
+    if ref is not None:
+        artifact = made_from(store.open(ref, kind="prompts"), dataset, "prompts")
+        if artifact.manifest.method != method:
+            raise UserError(
+                f"Prompts {artifact.ref} were learned by method '{artifact.manifest.method}', not '{method}'.",
+                f"Learn them first: reidclip prompt-learn --method {method}.",
+            )
+        return artifact
+    fits = of_data(dataset)
+    artifact_or_none = store.newest("prompts", lambda m: m.method == method and fits(m))
+    if artifact_or_none is None:
+        raise UserError(
+            f"There are no prompts of method '{method}' and data {dataset.root} in {store.root}.",
+            f"Learn them first: reidclip prompt-learn {dataset.root} --method {method}.",
+        )
+    say(f"prompts: {artifact_or_none.ref} (the newest of this method and data)")
+    return artifact_or_none
+
+
+def of_data(dataset: Dataset) -> Callable[[Manifest], bool]:
+    """A filter: made from this very data."""
+    fingerprint = dataset.fingerprint
+    return lambda manifest: manifest.dataset is not None and manifest.dataset.fingerprint == fingerprint
+
+
+def made_from(artifact: Artifact, dataset: Dataset, what: str) -> Artifact:
+    """The artifact again, when it was made from this data.
+
+    Raises:
+        UserError: it was made from other data; says what differs.
+    """
+    if of_data(dataset)(artifact.manifest):
+        return artifact
+    made = artifact.manifest.dataset
+    differs = "; ".join(made.differences(DatasetRef.of(dataset))) if made is not None else "it records no data set"
+    raise UserError(f"{what.capitalize()} {artifact.ref} were made from other data: {differs}.", f"Make {what} of {dataset.root} first.")

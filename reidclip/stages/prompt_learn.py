@@ -1,0 +1,116 @@
+"""``reidclip prompt-learn`` as a function: learn text prompts for a method, write a ``prompts`` artifact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from safetensors.torch import save_file
+
+from reidclip.artifacts.manifest import DatasetRef
+from reidclip.artifacts.store import Artifact, Store
+from reidclip.settings import parse_assignments
+from reidclip.stages.choose import DEFAULT_METHOD, DEFAULT_RECIPE, Say, dataset_for, masks_for, method_for, settings_for
+from reidclip.stages.training import (
+    Progress,
+    TrainJob,
+    build_context,
+    finish_run,
+    input_refs,
+    labels_of,
+    last_losses,
+    run_stages,
+)
+from reidclip.train.device import check_precision
+from reidclip.train.settings import ModelSettings
+
+COMMAND = "prompt-learn"
+
+
+def plan_prompt_learn(
+    data: Path | None,
+    store: Store,
+    *,
+    method: str | None = None,
+    layout: str | None = None,
+    recipe: str | None = None,
+    config: Path | None = None,
+    assignments: Sequence[str] = (),
+    masks: str | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "fp32",
+    workers: int | None = None,
+    say: Say = lambda text: None,
+) -> TrainJob:
+    """Decide everything, read nothing heavy.
+
+    Args:
+        data: folder of the data set; None takes the data of the newest masks.
+        method: name of a method with a prompt-learn stage; None takes CCAF.
+        masks: reference of a masks artifact; None takes the newest of this data, when the method needs masks.
+        say: is told every choice made for the caller.
+
+    Raises:
+        UserError: anything that does not fit.
+    """
+    if method is None:
+        method = DEFAULT_METHOD
+        say(f"method: {method} (the default)")
+    chosen = method_for(method, COMMAND)
+    if recipe is None:
+        recipe = DEFAULT_RECIPE
+        say(f"recipe: {recipe} (the default)")
+    settings = cast(ModelSettings, settings_for(chosen, COMMAND, recipe, config, parse_assignments(assignments)))
+    dataset = dataset_for(data, layout, store, ("masks", "parsing", "prompts"), say)
+    labels_of(dataset)
+    inputs = {"masks": masks_for(masks, dataset, store, say)} if chosen.needs_masks(COMMAND, settings) else {}
+    return TrainJob(
+        COMMAND,
+        "prompts",
+        name or f"{chosen.name}-{dataset.name}",
+        chosen,
+        recipe,
+        settings,
+        dataset,
+        store,
+        inputs,
+        seed,
+        device,
+        check_precision(precision),
+        workers,
+    )
+
+
+def prompt_learn(job: TrainJob, progress: Progress = lambda what, done, total: None) -> Artifact:
+    """Run a planned prompt learning, from its last state when it was interrupted, and commit its artifact."""
+    train, labels = labels_of(job.dataset)
+    context = build_context(job, labels, train)
+    with job.store.create(job.kind, job.name) as draft:
+        stages = job.method.prompt_stages(context)
+        histories = run_stages(job, stages, context, progress)
+        tensors = {k: v.detach().cpu().contiguous() for k, v in job.method.prompt_tensors(context, stages).items()}
+        save_file(tensors, draft.path / "prompts.safetensors")
+        facts = {
+            "clip": context.clip.spec,
+            "clip_digest": context.clip.digest,
+            "pids": sorted(labels.pids, key=labels.pids.__getitem__),
+            "clothes": sorted(labels.clothes, key=labels.clothes.__getitem__),
+        }
+        (draft.path / "labels.json").write_text(json.dumps(facts), encoding="utf-8")
+        (draft.path / "history.json").write_text(json.dumps(histories, indent=1), encoding="utf-8")
+        draft.describe(
+            config=job.plan(),
+            seed=job.seed,
+            method=job.method.name,
+            plugin_version=job.method.version,
+            dataset=DatasetRef.of(job.dataset),
+            inputs=input_refs(job),
+            metrics=last_losses(histories),
+            device=context.device,
+        )
+    finish_run(job)
+    return draft.artifact

@@ -1,0 +1,199 @@
+"""What ``prompt-learn`` and ``finetune`` share: inputs, the run folder that makes a training resumable, and the run itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from reidclip.artifacts.manifest import InputRef
+from reidclip.artifacts.store import Artifact, Store
+from reidclip.clip.load import ClipModel, load_clip
+from reidclip.data.loader import ImageSource
+from reidclip.errors import Interrupted, UserError
+from reidclip.interfaces import Method, StageContext, TrainStage
+from reidclip.records import Dataset, LabelMap, Sample, training_labels
+from reidclip.train.device import pick_device
+from reidclip.train.loop import LoopOptions, run_stage
+from reidclip.train.settings import ModelSettings
+
+Progress = Callable[[str, int, int], None]
+"""(what, done, total)"""
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """A training with everything decided and nothing loaded: what ``--dry-run`` prints.
+
+    Attributes:
+        command: "prompt-learn" or "finetune".
+        kind, name: of the artifact that is written.
+        recipe: name of the recipe that the settings started from.
+        settings: resolved.
+        inputs: artifacts read, by role ("masks", "prompts").
+    """
+
+    command: str
+    kind: str
+    name: str
+    method: Method
+    recipe: str
+    settings: ModelSettings
+    dataset: Dataset
+    store: Store
+    inputs: dict[str, Artifact] = field(default_factory=dict)
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    workers: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Digest of everything the result depends on: an interrupted run is taken up again by a command of the same key."""
+        facts = {
+            "command": self.command,
+            "method": [self.method.name, self.method.version],
+            "settings": self.settings.model_dump(mode="json"),
+            "data": self.dataset.fingerprint,
+            "inputs": {role: artifact.digest for role, artifact in sorted(self.inputs.items())},
+            "seed": self.seed,
+            "precision": self.precision,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def run_folder(self) -> Path:
+        """Where the state of the unfinished run lies."""
+        return self.store.resume_dir(self.kind, self.name, self.key)
+
+    def plan(self) -> dict[str, Any]:
+        """The resolved configuration, inputs and planned output, for --dry-run and the manifest."""
+        return {
+            "command": self.command,
+            "method": self.method.name,
+            "recipe": self.recipe,
+            "settings": self.settings.model_dump(mode="json"),
+            "data": {"root": str(self.dataset.root), "layout": self.dataset.layout, "training pictures": len(self.dataset.split("train"))},
+            "inputs": {role: f"{a.kind}/{a.ref}" for role, a in self.inputs.items()},
+            "writes": f"{self.kind}/{self.name}",
+            "seed": self.seed,
+            "device": str(pick_device(self.device)),
+            "precision": self.precision,
+        }
+
+
+def training_samples(dataset: Dataset) -> tuple[Sample, ...]:
+    """The training split, checked to be trainable.
+
+    Raises:
+        UserError: no training split, or fewer than two identities in it.
+    """
+    train = dataset.split("train")
+    if not train:
+        known = ", ".join(sorted({s.split for s in dataset.samples})) or "none"
+        raise UserError(f"{dataset.root} has no training pictures (splits: {known}).", "Training needs a 'train' split.")
+    if len({s.pid for s in train}) < 2:
+        raise UserError(f"The training split of {dataset.root} has one identity only.", "Re-identification needs at least two.")
+    return train
+
+
+def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...]) -> StageContext:
+    """Load what the stages need, on the job's device; the random state is set here, so that a run depends on its seed alone."""
+    device = pick_device(job.device)
+    torch.manual_seed(job.seed)
+    s = job.settings
+    cameras = max(x.camid for x in train) + 1 if s.sie_camera else 0
+    clip = load_clip(
+        s.clip, image_size=(s.height, s.width), stride=s.stride, device=device, sie_cameras=cameras, sie_coefficient=s.sie_coefficient
+    )
+    masks = job.inputs.get("masks")
+    source = ImageSource.of(job.dataset, train, masks=masks.path / "keep" if masks else None)
+    prompts = job.inputs.get("prompts")
+    return StageContext(
+        settings=s,
+        clip=clip,
+        train=train,
+        labels=labels,
+        source=source,
+        device=device,
+        seed=job.seed,
+        workers=job.workers,
+        precision=job.precision,
+        prompts=read_prompts(prompts, clip, labels) if prompts else None,
+    )
+
+
+def read_prompts(artifact: Artifact, clip: ClipModel, labels: LabelMap) -> dict[str, Tensor]:
+    """Tensors of a prompts artifact, checked to belong to this CLIP and these identities.
+
+    Raises:
+        UserError: learned with another CLIP, or for other labels.
+    """
+    facts = json.loads(artifact.file("labels.json").read_text(encoding="utf-8"))
+    if facts["clip_digest"] != clip.digest:
+        raise UserError(
+            f"Prompts {artifact.ref} were learned with CLIP '{facts['clip']}', these settings load '{clip.spec}', whose weights differ.",
+            f"Use --set clip={facts['clip']}, or learn prompts with the CLIP you mean.",
+        )
+    if facts["pids"] != [pid for pid, _ in sorted(labels.pids.items(), key=lambda pair: pair[1])]:
+        raise UserError(f"Prompts {artifact.ref} were learned for other identities.", "Learn prompts of this data: reidclip prompt-learn.")
+    return load_file(artifact.file("prompts.safetensors"))
+
+
+def run_stages(job: TrainJob, stages: Sequence[TrainStage], context: StageContext, progress: Progress) -> dict[str, list[dict[str, float]]]:
+    """Run a command's stages one after the other, each from its last state.
+
+    Returns:
+        history by stage ("stage-0", ...): one row of mean losses per epoch.
+
+    Raises:
+        Interrupted: by Ctrl-C; the state was kept.
+    """
+    folder = job.run_folder()
+    histories = {}
+    for number, stage in enumerate(stages):
+        title = f"{job.method.name} {job.command}" + (f" {number + 1}/{len(stages)}" if len(stages) > 1 else "")
+        options = LoopOptions(context.device, job.precision, folder / f"stage-{number}.safetensors")
+        try:
+            histories[f"stage-{number}"] = run_stage(stage, options, lambda done, total, title=title: progress(title, done, total))  # type: ignore[misc]
+        except KeyboardInterrupt:
+            raise Interrupted(f"Interrupted; the training state is kept in {folder}.", "Run the same command again to go on.") from None
+    return histories
+
+
+def finish_run(job: TrainJob) -> None:
+    """Remove the state of a run whose artifact is committed."""
+    shutil.rmtree(job.run_folder(), ignore_errors=True)
+
+
+def start_over(job: TrainJob) -> None:
+    """Forget an unfinished run of the same key (--fresh)."""
+    shutil.rmtree(job.run_folder(), ignore_errors=True)
+
+
+def input_refs(job: TrainJob) -> list[InputRef]:
+    """Lineage of what the job writes."""
+    return [InputRef.of(artifact, role=role) for role, artifact in job.inputs.items()]
+
+
+def last_losses(histories: dict[str, list[dict[str, float]]]) -> dict[str, float]:
+    """Mean losses of the last epoch of every stage, for the manifest."""
+    return {f"{stage}/{name}": value for stage, rows in histories.items() if rows for name, value in rows[-1].items()}
+
+
+def labels_of(dataset: Dataset) -> tuple[tuple[Sample, ...], LabelMap]:
+    """Training split and its dense labels."""
+    train = training_samples(dataset)
+    return train, training_labels(train)
+
+
+def with_settings(job: TrainJob, settings: object) -> TrainJob:
+    """The job with other settings."""
+    return replace(job, settings=cast(ModelSettings, settings))
