@@ -30,6 +30,7 @@ _CAMERAS = {"A": 0, "B": 1, "C": 2}
 _TEST_FOLDERS = {"A": ("test-A", "A"), "B": ("test-B", "B"), "C": ("test-C", "C"), "C_same": ("test-C-same", "C")}
 _SPLITS = ("train", "val", *(split for split, _ in _TEST_FOLDERS.values()))
 
+_SINGLE_SHOT = "Gallery: one picture of camera A per identity; mean of 10 draws over sorted paths, this toolkit's own."
 _PROTOCOLS = (
     Protocol("same-clothes", Rule.STD, "test-B", "test-A", note="All of camera B against all of camera A (multi-shot), same outfit."),
     Protocol("cloth-changing", Rule.STD, "test-C", "test-A", note="All of camera C against all of camera A (multi-shot), other outfit."),
@@ -40,6 +41,8 @@ _PROTOCOLS = (
         "test-A",
         note="Rendered sets only: camera C in the outfit of camera A, which tells the change of clothes from the change of camera.",
     ),
+    Protocol("same-clothes-single-shot", Rule.STD, "test-B", "test-A", note=_SINGLE_SHOT, single_shot_repeats=10),
+    Protocol("cloth-changing-single-shot", Rule.STD, "test-C", "test-A", note=_SINGLE_SHOT, single_shot_repeats=10),
 )
 
 
