@@ -125,6 +125,7 @@ class Store:
         Returns:
             the removed paths (with ``dry_run``: those that would be removed).
         """
+        self._check()
         removed: _Paths = []
         for name_folder in [n for k in folders(self.root) for n in folders(k)]:
             removed += sweep.sweep_name(name_folder, older_than_days, dry_run)

@@ -1,0 +1,124 @@
+"""`reidclip artifacts`: look at what is in the store, check it, and clean it up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reidclip.artifacts import kinds
+from reidclip.artifacts.store import Store
+from reidclip.cli import artifacts_view as view
+from reidclip.cli.console import console, say
+from reidclip.cli.options import DEFAULT_STORE, Json, StoreDir, Verbose
+from reidclip.stages import artifacts as stage
+
+app = typer.Typer(no_args_is_help=True, help="List, inspect, verify and remove artifacts.")
+
+Ref = Annotated[str, typer.Argument(metavar="REF", help="NAME, NAME@v3, KIND/NAME@v3, or the path of an artifact.")]
+OptionalRef = Annotated[str | None, typer.Argument(metavar="[REF]", help="One artifact. Default: all of them.", show_default=False)]
+Days = Annotated[float, typer.Option("--days", min=0, help="Age after which unfinished work that nobody touched is removed.")]
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1))
+
+
+@app.command("list")
+def list_artifacts(
+    kind: Annotated[str | None, typer.Option("--kind", help="Only this kind.", show_default=False)] = None,
+    store: StoreDir = DEFAULT_STORE,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """List all artifacts, damaged ones included."""
+    if kind is not None:
+        kinds.get(kind)
+    found = Store(store).scan(kind)
+    if as_json:
+        _print_json(view.scan_json(store, found))
+    elif not found.artifacts and not found.unreadable:
+        say(f"No artifacts in {store}. `reidclip mask DATA` makes the first one.")
+    else:
+        console.print(view.scan_table(found))
+
+
+@app.command()
+def show(
+    ref: Ref,
+    files: Annotated[bool, typer.Option("--files", help="List every payload file.")] = False,
+    store: StoreDir = DEFAULT_STORE,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show the manifest of one artifact."""
+    artifact = Store(store).open(ref)
+    if as_json:
+        _print_json(view.artifact_json(artifact, files))
+    else:
+        console.print(view.artifact_table(artifact))
+        if files:
+            console.print(view.files_table(artifact))
+
+
+@app.command()
+def verify(ref: OptionalRef = None, store: StoreDir = DEFAULT_STORE, as_json: Json = False, verbose: Verbose = False) -> None:
+    """Read every payload file and compare it with its digest; exit code 1 when something is wrong."""
+    reports = stage.verify(Store(store), ref)
+    whole = not any(report.problems for report in reports)
+    if as_json:
+        entries = [{"kind": r.kind, "ref": r.ref, "path": str(r.path), "problems": r.problems} for r in reports]
+        _print_json({"ok": whole, "artifacts": entries})
+    for report in [] if as_json else reports:
+        console.print(view.verdict(report))
+    if not whole:
+        say("Damaged artifacts: `reidclip artifacts rm --force KIND/NAME@vN` removes one; then make it again.")
+        raise typer.Exit(1)
+
+
+@app.command()
+def lineage(ref: Ref, store: StoreDir = DEFAULT_STORE, as_json: Json = False, verbose: Verbose = False) -> None:
+    """Show what an artifact was made from, back to the data."""
+    opened = Store(store)
+    node = opened.lineage(opened.open(ref))
+    if as_json:
+        _print_json(view.lineage_json(node))
+    else:
+        console.print(view.lineage_tree(node))
+
+
+@app.command()
+def rm(
+    ref: Ref,
+    force: Annotated[bool, typer.Option("--force", help="Also when other artifacts were made from it.")] = False,
+    store: StoreDir = DEFAULT_STORE,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Remove one version of an artifact; its version number is not used again."""
+    path = stage.remove(Store(store), ref, force)
+    _report_removed([path], as_json, "Removed")
+
+
+@app.command()
+def gc(
+    days: Days = 14.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
+    store: StoreDir = DEFAULT_STORE,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Remove what killed processes left: temporary folders and old states of unfinished work."""
+    removed = Store(store).gc(days, dry_run)
+    _report_removed(removed, as_json, "Would remove" if dry_run else "Removed")
+    if not removed and not as_json:
+        say("Nothing to remove.")
+
+
+def _report_removed(paths: list[Path], as_json: bool, verb: str) -> None:
+    if as_json:
+        _print_json({"removed": [str(path) for path in paths]})
+    for path in [] if as_json else paths:
+        console.print(f"{verb} {path}", markup=False, soft_wrap=True)

@@ -1,0 +1,83 @@
+"""What `reidclip artifacts` does beyond single calls of the store, callable from Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reidclip.artifacts.find import version_folders
+from reidclip.artifacts.manifest import DatasetRef
+from reidclip.artifacts.names import parse_reference
+from reidclip.artifacts.store import Artifact, Store
+from reidclip.errors import ReidclipError, UserError
+from reidclip.records import Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Outcome of the verification of one artifact; it is whole when there are no problems."""
+
+    kind: str
+    ref: str
+    path: Path
+    problems: list[str]
+
+
+def verify(store: Store, ref: str | None = None) -> list[Verified]:
+    """Verify one artifact, or all of a store; one whose manifest cannot be read is a problem, not an exception.
+
+    Raises:
+        UserError: ``ref`` names nothing.
+    """
+    if ref is not None:
+        path = store.locate(ref)
+        try:
+            return [_verified(store, Artifact.load(path))]
+        except ReidclipError as error:
+            return [Verified(path.parent.parent.name, ref, path, [error.what])]
+    found = store.scan()
+    broken = [Verified(b.kind, b.ref, b.path, [b.problem]) for b in found.unreadable]
+    return [_verified(store, artifact) for artifact in found.artifacts] + broken
+
+
+def remove(store: Store, ref: str, force: bool = False) -> Path:
+    """Remove one version, damaged or not; return the path that it had. One of a newer toolkit needs ``force``.
+
+    Raises:
+        UserError: the reference fits nothing, fits several versions, or is an input of another artifact (unless ``force``).
+    """
+    path = store.locate(ref)
+    reference = parse_reference(ref)
+    versions = version_folders(path.parent)
+    if reference and reference.version is None and len(versions) > 1 and path.resolve() != Path(ref).resolve():
+        raise UserError(f"'{ref}' has {len(versions)} versions, up to {path.name}.", f"Say which, for example {ref}@v{int(path.name[1:])}.")
+    target: Artifact | Path = path
+    try:
+        target = Artifact.load(path)
+    except UserError:  # made by a newer toolkit: nobody here can tell what it is worth
+        if not force:
+            raise
+    except ReidclipError:  # damaged: its folder is all there is to name
+        pass
+    store.remove(target, force)
+    return path
+
+
+def require_same_data(artifact: Artifact, dataset: Dataset) -> None:
+    """Refuse an artifact that was made from other data.
+
+    Raises:
+        UserError: the fingerprints differ; the message says in what.
+    """
+    made_from = artifact.manifest.dataset
+    if made_from is None or made_from.fingerprint == dataset.fingerprint:
+        return
+    told = "; ".join(made_from.differences(DatasetRef.of(dataset)))
+    raise UserError(
+        f"{artifact.kind} artifact {artifact.ref} was made from other data than {dataset.root} (artifact / data): {told}.",
+        f"Make it again from this data, or name the data it was made from ({made_from.root}).",
+    )
+
+
+def _verified(store: Store, artifact: Artifact) -> Verified:
+    return Verified(artifact.kind, artifact.ref, artifact.path, store.verify(artifact))
