@@ -78,7 +78,11 @@ def _remove_unlocked(path: Path, dry_run: bool) -> list[Path]:
 
 
 def _host() -> str:
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+    """Where a process id has a meaning: the host and, on Linux, the container's id space."""
+    space = ""
+    with contextlib.suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:6]
 
 
 def _writer_is_gone(name: str) -> bool:

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reidclip.artifacts.find import version_folders
-from reidclip.artifacts.manifest import DatasetRef
 from reidclip.artifacts.names import parse_reference
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.errors import ReidclipError, UserError
-from reidclip.records import Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +59,6 @@ def remove(store: Store, ref: str, force: bool = False) -> Path:
         pass
     store.remove(target, force)
     return path
-
-
-def require_same_data(artifact: Artifact, dataset: Dataset) -> None:
-    """Refuse an artifact that was made from other data.
-
-    Raises:
-        UserError: the fingerprints differ; the message says in what.
-    """
-    made_from = artifact.manifest.dataset
-    if made_from is None or made_from.fingerprint == dataset.fingerprint:
-        return
-    told = "; ".join(made_from.differences(DatasetRef.of(dataset)))
-    raise UserError(
-        f"{artifact.kind} artifact {artifact.ref} was made from other data than {dataset.root} (artifact / data): {told}.",
-        f"Make it again from this data, or name the data it was made from ({made_from.root}).",
-    )
 
 
 def _verified(store: Store, artifact: Artifact) -> Verified:
