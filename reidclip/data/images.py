@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from reidclip.errors import WorkError
 
@@ -39,6 +39,18 @@ def read_picture(path: Path) -> UInt8:
     """
     with _opened(path) as image:
         return np.array(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Height and width as `read_picture` would return them, from the file's header alone.
+
+    Raises:
+        WorkError: missing, empty, unreadable or absurdly large file; a truncated one is not noticed.
+    """
+    with _opened(path, decode=False) as image:
+        sideways = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        width, height = image.size
+        return (width, height) if sideways else (height, width)
 
 
 def resize(image: UInt8, height: int, width: int, method: Filter) -> UInt8:
@@ -126,8 +138,8 @@ def read_mask_png(path: Path) -> UInt8:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open and decode, turning whatever Pillow raises for a bad file into one `WorkError`."""
+def _opened(path: Path, decode: bool = True) -> Iterator[Image.Image]:
+    """Open and (by default) decode, turning whatever Pillow raises for a bad file into one `WorkError`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of big pictures and odd EXIF; the size is checked here
@@ -143,7 +155,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         if width * height > MAX_PIXELS:
             raise WorkError(f"{path} is {width} x {height} pixels, more than {MAX_PIXELS // 10**6} million.", "Crop the person first.")
         try:
-            image.load()
+            if decode:
+                image.load()
         # A damaged stream may raise nearly anything from within the codecs.
         except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
             raise WorkError(f"{path} is damaged or cut off ({_reason(error)}).", _REMEDY) from error

@@ -71,7 +71,8 @@ def overlay(picture: UInt8, labels: UInt8) -> UInt8:
     """The picture tinted with the palette's colours; the background stays as it is. (H, W, 3)."""
     colours = np.array([*LIP_PALETTE, *[(255, 255, 255)] * (256 - len(LIP_PALETTE))], np.float32)[labels]
     tinted = picture * (1 - OVERLAY) + colours * OVERLAY
-    return np.where((labels > 0)[:, :, None], tinted, picture).round().astype(np.uint8)
+    shown: UInt8 = np.where((labels > 0)[:, :, None], tinted, picture).round().astype(np.uint8)
+    return shown
 
 
 def _cells(row: Shown) -> list[Image.Image]:

@@ -1,0 +1,97 @@
+"""``reidclip parse``: options -> stage -> summary line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from reidclip.cli import options
+
+if TYPE_CHECKING:
+    from reidclip.artifacts.store import Artifact
+
+Parser = Annotated[str, typer.Option("--parser", help="Human parser (see `reidclip plugins list`).")]
+Weights = Annotated[Path | None, typer.Option("--weights", help="Weights of the parser. Default: the bundled ones.", show_default=False)]
+OnError = Annotated[
+    Literal["fail", "skip"], typer.Option("--on-error", help="At a broken picture: stop, or leave it out and say so in the artifact.")
+]
+
+
+def parse(
+    data: options.Data = None,
+    parser: Parser = "schp",
+    weights: Weights = None,
+    on_error: OnError = "fail",
+    dataset: options.Dataset = None,
+    name: options.Name = None,
+    config: options.Config = None,
+    set_: options.Set = None,
+    store: options.StoreDir = options.DEFAULT_STORE,
+    device: options.Device = "auto",
+    workers: options.Workers = None,
+    json_: options.Json = False,
+    dry_run: options.DryRun = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Label every pixel of every picture with a body part or garment.
+
+    Reads a data set or any folder of pictures; writes a [bold]parsing[/] artifact of label maps. An interrupted run goes on when the same
+    command is given again.
+
+    Example: reidclip parse data/prcc --parser schp
+    """
+    from reidclip.artifacts.store import Store
+    from reidclip.cli.console import console, progress_bar, say, set_quiet
+    from reidclip.stages.plan_pictures import plan_parse
+
+    set_quiet(quiet)
+    plan = plan_parse(
+        data,
+        Store(store),
+        parser=parser,
+        layout=dataset,
+        config=config,
+        assignments=with_weights(set_, weights, "weights"),
+        name=name,
+        device=device,
+        workers=workers,
+        on_error=on_error,
+        say=say,
+    )
+    if dry_run:
+        console.print_json(json.dumps(plan.plan()))
+        return
+    say(f"parser: {plan.session.name} ({plan.session.version})")
+    with progress_bar("parse") as progress:
+        artifact = plan.run(progress)
+    tell(artifact, json_)
+
+
+def with_weights(assignments: list[str] | None, weights: Path | None, key: str) -> list[str]:
+    """``--weights PATH`` is short for a setting of the parser."""
+    return [*(assignments or []), *([] if weights is None else [f"{key}={json.dumps(str(weights))}"])]
+
+
+def tell(artifact: Artifact, as_json: bool) -> None:
+    """The result on stdout: where it is and what it says of itself; as JSON the metrics too."""
+    from reidclip.cli.console import console
+
+    manifest = artifact.manifest
+    preview = artifact.path / "preview.png"
+    if as_json:
+        entry = {"artifact": artifact.ref, "kind": artifact.kind, "path": str(artifact.path), "method": manifest.method}
+        shown = {"preview": str(preview)} if preview.is_file() else {}
+        console.print_json(json.dumps({**entry, "metrics": manifest.metrics, "notes": manifest.notes, **shown}))
+        return
+    for note in manifest.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    facts = [f"{manifest.metrics['pictures']} pictures", f"{manifest.wall_seconds:.1f} s"]
+    if "clothes_share" in manifest.metrics:
+        facts.insert(1, f"{manifest.metrics['clothes_share']:.1%} of the pixels are clothes")
+    console.print(f"wrote {artifact.kind} {artifact.ref} by {manifest.method} ({', '.join(facts)})", markup=False, soft_wrap=True)
+    if preview.is_file():
+        console.print(str(preview), markup=False, soft_wrap=True)

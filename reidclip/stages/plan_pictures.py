@@ -1,0 +1,243 @@
+"""What parse and mask will do, decided before anything is written: which data, parser, settings, label maps and names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reidclip import registry
+from reidclip.artifacts.manifest import MANIFEST
+from reidclip.artifacts.names import check_name, safe_name
+from reidclip.artifacts.store import Artifact, Store
+from reidclip.data.open import open_pictures
+from reidclip.errors import UserError
+from reidclip.interfaces import Parser, ParserSession
+from reidclip.records import Dataset
+from reidclip.settings import Settings, parse_assignments, read_toml, resolve, section
+from reidclip.stages.choose import Say, made_from
+from reidclip.stages.mask import MaskSettings, fitting_parsing, mask
+from reidclip.stages.parse import GROUP, Progress, default_name, parse
+from reidclip.stages.pictures import OnError, picture_paths
+from reidclip.train.device import pick_device
+
+DEFAULT_PARSER = "schp"
+
+
+@dataclass(frozen=True)
+class ParsePlan:
+    """One call of `parse`."""
+
+    dataset: Dataset
+    parser: Parser
+    settings: Settings
+    store: Store
+    name: str | None
+    device: torch.device
+    workers: int | None
+    on_error: OnError
+
+    @cached_property
+    def session(self) -> ParserSession:
+        """The parser with its weights loaded, once."""
+        return self.parser.open(self.settings, self.device)
+
+    @property
+    def output(self) -> str:
+        """Name of the artifact."""
+        return self.name or default_name(self.session.name, self.dataset)
+
+    def plan(self) -> dict[str, Any]:
+        """What ``--dry-run`` prints."""
+        return {
+            "command": "parse",
+            "data": {"root": str(self.dataset.root), "layout": self.dataset.layout, "pictures": len(picture_paths(self.dataset))},
+            "parser": {"name": self.session.name, "version": self.session.version, "settings": self.settings.model_dump(mode="json")},
+            "device": str(self.device),
+            "on_error": self.on_error,
+            "writes": f"parsing/{self.output}",
+        }
+
+    def run(self, progress: Progress = lambda done, total: None) -> Artifact:
+        """Parse; see `reidclip.stages.parse.parse`."""
+        return parse(
+            self.dataset,
+            self.session,
+            self.store,
+            settings=self.settings,
+            name=self.name,
+            device=self.device,
+            workers=self.workers,
+            on_error=self.on_error,
+            progress=progress,
+        )
+
+
+@dataclass(frozen=True)
+class MaskPlan:
+    """One call of `mask`, after a parsing where there are no label maps yet."""
+
+    dataset: Dataset
+    settings: MaskSettings
+    store: Store
+    name: str | None
+    preview: bool
+    label_maps: Artifact | Path | None  # None: parse first
+    parse_plan: ParsePlan | None
+
+    def plan(self) -> dict[str, Any]:
+        """What ``--dry-run`` prints."""
+        if isinstance(self.label_maps, Artifact):
+            maps, source = f"parsing/{self.label_maps.ref}", self.label_maps.manifest.method
+        elif self.label_maps is not None:
+            maps, source = str(self.label_maps), self.label_maps.resolve().name
+        else:
+            maps, source = None, self.parse_plan.session.name if self.parse_plan else ""
+        return {
+            "command": "mask",
+            "data": {"root": str(self.dataset.root), "layout": self.dataset.layout, "pictures": len(picture_paths(self.dataset))},
+            "label_maps": maps,
+            "first": self.parse_plan.plan() if maps is None and self.parse_plan is not None else None,
+            "settings": self.settings.model_dump(mode="json"),
+            "preview": self.preview,
+            "writes": f"masks/{self.name or safe_name(f'{source}-{self.dataset.name}')}",
+        }
+
+    def parse(self, progress: Progress = lambda done, total: None) -> Artifact:
+        """The parsing that the masks wait for; only where ``label_maps`` is None."""
+        if self.parse_plan is None:
+            raise ValueError("there are label maps already")
+        return self.parse_plan.run(progress)
+
+    def run(self, label_maps: Artifact | Path, progress: Progress = lambda done, total: None) -> Artifact:
+        """Make the masks; see `reidclip.stages.mask.mask`."""
+        return mask(self.dataset, label_maps, self.store, settings=self.settings, name=self.name, preview=self.preview, progress=progress)
+
+
+def plan_parse(
+    data: Path | None,
+    store: Store,
+    *,
+    parser: str = DEFAULT_PARSER,
+    layout: str | None = None,
+    config: Path | None = None,
+    assignments: Sequence[str] = (),
+    name: str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    on_error: OnError = "fail",
+    say: Say = lambda text: None,
+) -> ParsePlan:
+    """Decide everything about a parsing.
+
+    Args:
+        data: folder of pictures or of a data set; None takes the data of the newest parsing.
+        store: where the artifact goes.
+        parser: name of a registered parser.
+        layout: of the data; None recognises it, or takes all pictures below the folder.
+        config: TOML file; its table ``[parse]`` holds the parser's settings.
+        assignments: settings of the parser, ``key=value``.
+        name: of the artifact; None makes it from parser and data set.
+        device: cpu, cuda, ...; auto.
+        workers: processes that decode pictures.
+        on_error: what happens at a broken picture.
+        say: is told every choice made for the caller.
+
+    Raises:
+        UserError: anything that does not fit.
+    """
+    chosen: Parser = registry.get(GROUP, parser)
+    settings = _settings("parse", chosen.settings, config, parse_assignments(assignments), f"settings of parser {parser}")
+    dataset = pictures_for(data, layout, store, say)
+    return ParsePlan(dataset, chosen, settings, store, name and check_name(name), pick_device(device), workers, on_error)
+
+
+def plan_mask(
+    data: Path | None,
+    store: Store,
+    *,
+    parser: str = DEFAULT_PARSER,
+    parsing: str | None = None,
+    layout: str | None = None,
+    config: Path | None = None,
+    assignments: Sequence[str] = (),
+    name: str | None = None,
+    preview: bool = False,
+    device: str = "auto",
+    workers: int | None = None,
+    on_error: OnError = "fail",
+    say: Say = lambda text: None,
+) -> MaskPlan:
+    """Decide everything about masks; arguments as in `plan_parse`, and
+
+    Args:
+        data: None takes the data of the parsing named, else of the newest one.
+        store: where artifacts are read and written.
+        parser: parses what is not parsed yet.
+        parsing: reference of a parsing artifact, or a folder of label maps made elsewhere; None takes the newest fitting artifact, and
+            parses when there is none.
+        layout: of the data.
+        config: TOML file; tables ``[mask]`` and, for the parser, ``[parse]``.
+        assignments: settings of the masks, ``key=value``; those of the parser begin with ``parse.``.
+        name: of the masks.
+        preview: also write a contact sheet.
+        device: of the parser.
+        workers: of the parser.
+        on_error: of the parser.
+        say: is told every choice made for the caller.
+
+    Raises:
+        UserError: anything that does not fit.
+    """
+    values = parse_assignments(assignments)
+    for_parser = values.pop("parse", {})
+    settings = _settings("mask", MaskSettings, config, values, "mask settings")
+    label_maps = None if parsing is None else _label_maps(parsing, store)
+    if data is None and isinstance(label_maps, Artifact) and label_maps.manifest.dataset is not None:
+        data, layout = Path(label_maps.manifest.dataset.root), layout or label_maps.manifest.dataset.layout
+        say(f"data: {data} (of parsing {label_maps.ref})")
+    dataset = pictures_for(data, layout, store, say)
+    parse_plan = None
+    if isinstance(label_maps, Artifact):
+        made_from(label_maps, dataset, "label maps")
+    elif label_maps is None:
+        chosen: Parser = registry.get(GROUP, parser)
+        parser_settings = _settings("parse", chosen.settings, config, for_parser, f"settings of parser {parser}")
+        parse_plan = ParsePlan(dataset, chosen, parser_settings, store, None, pick_device(device), workers, on_error)
+        label_maps = fitting_parsing(dataset, parse_plan.session, parser_settings, store)
+        if label_maps is not None:
+            say(f"parsing: {label_maps.ref} (the newest of this data and parser)")
+        else:
+            count = len(picture_paths(dataset))
+            say(f"parsing: none of this data by {parse_plan.session.name} yet, so its {count} pictures are parsed first")
+    return MaskPlan(dataset, settings, store, name and check_name(name), preview, label_maps, parse_plan)
+
+
+def pictures_for(data: Path | None, layout: str | None, store: Store, say: Say) -> Dataset:
+    """The pictures named, else those of the newest parsing (or masks)."""
+    if data is not None:
+        return open_pictures(data, layout)
+    for kind in ("parsing", "masks"):
+        artifact = store.newest(kind, lambda m: m.dataset is not None)
+        if artifact is not None and artifact.manifest.dataset is not None:
+            made = artifact.manifest.dataset
+            say(f"data: {made.root} (of {kind} {artifact.ref}, the newest)")
+            return open_pictures(Path(made.root), layout or made.layout)
+    raise UserError(f"No pictures were named, and no parsing in {store.root} says which.", "Name their folder, for example data/prcc.")
+
+
+def _settings(command: str, model: type[Settings], config: Path | None, values: dict[str, Any], where: str) -> Any:
+    layers = [] if config is None else [section(read_toml(config), command, model)]
+    return resolve(model, *layers, values, where=where)
+
+
+def _label_maps(parsing: str, store: Store) -> Artifact | Path:
+    """A folder without a manifest holds label maps made elsewhere; anything else names an artifact."""
+    folder = Path(parsing)
+    if folder.is_dir() and not (folder / MANIFEST).is_file():
+        return folder
+    return store.open(parsing, kind="parsing")
