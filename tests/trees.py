@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,3 @@ def folder(root: Path, text: str | None = None, name: str = "index.csv") -> Path
     write_pictures(root, (str(row[0]) for row in FOLDER_ROWS))
     (root / name).write_text(table(FOLDER_ROWS) if text is None else text, encoding="utf-8")
     return root
-
-
-BUILDERS: Mapping[str, object] = {"prcc": prcc, "folder": folder}

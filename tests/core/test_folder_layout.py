@@ -88,7 +88,9 @@ def test_names_are_numbered_in_sorted_order(tmp_path: Path) -> None:
 
 
 def test_outfits_numbered_per_person_become_classes_of_their_own(tmp_path: Path) -> None:
-    text = table([("a/1.jpg", 7, 0, 2, "train"), ("a/2.jpg", 9, 0, 1, "train"), ("a/3.jpg", 7, 0, 1, "train"), ("b/1.jpg", 9, 1, 1, "train")])
+    text = table(
+        [("a/1.jpg", 7, 0, 2, "train"), ("a/2.jpg", 9, 0, 1, "train"), ("a/3.jpg", 7, 0, 1, "train"), ("b/1.jpg", 9, 1, 1, "train")]
+    )
     dataset = LAYOUT.load(folder(tmp_path, text))
     # pairs in order: (7, 1) -> 0, (7, 2) -> 1, (9, 1) -> 2
     assert {s.path: s.clothes_id for s in dataset.samples} == {"a/1.jpg": 1, "a/2.jpg": 2, "a/3.jpg": 0, "b/1.jpg": 2}

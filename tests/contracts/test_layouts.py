@@ -1,0 +1,92 @@
+"""What every data layout must do, run over the registry; a small tree is known for each bundled one."""
+
+from pathlib import Path
+
+import pytest
+
+from reidclip import registry
+from reidclip.data.open import GROUP, open_dataset
+from reidclip.errors import UserError
+from reidclip.interfaces import DataLayout
+from reidclip.records import Dataset
+from tests import trees
+
+NAMES = [info.name for info in registry.all_infos(GROUP) if info.object is not None]
+TREES = {"prcc": trees.prcc, "folder": trees.folder}
+
+
+@pytest.fixture(params=NAMES)
+def layout(request: pytest.FixtureRequest) -> DataLayout:
+    found: DataLayout = registry.get(GROUP, request.param)
+    assert found.name == request.param
+    return found
+
+
+@pytest.fixture
+def dataset(layout: DataLayout, tmp_path: Path) -> Dataset:
+    if layout.name not in TREES:
+        pytest.skip(f"no tree is known for {layout.name}")
+    return layout.load(TREES[layout.name](tmp_path / "data"))
+
+
+def test_bundled_layouts_are_registered() -> None:
+    assert set(TREES) <= set(NAMES)
+
+
+def test_fulfils_the_protocol(layout: DataLayout) -> None:
+    assert isinstance(layout, DataLayout)
+    assert layout.title and layout.expected_tree.strip()
+
+
+def test_recognises_nothing_in_strange_places_and_never_raises(layout: DataLayout, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"\x00\xff")
+    (tmp_path / "empty").mkdir()
+    for place in ("gone", "file", "empty"):
+        assert layout.recognises(tmp_path / place) is False
+
+
+def test_load_refuses_an_empty_folder(layout: DataLayout, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        layout.load(tmp_path)
+    assert str(tmp_path) in caught.value.what and caught.value.remedy
+
+
+def test_each_tree_is_recognised_by_its_layout_alone(layout: DataLayout, tmp_path: Path) -> None:
+    for name, build in TREES.items():
+        assert layout.recognises(build(tmp_path / name)) is (layout.name == name)
+
+
+def test_samples_are_sound(dataset: Dataset) -> None:
+    assert dataset.samples
+    assert len({s.path for s in dataset.samples}) == len(dataset.samples)
+    for sample in dataset.samples:
+        assert dataset.absolute(sample).is_file()
+        assert "\\" not in sample.path and not sample.path.startswith(("/", "."))
+        assert sample.pid >= -1 and sample.camid >= 0 and sample.clothes_id >= -1 and sample.split
+
+
+def test_samples_are_sorted_by_split_then_path(dataset: Dataset) -> None:
+    order = list(dict.fromkeys(s.split for s in dataset.samples))
+    assert list(dataset.samples) == sorted(dataset.samples, key=lambda s: (order.index(s.split), s.path))
+
+
+def test_an_outfit_belongs_to_one_identity(dataset: Dataset) -> None:
+    for half in (("train", "val"), tuple({s.split for s in dataset.samples} - {"train", "val"})):
+        pairs = {(s.clothes_id, s.pid) for s in dataset.samples if s.split in half and s.clothes_id != -1}
+        assert len({clothes for clothes, _ in pairs}) == len(pairs)
+
+
+def test_protocols_are_sound(dataset: Dataset) -> None:
+    assert len({p.name for p in dataset.protocols}) == len(dataset.protocols) > 0
+    assert {"same-clothes", "cloth-changing"} <= {p.name for p in dataset.protocols}
+    for protocol in dataset.protocols:
+        query, gallery = dataset.query_and_gallery(protocol)
+        assert query and gallery and {s.pid for s in query} & {s.pid for s in gallery}
+        assert protocol.note
+
+
+def test_reading_again_and_elsewhere_gives_the_same(layout: DataLayout, dataset: Dataset, tmp_path: Path) -> None:
+    elsewhere = layout.load(TREES[layout.name](tmp_path / "other" / "place"))
+    assert elsewhere.samples == dataset.samples
+    assert elsewhere.fingerprint == dataset.fingerprint
+    assert open_dataset(tmp_path / "data", layout.name) == dataset

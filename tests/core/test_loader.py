@@ -1,0 +1,185 @@
+"""Batches from files: content, independence of workers, resume, cache, and broken files met by a worker."""
+
+import os
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from reidclip.data import loader
+from reidclip.data.images import write_mask_png
+from reidclip.data.layouts.prcc import LAYOUT
+from reidclip.data.loader import ImageSource, fetch, iterate_pictures
+from reidclip.data.transforms import Transform, training
+from reidclip.errors import UserError, WorkError
+from reidclip.records import Sample, training_labels
+from tests.trees import picture, prcc, write_picture
+
+PLAN = [[3, 3, 0, 5], [1, 2, 4, 0], [5]]
+SMALL = training(32, 16)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> tuple[Sample, ...]:
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        write_picture(tmp_path / f"{i}.png", i)
+        write_mask_png(tmp_path / f"m{i}.png", rng.integers(0, 2, (32, 16), dtype=np.uint8))
+    return tuple(Sample(f"{i}.png", 10 * (i // 2), i % 3, 100 * (i // 2) + i, "train") for i in range(6))
+
+
+def source_of(root: Path, masks: bool = False, cache_bytes: int = 0) -> ImageSource:
+    keep = [root / f"m{i}.png" for i in range(6)] if masks else None
+    return ImageSource([root / f"{i}.png" for i in range(6)], keep, cache_bytes=cache_bytes)
+
+
+def same(a: Sequence[dict[str, Tensor]], b: Sequence[dict[str, Tensor]]) -> bool:
+    return len(a) == len(b) and all(x.keys() == y.keys() and all(torch.equal(x[k], y[k]) for k in x) for x, y in zip(a, b, strict=True))
+
+
+def test_batch_without_augmentation_is_what_lies_on_disk(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    first, _, last = fetch(source_of(tmp_path), samples, PLAN, transform=Transform(32, 16), workers=0)
+    np.testing.assert_array_equal(first["image"], np.stack([picture(i) for i in PLAN[0]]).transpose(0, 3, 1, 2))
+    assert first["image"].dtype == torch.uint8 and "keep" not in first
+    assert first["index"].tolist() == PLAN[0] and last["index"].tolist() == [5]
+    assert first["pid"].tolist() == [10, 10, 0, 20]
+    assert first["clothes"].tolist() == [103, 103, 0, 205]
+    assert first["camid"].tolist() == [0, 0, 0, 2]
+    assert not first["erase"].any()
+
+
+def test_training_labels_replace_raw_ids(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    labels = training_labels(samples)
+    first = next(fetch(source_of(tmp_path), samples, PLAN, transform=SMALL, workers=0, labels=labels))
+    assert first["pid"].tolist() == [1, 1, 0, 2]
+    assert first["clothes"].tolist() == [3, 3, 0, 5]
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_workers_and_cache_change_nothing(tmp_path: Path, samples: tuple[Sample, ...], masks: bool) -> None:
+    def epoch(number: int, cache_bytes: int, workers: int) -> list[dict[str, Tensor]]:
+        return list(fetch(source_of(tmp_path, masks, cache_bytes), samples, PLAN, transform=SMALL, seed=3, epoch=number, workers=workers))
+
+    plain = epoch(1, 0, 0)
+    assert same(plain, epoch(1, 0, 2))
+    assert same(plain, epoch(1, 2**20, 0))
+    assert not same(plain, epoch(2, 0, 0))
+
+
+def test_cached_pictures_are_not_read_again_nor_changed(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    source = source_of(tmp_path, masks=True, cache_bytes=2**20)
+    before = [list(fetch(source, samples, PLAN, transform=SMALL, epoch=e)) for e in (0, 1)]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert same(before[0], list(fetch(source, samples, PLAN, transform=SMALL, epoch=0)))
+    with pytest.raises(WorkError):  # another size is another cache
+        list(fetch(source, samples, PLAN, transform=training(16, 16), epoch=0))
+
+
+def test_cache_has_a_limit(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    needed = 6 * 32 * 16 * 4
+    assert source_of(tmp_path, True, needed).fits_cache(SMALL)
+    assert not source_of(tmp_path, True, needed - 1).fits_cache(SMALL)
+    assert source_of(tmp_path, False, needed - 1).fits_cache(SMALL)
+
+
+def test_resuming_inside_an_epoch_gives_the_same_batches(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    source = source_of(tmp_path)
+    whole = list(fetch(source, samples, PLAN, transform=SMALL, seed=1, epoch=4, workers=0))
+    rest = list(fetch(source, samples, PLAN[1:], transform=SMALL, seed=1, epoch=4, workers=0))
+    assert same(whole[1:], rest)
+
+
+def test_a_picture_twice_in_a_batch_is_augmented_twice(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    batches = [next(fetch(source_of(tmp_path), samples, PLAN, transform=SMALL, seed=s, workers=0)) for s in range(4)]
+    assert any(not torch.equal(b["image"][0], b["image"][1]) for b in batches)
+    assert all(b["erase_seed"][0] != b["erase_seed"][1] for b in batches)
+
+
+def test_mask_follows_its_picture(tmp_path: Path) -> None:
+    """A picture that is white exactly where its mask is 1, and black elsewhere, stays so but for the black padding."""
+    mask = np.random.default_rng(0).integers(0, 2, (32, 16), dtype=np.uint8)
+    write_mask_png(tmp_path / "a.png", mask)
+    source = ImageSource([tmp_path / "a.png"], [tmp_path / "a.png"])
+    sample = (Sample("a.png", 0, 0, 0, "train"),)
+    for epoch in range(20):
+        (batch,) = fetch(source, sample, [[0]], transform=SMALL, epoch=epoch, workers=0)
+        image, keep = batch["image"][0], batch["keep"][0]
+        assert (image[:, keep == 0] == 0).all()
+        assert ((image[0] == 255) <= (keep == 1)).all()
+        assert int((image[0] == 255).sum()) > 50
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_broken_picture_is_named_whoever_meets_it(tmp_path: Path, samples: tuple[Sample, ...], workers: int) -> None:
+    path = write_picture(tmp_path / "4.png", height=64, width=64)
+    path.write_bytes(path.read_bytes()[:200])
+    batches = fetch(source_of(tmp_path), samples, PLAN, transform=SMALL, workers=workers)
+    assert next(batches)["index"].tolist() == PLAN[0]
+    with pytest.raises(WorkError) as caught:
+        next(batches)
+    assert str(path) in caught.value.what and caught.value.remedy and "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_iterate_pictures(tmp_path: Path, workers: int) -> None:
+    paths = [write_picture(tmp_path / f"{i}.png", i, 10 + i, 5 + 2 * i) for i in range(5)]
+    read = list(iterate_pictures(paths, workers))
+    for i, image in enumerate(read):
+        np.testing.assert_array_equal(image, picture(i, 10 + i, 5 + 2 * i))
+    paths[3].unlink()
+    with pytest.raises(WorkError, match=r"3\.png"):
+        list(iterate_pictures(paths, workers))
+
+
+def test_mask_of_another_size_is_refused(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    write_mask_png(tmp_path / "m3.png", np.ones((16, 32), np.uint8))
+    with pytest.raises(WorkError, match=r"m3\.png is 32 x 16 pixels.*3\.png 16 x 32"):
+        list(fetch(source_of(tmp_path, masks=True), samples, PLAN, transform=SMALL, workers=0))
+
+
+def test_source_of_a_data_set(tmp_path: Path) -> None:
+    dataset = LAYOUT.load(prcc(tmp_path / "prcc"))
+    train = dataset.split("train")
+    source = ImageSource.of(dataset, train)
+    assert len(source) == len(train) and not source.has_masks
+    assert source.decode(1).shape == (32, 16, 3)
+    masks = tmp_path / "masks"
+    for sample in train[1:]:
+        target = (masks / sample.path).with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_mask_png(target, np.ones((32, 16), np.uint8))
+    with pytest.raises(UserError, match=r"1 of 9 pictures have no mask.*A_cropped_rgb001\.png"):
+        ImageSource.of(dataset, train, masks=masks)
+    assert ImageSource.of(dataset, train[1:], masks=masks).decode_keep(0).all()
+
+
+def test_lengths_must_agree(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    with pytest.raises(ValueError, match="6 pictures but 5 samples"):
+        fetch(source_of(tmp_path), samples[:5], PLAN, transform=SMALL)
+    with pytest.raises(ValueError, match="1 pictures but 0 masks"):
+        ImageSource([tmp_path / "a"], [])
+
+
+def test_what_goes_to_a_worker_is_small(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    source = source_of(tmp_path, cache_bytes=2**20)
+    list(fetch(source, samples, PLAN, transform=SMALL))
+    copy = pickle.loads(pickle.dumps(source))
+    assert copy.paths == source.paths and len(pickle.dumps(source)) < 5_000
+    np.testing.assert_array_equal(copy.decode(2), picture(2))
+
+
+def test_the_global_generator_is_left_alone(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    state = torch.get_rng_state()
+    list(fetch(source_of(tmp_path), samples, PLAN, transform=SMALL, workers=1))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 0), (2, 0), (3, 2), (8, 7), (64, 8)])
+def test_default_workers(monkeypatch: pytest.MonkeyPatch, cores: int, workers: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    assert loader.default_workers() == workers

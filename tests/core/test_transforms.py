@@ -1,0 +1,114 @@
+"""Geometry of pictures and masks, random erasing, and the derived images of CCAF."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reidclip.data.transforms import NORMALISATIONS, Geometry, Transform, apply, draw, finish, training
+from tests.trees import picture
+
+NO_ERASE = (0, 0, 0, 0)
+HALF = NORMALISATIONS["half"]
+
+
+def batch_of(image: np.ndarray, keep: np.ndarray | None = None, erase: tuple[int, int, int, int] = NO_ERASE) -> dict[str, torch.Tensor]:
+    batch = {
+        "image": torch.from_numpy(image.transpose(2, 0, 1).copy())[None],
+        "erase": torch.tensor([erase]),
+        "erase_seed": torch.tensor([5]),
+    }
+    return batch if keep is None else {**batch, "keep": torch.from_numpy(keep)[None]}
+
+
+@given(flip=st.booleans(), top=st.integers(0, 6), left=st.integers(0, 6))
+def test_geometry_is_flip_then_pad_then_crop(flip: bool, top: int, left: int) -> None:
+    image, keep = picture(1, 8, 5), np.random.default_rng(0).integers(0, 2, (8, 5), dtype=np.uint8)
+    result, mask = apply(Transform(8, 5, pad=3), Geometry(flip, top, left, NO_ERASE, 0), image, keep)
+    mirrored, mirrored_keep = (image[:, ::-1], keep[:, ::-1]) if flip else (image, keep)
+    black = np.pad(mirrored, ((3, 3), (3, 3), (0, 0)))[top : top + 8, left : left + 5]
+    np.testing.assert_array_equal(result, black.transpose(2, 0, 1))
+    np.testing.assert_array_equal(mask, np.pad(mirrored_keep, 3, constant_values=1)[top : top + 8, left : left + 5])
+
+
+@given(seed=st.integers(0, 500))
+def test_drawn_geometry_is_within_bounds(seed: int) -> None:
+    transform = training(64, 32)
+    g = draw(transform, np.random.default_rng(seed))
+    assert 0 <= g.top <= 20 and 0 <= g.left <= 20
+    top, left, h, w = g.erase
+    if h:
+        assert 0 <= top <= 64 - h and 0 <= left <= 32 - w and h < 64 and w < 32
+        assert 0.015 <= h * w / (64 * 32) <= 0.35  # 0.02..1/3, sides rounded
+        assert 0.25 <= h / w <= 4
+    assert g == draw(transform, np.random.default_rng(seed))
+
+
+def test_frequencies() -> None:
+    drawn = [draw(training(), np.random.default_rng(seed)) for seed in range(2000)]
+    for share in (np.mean([g.flip for g in drawn]), np.mean([g.erase[2] > 0 for g in drawn])):
+        assert abs(share - 0.5) < 0.05  # 4.5 standard deviations
+    assert {g.top for g in drawn} == {g.left for g in drawn} == set(range(21))
+    boxes = np.array([g.erase for g in drawn if g.erase[2]])
+    # uniform over 0.02..1/3 but for the wide boxes that do not fit in half as wide a picture
+    assert 0.13 < (boxes[:, 2] * boxes[:, 3] / (256 * 128)).mean() < 0.1767
+    assert len({g.erase_seed for g in drawn}) == len(drawn)
+
+
+def test_testing_changes_nothing() -> None:
+    image = picture(2, 16, 8)
+    geometry = draw(Transform(16, 8), np.random.default_rng(3))
+    assert not geometry.flip and geometry.erase == NO_ERASE
+    result, mask = apply(Transform(16, 8), geometry, image)
+    np.testing.assert_array_equal(result.transpose(1, 2, 0), image)
+    assert mask is None
+
+
+def test_normalisation_by_hand() -> None:
+    image = np.zeros((1, 2, 3), np.uint8)
+    image[0, 1] = 255
+    x = finish(batch_of(image), HALF)["x"]
+    assert x[0, :, 0].tolist() == [[-1.0, 1.0]] * 3
+    x = finish(batch_of(image), NORMALISATIONS["imagenet"])["x"]
+    np.testing.assert_allclose(x[0, :, 0, 0], [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225], rtol=1e-6)
+
+
+def test_ccaf_eq_4_and_11() -> None:
+    """x_s = M x + (1 - M) 255, x_c = (1 - M) x + M 255, on 0..255 values; 255 is 1.0 after this normalisation."""
+    image, keep = picture(3, 6, 4), np.random.default_rng(1).integers(0, 2, (6, 4), dtype=np.uint8)
+    views = finish(batch_of(image, keep), HALF, derived=("shield", "clothes"))
+    m, x = keep[:, :, None].astype(float), image.astype(float)
+    for key, pixels in (("x", x), ("x_s", m * x + (1 - m) * 255), ("x_c", (1 - m) * x + m * 255)):
+        np.testing.assert_allclose(views[key][0].permute(1, 2, 0), pixels / 127.5 - 1, atol=1e-6)
+    assert set(finish(batch_of(image, keep), HALF, derived=("clothes",))) == {"x", "x_c"}
+
+
+def test_erasing_fills_the_same_noise_in_all_images() -> None:
+    image, keep = picture(4, 40, 30), np.zeros((40, 30), np.uint8)
+    plain = finish(batch_of(image, keep), HALF, derived=("shield", "clothes"))
+    erased = finish(batch_of(image, keep, (5, 3, 20, 22)), HALF, derived=("shield", "clothes"))
+    box = erased["x"][0, :, 5:25, 3:25]
+    assert abs(float(box.mean())) < 0.15 and abs(float(box.std()) - 1) < 0.1  # N(0, 1) per pixel and channel
+    assert len(box.unique()) > 1000
+    for key in ("x", "x_s", "x_c"):
+        assert torch.equal(erased[key][0, :, 5:25, 3:25], box)
+        outside = torch.ones(40, 30, dtype=torch.bool)
+        outside[5:25, 3:25] = False
+        assert torch.equal(erased[key][0][:, outside], plain[key][0][:, outside])
+
+
+def test_boxes_of_several_samples_do_not_mix() -> None:
+    one = {**batch_of(picture(5, 9, 9), erase=(1, 2, 3, 4)), "erase_seed": torch.tensor([11])}
+    two = {**batch_of(picture(6, 9, 9), erase=(0, 0, 8, 8)), "erase_seed": torch.tensor([12])}
+    none = batch_of(picture(7, 9, 9))
+    together = {key: torch.cat([one[key], none[key], two[key]]) for key in one}
+    x = finish(together, HALF)["x"]
+    assert torch.equal(x, torch.cat([finish(b, HALF)["x"] for b in (one, none, two)]))
+
+
+def test_derived_images_need_masks() -> None:
+    with pytest.raises(ValueError, match="keep"):
+        finish(batch_of(picture(0)), HALF, derived=("shield",))
+    with pytest.raises(ValueError, match="no derived image 'face'"):
+        finish(batch_of(picture(0), np.ones((32, 16), np.uint8)), HALF, derived=("face",))  # type: ignore[arg-type]
