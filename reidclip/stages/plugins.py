@@ -1,0 +1,149 @@
+"""What `reidclip plugins` tells: every registered plugin, its settings and recipes. Imports no plugin's heavy part."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from reidclip import registry
+from reidclip.errors import UserError, nearest
+from reidclip.interfaces import GROUPS
+from reidclip.registry import PluginInfo
+from reidclip.settings import Settings
+from reidclip.stages.equations import PAPER_FILE, Equation, find_equation, published_results
+
+
+@dataclass(frozen=True, slots=True)
+class SettingInfo:
+    """One setting as a reader wants it: key, type and default as text, description."""
+
+    key: str
+    type: str
+    default: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class PluginDetails:
+    """Everything `plugins show` prints.
+
+    Attributes:
+        kind: "method", "parser", "layout".
+        settings: by command for a method, under "" for a parser.
+        recipes: names.
+        published: text of PAPER.md's section of published results, "" without one.
+        paper: path of PAPER.md, None without one.
+        tree: expected tree of a layout, "" for others.
+    """
+
+    info: PluginInfo
+    kind: str
+    title: str
+    version: str
+    stages: tuple[str, ...]
+    settings: Mapping[str, tuple[SettingInfo, ...]]
+    recipes: tuple[str, ...]
+    published: str
+    paper: Path | None
+    tree: str
+
+
+def all_plugins() -> list[PluginInfo]:
+    """Every plugin of every group, broken ones included."""
+    return [info for group in GROUPS for info in registry.all_infos(group)]
+
+
+def kind_of(group: str) -> str:
+    """Word for a member of a group: "reidclip.methods" -> "method"."""
+    return group.rpartition(".")[2].removesuffix("s")
+
+
+def show(name: str) -> list[PluginDetails]:
+    """Details of the plugin, or plugins of several groups, with this name.
+
+    Raises:
+        UserError: there is none (with the nearest), or it cannot be loaded.
+    """
+    found = [group for group in GROUPS if name in registry.names(group)]
+    if not found:
+        raise UserError(f"There is no plugin '{name}'.", nearest(name, {n for group in GROUPS for n in registry.names(group)}))
+    return [_details(group, name) for group in found]
+
+
+def equation(method: str, number: str) -> list[Equation]:
+    """Where a method codes an equation.
+
+    Raises:
+        UserError: no such method, or no such equation.
+    """
+    return find_equation(folder_of(registry.get("reidclip.methods", method)), method, number)
+
+
+def folder_of(plugin: Any) -> Path:
+    """Where the plugin's PAPER.md, equations.py and recipes/ are; a path that does not exist when it says nothing."""
+    folder = getattr(plugin, "folder", None)
+    return Path(folder) if isinstance(folder, (str, Path)) else Path("does-not-exist")
+
+
+def recipe_files(plugin: Any) -> list[Path]:
+    """Recipe files of a plugin, sorted by name."""
+    return sorted((folder_of(plugin) / "recipes").glob("*.toml"))
+
+
+def settings_of(plugin: Any) -> Mapping[str, type[Settings]]:
+    """Settings classes by command; a parser's single class under ""."""
+    declared = getattr(plugin, "settings", None)
+    if isinstance(declared, Mapping):
+        return declared
+    return {"": declared} if isinstance(declared, type) and issubclass(declared, Settings) else {}
+
+
+def describe_settings(model: type[Settings]) -> tuple[SettingInfo, ...]:
+    """Every field of a settings class, in the order of its definition."""
+    return tuple(SettingInfo(key, _type_name(f.annotation), _default(f), f.description or "") for key, f in model.model_fields.items())
+
+
+def _details(group: str, name: str) -> PluginDetails:
+    plugin = registry.get(group, name)
+    folder = folder_of(plugin)
+    paper = folder / PAPER_FILE
+    return PluginDetails(
+        info=registry.info(group, name),
+        kind=kind_of(group),
+        title=str(getattr(plugin, "title", "")),
+        version=str(getattr(plugin, "version", "")),
+        stages=tuple(getattr(plugin, "stages", ())),
+        settings={command: describe_settings(model) for command, model in settings_of(plugin).items()},
+        recipes=tuple(path.stem for path in recipe_files(plugin)),
+        published=published_results(folder),
+        paper=paper if paper.is_file() else None,
+        tree=str(getattr(plugin, "expected_tree", "")),
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return repr(value) if not isinstance(value, Settings) else type(value).__name__
+
+
+def _type_name(annotation: Any) -> str:
+    """``Literal["a", "b"] | None`` -> ``'a' | 'b' | None``."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal:
+        return " | ".join(repr(value) for value in typing.get_args(annotation))
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(_type_name(part) for part in typing.get_args(annotation))
+    if annotation is type(None):
+        return "None"
+    if origin is not None:
+        inner = ", ".join("..." if part is ... else _type_name(part) for part in typing.get_args(annotation))
+        return f"{origin.__name__}[{inner}]"
+    return getattr(annotation, "__name__", str(annotation))
