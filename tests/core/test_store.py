@@ -200,6 +200,16 @@ def test_remove_refuses_inputs_of_others_unless_forced(store: Store) -> None:
     assert visible(store) == []
 
 
+def test_remove_refuses_a_damaged_input_too(store: Store) -> None:
+    masks = make(store, "masks", "m")
+    make(store, "prompts", "p", masks)
+    (masks.path / "manifest.json").write_text("{")
+    with pytest.raises(UserError, match=r"is an input of prompts/p@v1"):
+        store.remove(masks.path)
+    store.remove(masks.path, force=True)
+    assert not masks.path.exists()
+
+
 def test_a_removed_version_number_is_not_used_again(store: Store) -> None:
     make(store, "prompts", "p")
     store.remove(make(store, "prompts", "p"))
