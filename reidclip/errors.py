@@ -38,7 +38,7 @@ class UserError(ReidclipError):
     exit_code = 2
 
 
-class Interrupted(ReidclipError):
+class InterruptedRunError(ReidclipError):
     """Ctrl-C in long work whose state was kept; the message says how to go on."""
 
     exit_code = 130

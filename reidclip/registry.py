@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -31,7 +31,7 @@ class PluginInfo:
     error: str | None = None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _entry_points(group: str, restrict: str | None) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     allowed = None if restrict is None else {part.strip() for part in restrict.split(",") if part.strip()}

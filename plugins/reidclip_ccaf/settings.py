@@ -42,7 +42,9 @@ class CcafFinetune(FinetuneSettings):
     con_normalise: bool = Field(False, description="L2-normalise features before eq. (10) (paper: no; its size follows the feature norm).")
     dis_sign: Literal[1, -1] = Field(1, description="+1 pushes f and f Proj apart as the text says; -1 is eq. (15) as printed.")
     proj_lr: float = Field(
-        3.5e-4, gt=0, description="Rate of Proj (our reading: Proj starts at the identity, where eq. (15) is flat, and must leave it first)."
+        3.5e-4,
+        gt=0,
+        description="Rate of Proj (our reading: Proj starts at the identity, where eq. (15) is flat, and must leave it first).",
     )
     proj_noise: float = Field(0.02, ge=0, description="Standard deviation of the noise on Proj's identity start.")
 

@@ -47,7 +47,13 @@ def _rich_bar(title: str, unit: str) -> Iterator[Progress]:
     from rich.progress import Progress as RichProgress
 
     start = time.monotonic()
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()]
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    ]
     with RichProgress(*columns, console=error_console, transient=True) as bar:
         task = bar.add_task(title, total=None, rate="")
 

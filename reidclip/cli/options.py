@@ -10,20 +10,66 @@ import typer
 _COMMON = "Options common to all commands"
 _SETTINGS = "Settings"
 
-Data = Annotated[Path | None, typer.Argument(metavar="[DATA]", help="Folder of the data set. Default: the data of the newest fitting artifact.", show_default=False)]
-StoreDir = Annotated[Path, typer.Option("--store", envvar="REIDCLIP_STORE", help="Where artifacts are read and written.", rich_help_panel=_COMMON)]
-Dataset = Annotated[str | None, typer.Option("--dataset", help="Layout of the data (prcc, folder, ...). Default: recognised from the tree.", show_default=False)]
-Name = Annotated[str | None, typer.Option("--name", help="Name of the artifact that is written. Default: made from method and data set.", show_default=False)]
-Config = Annotated[Path | None, typer.Option("--config", help="TOML file with settings, one table per command.", rich_help_panel=_SETTINGS, show_default=False)]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.", rich_help_panel=_SETTINGS, show_default=False)]
-Recipe = Annotated[str | None, typer.Option("--recipe", help="Named settings of the method (see `reidclip plugins show METHOD`).", rich_help_panel=_SETTINGS, show_default=False)]
+Data = Annotated[
+    Path | None,
+    typer.Argument(metavar="[DATA]", help="Folder of the data set. Default: the data of the newest fitting artifact.", show_default=False),
+]
+StoreDir = Annotated[
+    Path, typer.Option("--store", envvar="REIDCLIP_STORE", help="Where artifacts are read and written.", rich_help_panel=_COMMON)
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option("--dataset", help="Layout of the data (prcc, folder, ...). Default: recognised from the tree.", show_default=False),
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", help="Name of the artifact that is written. Default: made from method and data set.", show_default=False),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file with settings, one table per command.", rich_help_panel=_SETTINGS, show_default=False),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.", rich_help_panel=_SETTINGS, show_default=False),
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe", help="Named settings of the method (see `reidclip plugins show METHOD`).", rich_help_panel=_SETTINGS, show_default=False
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.", rich_help_panel=_COMMON)]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes a GPU when there is one.", rich_help_panel=_COMMON)]
+Device = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes a GPU when there is one.", rich_help_panel=_COMMON)
+]
 Precision = Annotated[str, typer.Option("--precision", help="fp32 or bf16 (autocast).", rich_help_panel=_COMMON)]
-Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Processes that decode pictures. Default: from the machine.", rich_help_panel=_COMMON, show_default=False)]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=0, help="Processes that decode pictures. Default: from the machine.", rich_help_panel=_COMMON, show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, everything else on stderr.", rich_help_panel=_COMMON)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings, inputs and planned outputs, and stop.", rich_help_panel=_COMMON)]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the resolved settings, inputs and planned outputs, and stop.", rich_help_panel=_COMMON)
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Add the traceback to an error.", rich_help_panel=_COMMON)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the result only.", rich_help_panel=_COMMON)]
 
 DEFAULT_STORE = Path("artifacts")
+Clip = Annotated[
+    str | None,
+    typer.Option(
+        "--clip",
+        help="CLIP: reidclip-tiny, ARCH:TAG (ViT-B-16:openai) or a weights file; short for --set clip=...",
+        rich_help_panel=_SETTINGS,
+        show_default=False,
+    ),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start over instead of going on with an interrupted run.")]
+
+
+def assignments(set_: list[str] | None, clip: str | None) -> list[str]:
+    """The --set options, with --clip as one of them."""
+    return [*(set_ or []), *([f'clip="{clip}"'] if clip else [])]

@@ -30,9 +30,7 @@ def method_for(name: str, command: str) -> Method:
     return method
 
 
-def settings_for(
-    method: Method, command: str, recipe: str, config: Path | None, assignments: dict[str, Any]
-) -> Settings:
+def settings_for(method: Method, command: str, recipe: str, config: Path | None, assignments: dict[str, Any]) -> Settings:
     """Defaults < recipe < --config < --set, validated by the method's own model."""
     model = method.settings[command]
     document = read_toml(_recipe_file(method, recipe))
@@ -66,7 +64,9 @@ def dataset_for(data: Path | None, layout: str | None, store: Store, kinds: tupl
             if not root.is_dir():
                 raise UserError(f"The data of {kind} {artifact.ref} is no longer at {root}.", "Name its new place: reidclip COMMAND DATA.")
             return open_dataset(root, layout or artifact.manifest.dataset.layout)
-    raise UserError(f"No data set was named and no {' or '.join(kinds)} artifact in {store.root} says which.", "Name its folder: data/prcc.")
+    raise UserError(
+        f"No data set was named and no {' or '.join(kinds)} artifact in {store.root} says which.", "Name its folder: data/prcc."
+    )
 
 
 def masks_for(ref: str | None, dataset: Dataset, store: Store, say: Say) -> Artifact:

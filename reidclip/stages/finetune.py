@@ -74,7 +74,9 @@ def plan_finetune(
         recipe = str(learned.manifest.config.get("recipe", DEFAULT_RECIPE)) if learned is not None and of_prompts else DEFAULT_RECIPE
         say(f"recipe: {recipe} ({'of the prompts' if of_prompts else 'the default'})")
     settings = cast(ModelSettings, settings_for(chosen, COMMAND, recipe, config, parse_assignments(assignments)))
-    dataset = dataset_for(data, layout, store, ("prompts", "masks", "parsing") if chosen.needs_prompts(settings) else ("masks", "prompts", "parsing"), say)
+    dataset = dataset_for(
+        data, layout, store, ("prompts", "masks", "parsing") if chosen.needs_prompts(settings) else ("masks", "prompts", "parsing"), say
+    )
     labels_of(dataset)
     inputs: dict[str, Artifact] = {}
     if chosen.needs_prompts(settings):

@@ -18,7 +18,7 @@ from reidclip.artifacts.manifest import InputRef
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.load import ClipModel, load_clip
 from reidclip.data.loader import ImageSource
-from reidclip.errors import Interrupted, UserError
+from reidclip.errors import InterruptedRunError, UserError
 from reidclip.interfaces import Method, StageContext, TrainStage
 from reidclip.records import Dataset, LabelMap, Sample, training_labels
 from reidclip.train.device import pick_device
@@ -154,7 +154,7 @@ def run_stages(job: TrainJob, stages: Sequence[TrainStage], context: StageContex
         history by stage ("stage-0", ...): one row of mean losses per epoch.
 
     Raises:
-        Interrupted: by Ctrl-C; the state was kept.
+        InterruptedRunError: by Ctrl-C; the state was kept.
     """
     folder = job.run_folder()
     histories = {}
@@ -164,7 +164,7 @@ def run_stages(job: TrainJob, stages: Sequence[TrainStage], context: StageContex
         try:
             histories[f"stage-{number}"] = run_stage(stage, options, lambda done, total, title=title: progress(title, done, total))  # type: ignore[misc]
         except KeyboardInterrupt:
-            raise Interrupted(f"Interrupted; the training state is kept in {folder}.", "Run the same command again to go on.") from None
+            raise InterruptedRunError(f"Interrupted; the training state is kept in {folder}.", "Run the same command again to go on.") from None
     return histories
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class Position:
     partial: dict[str, float] = field(default_factory=dict)  # sums of the losses of the unfinished epoch
 
 
-def save_state(path: Path, module: nn.Module, updates: list[tuple[Update, torch.optim.Optimizer]], position: Position) -> None:
+def save_state(path: Path, module: nn.Module, updates: Sequence[tuple[Update, torch.optim.Optimizer]], position: Position) -> None:
     """Write the state beside ``path`` and rename it into place, so that a kill leaves the old state or the new one."""
     tensors = {f"module.{k}": v for k, v in module.state_dict().items()}
     for update, optimizer in updates:
@@ -50,7 +51,7 @@ def save_state(path: Path, module: nn.Module, updates: list[tuple[Update, torch.
         temporary.unlink(missing_ok=True)
 
 
-def load_state(path: Path, module: nn.Module, updates: list[tuple[Update, torch.optim.Optimizer]]) -> Position:
+def load_state(path: Path, module: nn.Module, updates: Sequence[tuple[Update, torch.optim.Optimizer]]) -> Position:
     """Restore module, optimisers and random state in place; a fresh `Position` when there is no file.
 
     Raises:

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +104,7 @@ class _StepCounter:
 
 def _run_epoch(
     stage: TrainStage,
-    updates: list[tuple[Update, torch.optim.Optimizer]],
+    updates: Sequence[tuple[Update, torch.optim.Optimizer]],
     position: Position,
     options: LoopOptions,
     interrupt: _Interrupt,
@@ -140,7 +140,7 @@ def _run_epoch(
 
 
 def step(
-    stage: TrainStage, updates: list[tuple[Update, torch.optim.Optimizer]], batch: Mapping[str, Tensor], options: LoopOptions
+    stage: TrainStage, updates: Sequence[tuple[Update, torch.optim.Optimizer]], batch: Mapping[str, Tensor], options: LoopOptions
 ) -> dict[str, Tensor]:
     """One iteration: one shared forward, then every update in order. Returns detached scalars, still on the device."""
     autocast = torch.autocast(options.device.type, torch.bfloat16) if options.precision == "bf16" else nullcontext()
@@ -182,6 +182,6 @@ def _check_finite(sums: Mapping[str, Tensor], position: Position) -> None:
         )
 
 
-def _save(stage: TrainStage, updates: list[tuple[Update, torch.optim.Optimizer]], position: Position, options: LoopOptions) -> None:
+def _save(stage: TrainStage, updates: Sequence[tuple[Update, torch.optim.Optimizer]], position: Position, options: LoopOptions) -> None:
     if options.state:
         save_state(options.state, stage.module, updates, position)

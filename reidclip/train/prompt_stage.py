@@ -51,7 +51,14 @@ class PromptStage:
     """
 
     def __init__(
-        self, features: Tensor, labels: Tensor, learner: PromptLearner, settings: PromptLearnSettings, losses: PromptLosses, seed: int, name: str
+        self,
+        features: Tensor,
+        labels: Tensor,
+        learner: PromptLearner,
+        settings: PromptLearnSettings,
+        losses: PromptLosses,
+        seed: int,
+        name: str,
     ) -> None:
         self.features, self.labels, self.learner = features, labels, learner
         self.settings, self.seed = settings, seed

@@ -18,7 +18,9 @@ class ModelSettings(Settings):
     clip: str = Field("reidclip-tiny", description="CLIP: reidclip-tiny, ARCH:TAG (ViT-B-16:openai), or a weights file.")
     height: int = Field(256, gt=0, description="Input height in pixels.")
     width: int = Field(128, gt=0, description="Input width in pixels.")
-    stride: int | None = Field(None, gt=0, description="Patch stride of a ViT; smaller than the patch size overlaps. Default: the patch size.")
+    stride: int | None = Field(
+        None, gt=0, description="Patch stride of a ViT; smaller than the patch size overlaps. Default: the patch size."
+    )
     normalisation: Literal["model", "half", "imagenet", "clip"] = Field(
         "model", description="Mean and std: the model's own, 0.5/0.5 (CLIP-ReID ViT), ImageNet (CLIP-ReID RN50) or OpenAI's."
     )

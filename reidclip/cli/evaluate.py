@@ -1,0 +1,111 @@
+"""``reidclip evaluate``: options -> stage -> table."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reidclip.cli import options
+from reidclip.cli.console import console, progress_bar, say, set_quiet
+
+if TYPE_CHECKING:
+    from reidclip.artifacts.store import Artifact
+    from reidclip.evaluation.protocols import Evaluation
+
+
+def evaluate(
+    data: options.Data = None,
+    checkpoint: Annotated[
+        str | None, typer.Option("--checkpoint", help="Checkpoint artifact, ccaf-prcc@v1. Default: the newest.", show_default=False)
+    ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protocol",
+            help="general, same-clothes, cloth-changing, ...; may be repeated. Default: all of the data set.",
+            show_default=False,
+        ),
+    ] = None,
+    zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Evaluate the plain CLIP instead of a checkpoint.")] = False,
+    clip: options.Clip = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Average each feature with that of the mirrored picture.")] = False,
+    dataset: options.Dataset = None,
+    name: options.Name = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per forward.")] = 128,
+    store: options.StoreDir = options.DEFAULT_STORE,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    workers: options.Workers = None,
+    json_: options.Json = False,
+    dry_run: options.DryRun = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Evaluate a checkpoint: exact CMC, mAP and mINP, with bootstrap 95% intervals over queries.
+
+    Reads a data set and a checkpoint; writes an [bold]evaluation[/] artifact with metrics, per-query ranks and features.
+
+    Example: reidclip evaluate data/prcc --protocol cloth-changing
+    """
+    set_quiet(quiet)
+    from reidclip.artifacts.store import Store
+    from reidclip.stages.evaluate import evaluate as run_job
+    from reidclip.stages.evaluate import plan_evaluate
+
+    job = plan_evaluate(
+        data,
+        Store(store),
+        checkpoint=checkpoint,
+        zero_shot=zero_shot,
+        clip=clip,
+        protocols=protocol or (),
+        layout=dataset,
+        name=name,
+        flip=flip,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        workers=workers,
+        seed=seed,
+        say=say,
+    )
+    if dry_run:
+        console.print_json(json.dumps(job.plan()))
+        return
+    with progress_bar("features") as progress:
+        artifact, results = run_job(job, progress)
+    if json_:
+        metrics = json.loads((artifact.path / "metrics.json").read_text(encoding="utf-8"))
+        console.print_json(json.dumps({"artifact": artifact.ref, "path": str(artifact.path), "metrics": metrics}))
+    else:
+        _print_table(artifact, results)
+
+
+def _print_table(artifact: Artifact, results: list[Evaluation]) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{artifact.ref}", caption="percent; brackets: bootstrap 95% interval over queries", title_justify="left")
+    for column in ("protocol", "R1", "mAP", "R5", "R10", "mINP", "queries", "skipped", "gallery"):
+        table.add_column(column, justify="left" if column == "protocol" else "right", no_wrap=True)
+    for result in results:
+        m = result.metrics
+        table.add_row(
+            result.protocol.name,
+            _with_interval(m.R1, m.R1_interval),
+            _with_interval(m.mAP, m.mAP_interval),
+            *(f"{100 * v:.1f}" for v in (m.R5, m.R10, m.mINP)),
+            str(m.queries),
+            str(m.skipped),
+            str(m.gallery),
+        )
+    console.print(table)
+    say(f"wrote evaluation {artifact.ref} to {artifact.path}")
+
+
+def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    if interval is None:
+        return f"{100 * value:.1f}"
+    return f"{100 * value:.1f} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"

@@ -1,0 +1,77 @@
+"""``reidclip finetune``: options -> stage -> summary line."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reidclip.cli import options
+from reidclip.cli.training import run_training
+
+
+def finetune(
+    data: options.Data = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="Method to fine-tune by. Default: that of the newest prompts.", show_default=False)
+    ] = None,
+    prompts: Annotated[
+        str | None, typer.Option("--prompts", help="Prompts artifact, ccaf-prcc@v3. Default: the newest that fit.", show_default=False)
+    ] = None,
+    masks: Annotated[
+        str | None, typer.Option("--masks", help="Masks artifact. Default: the newest of this data.", show_default=False)
+    ] = None,
+    clip: options.Clip = None,
+    dataset: options.Dataset = None,
+    name: options.Name = None,
+    recipe: options.Recipe = None,
+    config: options.Config = None,
+    set_: options.Set = None,
+    fresh: options.Fresh = False,
+    store: options.StoreDir = options.DEFAULT_STORE,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    workers: options.Workers = None,
+    json_: options.Json = False,
+    dry_run: options.DryRun = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fine-tune the image encoder by a method.
+
+    Reads a data set, prompts and masks when the method needs them; writes a [bold]checkpoint[/] artifact. An interrupted run goes on when
+    the same command is given again.
+
+    Example: reidclip finetune data/prcc --method ccaf --recipe prcc --prompts ccaf-prcc@v1
+    """
+
+    def plan() -> object:
+        from reidclip.artifacts.store import Store
+        from reidclip.cli.console import say
+        from reidclip.stages.finetune import plan_finetune
+
+        return plan_finetune(
+            data,
+            Store(store),
+            method=method,
+            layout=dataset,
+            recipe=recipe,
+            config=config,
+            assignments=options.assignments(set_, clip),
+            prompts=prompts,
+            masks=masks,
+            name=name,
+            seed=seed,
+            device=device,
+            precision=precision,
+            workers=workers,
+            say=say,
+        )
+
+    def run(job: object, progress: object) -> object:
+        from reidclip.stages.finetune import finetune as run_job
+
+        return run_job(job, progress)  # type: ignore[arg-type]
+
+    run_training(plan, run, fresh=fresh, as_json=json_, dry_run=dry_run, quiet=quiet)

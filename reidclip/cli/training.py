@@ -1,0 +1,51 @@
+"""What the two training commands do with a plan: print it, or run it with a progress bar and tell what was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from reidclip.cli.console import Progress, console, progress_bar, say, set_quiet
+
+
+def run_training(
+    plan: Callable[[], Any], run: Callable[[Any, Any], Any], *, fresh: bool, as_json: bool, dry_run: bool, quiet: bool
+) -> None:
+    """Plan, then print the plan (--dry-run) or run it.
+
+    Args:
+        plan: makes a `reidclip.stages.training.TrainJob`.
+        run: (job, progress) -> artifact.
+        fresh: forget an unfinished run of the same command first.
+    """
+    set_quiet(quiet)
+    job = plan()
+    if dry_run:
+        console.print_json(json.dumps(job.plan()))
+        return
+    from reidclip.stages.training import start_over
+
+    if fresh:
+        start_over(job)
+    elif any(job.run_folder().glob("stage-*.safetensors")):
+        say("going on with the unfinished run of this command (--fresh starts over)")
+    with ExitStack() as stack:
+        bars: dict[str, Progress] = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                stack.close()  # the bar of the stage before
+                bars[what] = stack.enter_context(progress_bar(what, "steps"))
+            bars[what](done, total)
+
+        artifact = run(job, progress)
+    manifest = artifact.manifest
+    if as_json:
+        console.print_json(
+            json.dumps({"artifact": artifact.ref, "kind": manifest.kind, "path": str(artifact.path), "metrics": manifest.metrics})
+        )
+    else:
+        totals = ", ".join(f"{k.split('/', 1)[1]} {v:.3f}" for k, v in manifest.metrics.items() if k.endswith("/total"))
+        console.print(f"wrote {manifest.kind} {artifact.ref} ({manifest.wall_seconds:.0f} s; last epoch: {totals or 'none'})", markup=False)

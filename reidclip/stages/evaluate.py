@@ -1,0 +1,218 @@
+"""``reidclip evaluate`` as a function: features, exact ranking, metrics with intervals, an ``evaluation`` artifact."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from reidclip.artifacts.manifest import DatasetRef, InputRef
+from reidclip.artifacts.store import Artifact, Store
+from reidclip.clip.inference import InferenceEncoder, InferenceOptions
+from reidclip.clip.load import load_clip
+from reidclip.data.loader import ImageSource, fetch
+from reidclip.data.samplers import sequential_batches
+from reidclip.data.transforms import Normalisation, Transform, finish
+from reidclip.errors import UserError
+from reidclip.evaluation.protocols import Evaluation, Features, evaluate_protocol, find_protocol, required_samples
+from reidclip.records import Dataset, Protocol, Sample
+from reidclip.stages.choose import Say, dataset_for
+from reidclip.train.device import check_precision, pick_device
+
+DEFAULT_CLIP = "reidclip-tiny"
+
+
+@dataclass(frozen=True)
+class EvaluateJob:
+    """An evaluation with everything decided and nothing loaded.
+
+    Attributes:
+        checkpoint: what is evaluated; None evaluates the plain CLIP ``clip``.
+        protocols: in the order in which they are reported.
+        flip: average each feature with that of the mirrored picture.
+        batch_size: pictures per forward.
+    """
+
+    dataset: Dataset
+    store: Store
+    protocols: tuple[Protocol, ...]
+    checkpoint: Artifact | None
+    clip: str
+    name: str
+    flip: bool = False
+    batch_size: int = 128
+    device: str = "auto"
+    precision: str = "fp32"
+    workers: int | None = None
+    seed: int = 0
+
+    def plan(self) -> dict[str, Any]:
+        """The resolved configuration, for --dry-run and the manifest."""
+        return {
+            "command": "evaluate",
+            "data": {"root": str(self.dataset.root), "layout": self.dataset.layout},
+            "checkpoint": self.checkpoint.ref if self.checkpoint else None,
+            "zero_shot": None if self.checkpoint else self.clip,
+            "protocols": [p.name for p in self.protocols],
+            "flip": self.flip,
+            "writes": f"evaluation/{self.name}",
+            "device": str(pick_device(self.device)),
+            "precision": self.precision,
+        }
+
+
+def plan_evaluate(
+    data: Path | None,
+    store: Store,
+    *,
+    checkpoint: str | None = None,
+    zero_shot: bool = False,
+    clip: str | None = None,
+    protocols: Sequence[str] = (),
+    layout: str | None = None,
+    name: str | None = None,
+    flip: bool = False,
+    batch_size: int = 128,
+    device: str = "auto",
+    precision: str = "fp32",
+    workers: int | None = None,
+    seed: int = 0,
+    say: Say = lambda text: None,
+) -> EvaluateJob:
+    """Decide what is evaluated on what.
+
+    Args:
+        data: None takes the data of the checkpoint (or of the newest artifact, with ``zero_shot``).
+        checkpoint: reference; None takes the newest.
+        zero_shot: evaluate the plain CLIP instead; ``clip`` says which.
+        protocols: names; empty takes all of the data set.
+
+    Raises:
+        UserError: anything that does not fit.
+    """
+    if zero_shot and checkpoint:
+        raise UserError("A checkpoint and --zero-shot exclude each other.", "Leave one of them out.")
+    if clip and not zero_shot:
+        raise UserError("--clip names a plain CLIP, which only --zero-shot evaluates.", "Add --zero-shot, or leave --clip out.")
+    chosen = None if zero_shot else _checkpoint(checkpoint, data, store, say)
+    if data is None and chosen is not None and chosen.manifest.dataset is not None:
+        data = Path(chosen.manifest.dataset.root)
+        say(f"data: {data} (of checkpoint {chosen.ref})")
+    dataset = dataset_for(data, layout, store, ("checkpoint", "masks", "prompts", "parsing"), say)
+    if not dataset.protocols:
+        raise UserError(f"{dataset.root} has no query and gallery pictures.", "Evaluation needs them; see the layout's expected tree.")
+    selected = tuple(find_protocol(dataset, p) for p in protocols) or dataset.protocols
+    spec = clip or DEFAULT_CLIP
+    subject = chosen.name if chosen else f"zero-shot-{_slug(spec)}"
+    default_name = subject if subject.endswith(dataset.name) else f"{subject}-{dataset.name}"
+    return EvaluateJob(
+        dataset, store, selected, chosen, spec, name or default_name, flip, batch_size, device, check_precision(precision), workers, seed
+    )
+
+
+def _checkpoint(ref: str | None, data: Path | None, store: Store, say: Say) -> Artifact:
+    if ref is not None:
+        return store.open(ref, kind="checkpoint")
+    newest = store.newest("checkpoint")
+    if newest is None:
+        raise UserError(
+            f"There is no checkpoint in {store.root}.", "Make one with reidclip finetune, or evaluate the plain CLIP with --zero-shot."
+        )
+    say(f"checkpoint: {newest.ref} (the newest)")
+    return newest
+
+
+def _slug(spec: str) -> str:
+    return "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(spec).name) or "clip"
+
+
+def evaluate(job: EvaluateJob, progress: Callable[[int, int], None] | None = None) -> tuple[Artifact, list[Evaluation]]:
+    """Run a planned evaluation and commit its artifact.
+
+    Returns:
+        the artifact and, per protocol, the result.
+    """
+    encoder = _load_encoder(job)
+    samples = required_samples(job.dataset, job.protocols)
+    with job.store.create("evaluation", job.name) as draft:
+        features = extract_features(encoder, job, samples, progress)
+        results = [evaluate_protocol(job.dataset, p, features, seed=job.seed) for p in job.protocols]
+        metrics = {r.protocol.name: {**dataclasses.asdict(r.metrics), "rule": r.protocol.rule.value} for r in results}
+        (draft.path / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+        for result in results:
+            _write_ranks(draft.path / f"ranks-{result.protocol.name}.csv", result)
+        save_file({"features": features.matrix.cpu().contiguous()}, draft.path / "features.safetensors")
+        (draft.path / "paths.json").write_text(json.dumps(list(features.paths)), encoding="utf-8")
+        options = encoder.options
+        feature = {
+            "width": encoder.width,
+            "neck": options.neck,
+            "flip": options.flip,
+            "normalised": options.normalise,
+            "ap": "precision at hit",
+        }
+        draft.describe(
+            config={**job.plan(), "feature": feature},
+            seed=job.seed,
+            method=job.checkpoint.manifest.method if job.checkpoint else "zero-shot",
+            plugin_version=job.checkpoint.manifest.plugin_version if job.checkpoint else None,
+            dataset=DatasetRef.of(job.dataset),
+            inputs=[InputRef.of(job.checkpoint, role="checkpoint")] if job.checkpoint else [],
+            metrics={name: {"R1": m["R1"], "mAP": m["mAP"]} for name, m in metrics.items()},
+            device=pick_device(job.device),
+        )
+    return draft.artifact, results
+
+
+def _load_encoder(job: EvaluateJob) -> InferenceEncoder:
+    device = pick_device(job.device)
+    if job.checkpoint is not None:
+        for name in ("encoder.safetensors", "encoder.json"):
+            job.checkpoint.file(name)  # verifies the digest
+        encoder = InferenceEncoder.load(job.checkpoint.path, device)
+    else:
+        clip = load_clip(job.clip, device=device)
+        encoder = InferenceEncoder(clip.image_encoder, InferenceOptions(mean=clip.mean, std=clip.std)).eval()
+    encoder.options = dataclasses.replace(encoder.options, flip=job.flip)
+    return encoder
+
+
+def extract_features(
+    encoder: InferenceEncoder, job: EvaluateJob, samples: Sequence[Sample], progress: Callable[[int, int], None] | None = None
+) -> Features:
+    """Test features of the samples, (N, width) float32 on the CPU, resized and normalised as the encoder says."""
+    device = next(encoder.parameters()).device
+    height, width = encoder.image_encoder.config.image_size
+    transform = Transform(height, width, encoder.options.resize)
+    normalisation = Normalisation(encoder.options.mean, encoder.options.std)
+    source = ImageSource.of(job.dataset, samples, cache_bytes=0)
+    rows: list[Tensor] = []
+    done = 0
+    for batch in fetch(source, samples, sequential_batches(len(samples), job.batch_size), transform=transform, workers=job.workers):
+        views = finish({name: value.to(device) for name, value in batch.items()}, normalisation)
+        with torch.autocast(device.type, torch.bfloat16, enabled=job.precision == "bf16"):
+            rows.append(encoder.features(views["x"], batch["camid"].to(device)).float().cpu())
+        done += len(batch["index"])
+        if progress:
+            progress(done, len(samples))
+    return Features(tuple(s.path for s in samples), torch.cat(rows))
+
+
+def _write_ranks(path: Path, result: Evaluation) -> None:
+    """One line per query (of the first repeat): where its matches stand."""
+    ranking = result.rankings[0]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["query", "pid", "valid", "matches", "first_rank", "average_precision"])
+        for i, sample in enumerate(result.query):
+            valid = bool(ranking.valid[i])
+            ap = f"{ranking.average_precision[i]:.6f}" if valid else ""
+            writer.writerow([sample.path, sample.pid, int(valid), int(ranking.matches[i]), int(ranking.first_rank[i]) if valid else "", ap])
