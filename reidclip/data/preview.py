@@ -46,8 +46,8 @@ def contact_sheet(rows: Sequence[Shown]) -> Image.Image:
     cells = [_cells(row) for row in rows]
     width = max(cell.width for line in cells for cell in line) + GAP
     block = width * len(COLUMNS) + 3 * GAP
-    per_block = min(ROWS_PER_BLOCK, len(rows))
-    blocks = -(-len(rows) // per_block)
+    blocks = -(-len(rows) // ROWS_PER_BLOCK)
+    per_block = -(-len(rows) // blocks)
     names = _occurring(rows)
     per_line = max(1, blocks * block // 120)
     foot = LEGEND * -(-len(names) // per_line) + GAP

@@ -1,0 +1,32 @@
+"""A schp-tiny of a few thousand random parameters: quick, wrong, and sure of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from reidclip_schp.tiny_network import TinyParserNet, fuse
+from reidclip_schp.weights_file import write_weights
+
+INPUT = (64, 32)
+
+
+def random_network(seed: int = 0, labels: int = 20) -> TinyParserNet:
+    """Untrained, but with running statistics that are not those of a new network."""
+    torch.manual_seed(seed)
+    network = TinyParserNet((6, 8, 10, 12), labels)
+    network.train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randn(4, 3, *INPUT) * 2 + 0.5)
+        network.score.weight.mul_(8)
+        network.score.bias.zero_()
+    return network.eval()
+
+
+def tiny_weights(folder: Path, seed: int = 0, labels: int = 20) -> Path:
+    """Weights file of such a network."""
+    path = folder / f"random-{seed}-{labels}.safetensors"
+    write_weights(path, fuse(random_network(seed, labels)), INPUT)
+    return path
