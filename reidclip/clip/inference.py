@@ -155,7 +155,7 @@ class InferenceEncoder(nn.Module):
         """
         try:
             config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-            state = load_file(folder / WEIGHTS_FILE)
+            state = {key: value.clone() for key, value in load_file(folder / WEIGHTS_FILE).items()}  # not mapped into the file
         except (OSError, ValueError, SafetensorError) as error:
             raise UserError(f"No readable encoder in {folder}: {error}.", f"It needs {CONFIG_FILE} and {WEIGHTS_FILE}.") from error
         if not isinstance(config, dict):

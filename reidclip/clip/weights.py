@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{path} holds no CLIP in OpenAI's or open_clip's naming (found {example}).", "Give weights with keys such as visual.proj."
         )
-    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+    # Copies, because a safetensors file is mapped into memory: whoever rewrote it would change the model, or crash the process.
+    return {key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True) for key, value in tensors.items()}
 
 
 def digest(state: Mapping[str, Tensor], quick_gelu: bool) -> str:
@@ -55,7 +57,9 @@ def digest(state: Mapping[str, Tensor], quick_gelu: bool) -> str:
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     remedy = "Get the file again."
     try:
-        loaded: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's advice about archives and pickle protocols; the errors below say what matters
+            loaded: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, EOFError, OSError) as error:
         raise UserError(f"{path} cannot be read: {error}.", remedy) from error
     except (RuntimeError, pickle.UnpicklingError) as error:
