@@ -52,8 +52,9 @@ def test_training_data_alone_has_no_protocols(tmp_path: Path) -> None:
     assert LAYOUT.load(folder(tmp_path, table(FOLDER_ROWS[:3]))).protocols == ()
 
 
-def test_distractors_need_no_clothes(tmp_path: Path) -> None:
-    text = table([*FOLDER_ROWS[:6], ("b/4.jpg", -1, 1, "", "gallery")])
+@pytest.mark.parametrize("pid", [-1, 5])
+def test_people_without_a_query_need_no_clothes(tmp_path: Path, pid: int) -> None:
+    text = table([*FOLDER_ROWS[:6], ("b/4.jpg", pid, 1, "", "gallery")])
     dataset = LAYOUT.load(folder(tmp_path, text))
     assert [p.name for p in dataset.protocols] == ["general", "same-clothes", "cloth-changing"]
 

@@ -189,8 +189,9 @@ def _protocols(samples: Sequence[Sample], notes: list[str]) -> tuple[Protocol, .
     if {s.split for s in tested} != {"query", "gallery"}:
         return ()
     general = Protocol("general", Rule.STD, "query", "gallery", note="Gallery pictures of the same identity and camera are ignored.")
-    if any(s.clothes_id == -1 and s.pid != -1 for s in tested):
-        notes.append("Clothes of some query or gallery pictures are unknown: only the protocol general is offered.")
+    sought = {s.pid for s in tested if s.split == "query"}  # clothes are compared within an identity only
+    if any(s.clothes_id == -1 and s.pid in sought for s in tested):
+        notes.append("Clothes of some query identities are unknown: only the protocol general is offered.")
         return (general,)
     return (
         general,

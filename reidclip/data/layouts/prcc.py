@@ -152,7 +152,7 @@ class _Found:
 
 def _samples(found: _Found, base: Path) -> tuple[Sample, ...]:
     train_rank = _rank({_clothes_key(p) for p in found.train})
-    test_rank = _rank({p.pid for p in found.test}, by_number=True)
+    test_rank = _rank({p.pid for p in found.test})
     samples = [_sample(p, base, train_rank[_clothes_key(p)]) for p in found.train]
     samples += [_sample(p, base, 2 * test_rank[p.pid] + (p.split == "test-C")) for p in found.test]
     return tuple(sorted(samples, key=lambda s: (_SPLITS.index(s.split), s.path)))
@@ -163,10 +163,9 @@ def _clothes_key(picture: _Picture) -> str:
     return picture.pid + ("C" if picture.cam == "C" else "")
 
 
-def _rank(keys: set[str], by_number: bool = False) -> dict[str, int]:
-    """Key -> rank in lexicographic order, as published, or in the order of the numbers that the keys spell."""
-    order = sorted(keys, key=int) if by_number else sorted(keys)
-    return {key: rank for rank, key in enumerate(order)}
+def _rank(keys: set[str]) -> dict[str, int]:
+    """Key -> rank in lexicographic order, as published."""
+    return {key: rank for rank, key in enumerate(sorted(keys))}
 
 
 def _sample(picture: _Picture, base: Path, clothes_id: int) -> Sample:
