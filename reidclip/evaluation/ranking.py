@@ -144,11 +144,10 @@ def _check_sizes(queries: int, items: int, query: Labels, gallery: Labels) -> No
 
 
 def _check_finite(values: Tensor, what: str) -> None:
+    if all(torch.isfinite(extreme) for extreme in torch.aminmax(values)):  # NaN is passed on; far cheaper than testing every value
+        return
     bad = (~torch.isfinite(values)).flatten(1).any(dim=1).nonzero().flatten()
-    if len(bad):
-        raise WorkError(
-            f"{len(bad)} {what} rows are not finite, the first is row {int(bad[0])}.", "Check the model's weights and --precision."
-        )
+    raise WorkError(f"{len(bad)} {what} rows are not finite, the first is row {int(bad[0])}.", "Check the model's weights and --precision.")
 
 
 @dataclass(frozen=True)

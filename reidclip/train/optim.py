@@ -9,8 +9,6 @@ from torch import nn
 
 from reidclip.interfaces import ParamGroup
 
-_FUSED_DEVICES = frozenset({"cpu", "cuda", "mps"})
-
 
 def param_groups(
     named_parameters: Iterable[tuple[str, nn.Parameter]],
@@ -53,7 +51,8 @@ def build_adam(groups: Sequence[ParamGroup]) -> torch.optim.Adam:
     """Adam with L2 decay (not decoupled: the decay goes through the moments), betas (0.9, 0.999), eps 1e-8.
 
     The optimiser's ``param_groups`` keep the order of ``groups``, so that a schedule can set each rate from its base ``lr``.
-    Fused kernels are used where every parameter is a floating-point tensor on a device that has them.
+    On the CPU the fused kernel is used, one pass over memory in place of a dozen. On accelerators torch's own default is nearly as fast,
+    and unlike the fused kernel it takes step counts that live on the CPU, which is where a resumed run has them.
 
     Raises:
         ValueError: no group has a parameter.
@@ -61,6 +60,6 @@ def build_adam(groups: Sequence[ParamGroup]) -> torch.optim.Adam:
     parameters = [parameter for group in groups for _, parameter in group.params]
     if not parameters:
         raise ValueError("build_adam needs at least one trainable parameter; every group is empty")
-    fused = all(p.device.type in _FUSED_DEVICES and p.is_floating_point() for p in parameters)
+    fused = all(p.device.type == "cpu" for p in parameters)
     settings = [{"params": [p for _, p in g.params], "lr": g.lr, "weight_decay": g.weight_decay} for g in groups]
-    return torch.optim.Adam(settings, fused=fused)
+    return torch.optim.Adam(settings, fused=fused or None)
