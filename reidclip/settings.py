@@ -35,9 +35,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"No settings file at {path}.", "Check the path given with --config.")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}.", "Mend the line it names.") from error
+    return document
 
 
 def section(document: Mapping[str, Any], command: str, model: type[Settings]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reidclip.artifacts.manifest import DatasetRef, InputRef
+from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.clip.load import load_clip
@@ -111,8 +112,8 @@ def plan_evaluate(
         raise UserError(f"{dataset.root} has no query and gallery pictures.", "Evaluation needs them; see the layout's expected tree.")
     selected = tuple(find_protocol(dataset, p) for p in protocols) or dataset.protocols
     spec = clip or DEFAULT_CLIP
-    subject = chosen.name if chosen else f"zero-shot-{_slug(spec)}"
-    default_name = subject if subject.endswith(dataset.name) else f"{subject}-{dataset.name}"
+    subject = chosen.name if chosen else f"zero-shot-{Path(spec).name}"
+    default_name = safe_name(subject if subject.endswith(f"-{safe_name(dataset.name)}") else f"{subject}-{dataset.name}")
     return EvaluateJob(
         dataset, store, selected, chosen, spec, name or default_name, flip, batch_size, device, check_precision(precision), workers, seed
     )
@@ -128,10 +129,6 @@ def _checkpoint(ref: str | None, data: Path | None, store: Store, say: Say) -> A
         )
     say(f"checkpoint: {newest.ref} (the newest)")
     return newest
-
-
-def _slug(spec: str) -> str:
-    return "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(spec).name) or "clip"
 
 
 def evaluate(job: EvaluateJob, progress: Callable[[int, int], None] | None = None) -> tuple[Artifact, list[Evaluation]]:

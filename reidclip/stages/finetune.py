@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from reidclip.artifacts.manifest import DatasetRef
+from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder
 from reidclip.errors import UserError
@@ -88,7 +89,7 @@ def plan_finetune(
     return TrainJob(
         COMMAND,
         "checkpoint",
-        name or f"{chosen.name}-{dataset.name}",
+        name or safe_name(f"{chosen.name}-{dataset.name}"),
         chosen,
         recipe,
         settings,

@@ -10,6 +10,7 @@ from typing import cast
 from safetensors.torch import save_file
 
 from reidclip.artifacts.manifest import DatasetRef
+from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.settings import parse_assignments
 from reidclip.stages.choose import DEFAULT_METHOD, DEFAULT_RECIPE, Say, dataset_for, masks_for, method_for, settings_for
@@ -71,7 +72,7 @@ def plan_prompt_learn(
     return TrainJob(
         COMMAND,
         "prompts",
-        name or f"{chosen.name}-{dataset.name}",
+        name or safe_name(f"{chosen.name}-{dataset.name}"),
         chosen,
         recipe,
         settings,

@@ -6,19 +6,21 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from reidclip.artifacts.lock import LockedError, exclusive
 from reidclip.artifacts.manifest import InputRef
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.load import ClipModel, load_clip
 from reidclip.data.loader import ImageSource
-from reidclip.errors import InterruptedRunError, UserError
+from reidclip.errors import InterruptedRunError, UserError, WorkError
 from reidclip.interfaces import Method, StageContext, TrainStage
 from reidclip.records import Dataset, LabelMap, Sample, training_labels
 from reidclip.train.device import pick_device
@@ -155,16 +157,20 @@ def run_stages(job: TrainJob, stages: Sequence[TrainStage], context: StageContex
 
     Raises:
         InterruptedRunError: by Ctrl-C; the state was kept.
+        WorkError: another process is at the same run.
     """
     folder = job.run_folder()
     histories = {}
-    for number, stage in enumerate(stages):
-        title = f"{job.method.name} {job.command}" + (f" {number + 1}/{len(stages)}" if len(stages) > 1 else "")
-        options = LoopOptions(context.device, job.precision, folder / f"stage-{number}.safetensors")
-        try:
-            histories[f"stage-{number}"] = run_stage(stage, options, lambda done, total, title=title: progress(title, done, total))  # type: ignore[misc]
-        except KeyboardInterrupt:
-            raise InterruptedRunError(f"Interrupted; the training state is kept in {folder}.", "Run the same command again to go on.") from None
+    try:
+        with exclusive(folder / "lock"):
+            for number, stage in enumerate(stages):
+                title = f"{job.method.name} {job.command}" + (f" {number + 1}/{len(stages)}" if len(stages) > 1 else "")
+                options = LoopOptions(context.device, job.precision, folder / f"stage-{number}.safetensors")
+                histories[f"stage-{number}"] = run_stage(stage, options, partial(progress, title))
+    except LockedError:
+        raise WorkError(f"Another process is at this very run ({folder}).", "Wait for it, or change a setting or the seed.") from None
+    except KeyboardInterrupt:
+        raise InterruptedRunError(f"Interrupted; the training state is kept in {folder}.", "Run the same command again to go on.") from None
     return histories
 
 
@@ -192,8 +198,3 @@ def labels_of(dataset: Dataset) -> tuple[tuple[Sample, ...], LabelMap]:
     """Training split and its dense labels."""
     train = training_samples(dataset)
     return train, training_labels(train)
-
-
-def with_settings(job: TrainJob, settings: object) -> TrainJob:
-    """The job with other settings."""
-    return replace(job, settings=cast(ModelSettings, settings))
