@@ -163,7 +163,7 @@ def _fetch(arch: str, tag: str, facts: Mapping[str, Any]) -> Path:
     except Exception as error:  # open_clip, huggingface_hub and urllib each raise their own kinds
         hub = facts.get("hf_hub", "").rstrip("/")
         page = f"https://huggingface.co/{hub}" if hub else facts.get("url", "")
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rpartition("Last error: ")[2].partition(". ")[0].rstrip(".")
         raise UserError(
             f"{arch}:{tag} is not on this machine and cannot be fetched ({reason}).",
             f"Download open_clip_model.safetensors from {page} where there is a network, and give it as --clip PATH::{arch}.",
