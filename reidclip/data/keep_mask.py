@@ -29,12 +29,11 @@ def keep_mask(labels: UInt8, clothes: Sequence[int], dilation: int = 0, min_area
         count, pieces, facts, _ = cv2.connectedComponentsWithStats(worn, connectivity=8)
         large = np.ones(count, np.uint8)
         large[1:] = facts[1:, cv2.CC_STAT_AREA] >= min_area
-        worn = worn * large[pieces]
+        worn *= large[pieces]
     if dilation > 0:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * dilation + 1, 2 * dilation + 1))
-        worn = cv2.dilate(worn, disc)
-    keep: UInt8 = (1 - worn).astype(np.uint8)
-    return keep
+        worn = np.asarray(cv2.dilate(worn, disc), np.uint8)
+    return (1 - worn).astype(np.uint8)
 
 
 def shielding_image(picture: UInt8, keep: UInt8) -> UInt8:
