@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # a file or pipe has no width: tables need not be cut
 error_console = Console(stderr=True, highlight=False)
 
 Progress = Callable[[int, int], None]  # (done, total)

@@ -24,7 +24,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--protocol",
-            help="general, same-clothes, cloth-changing, ...; may be repeated. Default: all of the data set.",
+            help="general, same-clothes, cloth-changing, ...; may be repeated. Default: all of the data set but single-shot.",
             show_default=False,
         ),
     ] = None,
@@ -85,11 +85,13 @@ def evaluate(
 
 
 def _print_table(artifact: Artifact, results: list[Evaluation]) -> None:
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=f"{artifact.ref}", caption="percent; brackets: bootstrap 95% interval over queries", title_justify="left")
-    for column in ("protocol", "R1", "mAP", "R5", "R10", "mINP", "queries", "skipped", "gallery"):
-        table.add_column(column, justify="left" if column == "protocol" else "right", no_wrap=True)
+    caption = "percent; brackets: bootstrap 95% interval over queries; valid: queries with a match"
+    table = Table(title=artifact.ref, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("protocol", "R1", "mAP", "R5", "R10", "mINP", "valid", "gallery"):
+        table.add_column(column, justify="left" if column == "protocol" else "right", no_wrap=column == "protocol")
     for result in results:
         m = result.metrics
         table.add_row(
@@ -97,8 +99,7 @@ def _print_table(artifact: Artifact, results: list[Evaluation]) -> None:
             _with_interval(m.R1, m.R1_interval),
             _with_interval(m.mAP, m.mAP_interval),
             *(f"{100 * v:.1f}" for v in (m.R5, m.R10, m.mINP)),
-            str(m.queries),
-            str(m.skipped),
+            f"{m.valid}/{m.queries}",
             str(m.gallery),
         )
     console.print(table)
@@ -108,4 +109,4 @@ def _print_table(artifact: Artifact, results: list[Evaluation]) -> None:
 def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
     if interval is None:
         return f"{100 * value:.1f}"
-    return f"{100 * value:.1f} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+    return f"{100 * value:.1f} \\[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"

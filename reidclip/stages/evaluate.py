@@ -94,7 +94,7 @@ def plan_evaluate(
         data: None takes the data of the checkpoint (or of the newest artifact, with ``zero_shot``).
         checkpoint: reference; None takes the newest.
         zero_shot: evaluate the plain CLIP instead; ``clip`` says which.
-        protocols: names; empty takes all of the data set.
+        protocols: names; empty takes all of the data set but the single-shot variants.
 
     Raises:
         UserError: anything that does not fit.
@@ -110,7 +110,7 @@ def plan_evaluate(
     dataset = dataset_for(data, layout, store, ("checkpoint", "masks", "prompts", "parsing"), say)
     if not dataset.protocols:
         raise UserError(f"{dataset.root} has no query and gallery pictures.", "Evaluation needs them; see the layout's expected tree.")
-    selected = tuple(find_protocol(dataset, p) for p in protocols) or dataset.protocols
+    selected = tuple(find_protocol(dataset, p) for p in protocols) or tuple(p for p in dataset.protocols if not p.single_shot_repeats)
     spec = clip or DEFAULT_CLIP
     subject = chosen.name if chosen else f"zero-shot-{Path(spec).name}"
     default_name = safe_name(subject if subject.endswith(f"-{safe_name(dataset.name)}") else f"{subject}-{dataset.name}")
