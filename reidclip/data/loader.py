@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,13 +190,15 @@ def _worker_count(workers: int | None, items: int) -> int:
 def _iterate(dataset: _Batches | _Pictures, workers: int) -> Iterator[Any]:
     """Items of a dataset in order, by ``workers`` processes or in this one."""
     items = (dataset[k] for k in range(len(dataset))) if workers == 0 else _from_workers(dataset, workers)
-    for item in items:
-        if isinstance(item, _Failure):
-            raise WorkError(item.what, item.remedy)
-        yield item
+    # Closed at once, for a traceback would keep worker processes waiting: to join them later takes torch seconds.
+    with closing(items):
+        for item in items:
+            if isinstance(item, _Failure):
+                raise WorkError(item.what, item.remedy)
+            yield item
 
 
-def _from_workers(dataset: _Batches | _Pictures, workers: int) -> Iterator[Any]:
+def _from_workers(dataset: _Batches | _Pictures, workers: int) -> Generator[Any, None, None]:
     loader = DataLoader(
         dataset,
         batch_size=None,
