@@ -1,0 +1,55 @@
+"""Who may import whom, and how long the command line takes to answer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import REPOSITORY, environment
+
+HEAVY = ("torch", "open_clip", "torchvision", "cv2")
+
+
+def test_import_contracts(tmp_path: Path) -> None:
+    """Core imports no plugin, no plugin imports another (pyproject.toml, tool.importlinter)."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    paths = (REPOSITORY, REPOSITORY / "plugins")
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment(tmp_path, *paths), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["finetune", "--help"], ["plugins", "list"], ["plugins", "eq", "ccaf", "10"], ["plugins", "check"]],
+)
+def test_light_commands_import_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    code = f"""
+import sys, json
+sys.argv = ["reidclip", *{arguments!r}]
+from reidclip.cli.app import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("\\n" + json.dumps(sorted(set({HEAVY!r}) & set(sys.modules))))
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment(tmp_path), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_help_answers_at_once(tmp_path: Path) -> None:
+    """0.3 s is the aim on an idle machine; the bound here is for a busy one, and still below what importing torch takes on it."""
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "reidclip", "--help"], env=environment(tmp_path), capture_output=True, check=True, timeout=60)
+        seconds.append(time.perf_counter() - start)
+    print(f"reidclip --help: {min(seconds):.2f} s at best of three")
+    assert min(seconds) < 1.5
