@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from reidclip.clip.prompts import PromptLearner
+from reidclip.errors import UserError
 from reidclip.interfaces import ParamGroup, StageContext, TrainStage, Update
 from reidclip.train.features import frozen_features
 from reidclip.train.finetune_stage import FinetuneStage, stage_groups, stage_schedule
@@ -100,6 +101,11 @@ class CcafStage(FinetuneStage):
         self.rule = similarity_of(context.clip, s)
         prompts = context.prompts or {}
         self.text = {name: tensor.to(context.device) for name, tensor in prompts.items() if name.endswith(".text")}
+        if s.cfm and s.clothes_target == "prompts" and "clothes.text" not in self.text:
+            raise UserError(
+                "The prompts hold no clothes texts, which eq. (14) classifies against.",
+                "Learn them with --set clothes_prompts=true, or fine-tune with --set clothes_target=onehot or --set cfm=false.",
+            )
         self.updates = self._updates(s)
 
     def _updates(self, s: CcafFinetune) -> list[Update]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,67 +15,16 @@ from torch import Tensor
 
 from reidclip import registry
 from reidclip.clip.inference import InferenceEncoder
-from reidclip.data.layouts.prcc import LAYOUT
-from reidclip.data.loader import ImageSource
-from reidclip.interfaces import Method, StageContext, TrainStage
-from reidclip.records import training_labels
-from reidclip.settings import Settings, resolve
+from reidclip.interfaces import StageContext, TrainStage
 from reidclip.train.loop import LoopOptions, run_stage, step
 from reidclip.train.optim import build_adam
-from tests.fakes import SMALL, tiny_clip, write_prcc
+from tests.fakes import SMALL, write_prcc
+from tests.method_bench import CPU, Bench
 
 METHODS = registry.names("reidclip.methods")
 CASES = [(name, command) for name in METHODS for command in registry.get("reidclip.methods", name).stages]
-CPU = torch.device("cpu")
 
 every_stage = pytest.mark.parametrize(("name", "command"), CASES)
-
-
-class Bench:
-    """Builds contexts and stages of one method as the commands do, on the fake data and the tiny CLIP."""
-
-    def __init__(self, name: str, root: Path, masks: Path) -> None:
-        self.method: Method = registry.get("reidclip.methods", name)
-        self.root, self.masks = root, masks
-        self._prompts: dict[str, Tensor] | None = None
-
-    def settings(self, command: str, **changes: Any) -> Settings:
-        model = self.method.settings[command]
-        small = {key: value for key, value in {**SMALL, **changes}.items() if key in model.model_fields}
-        return resolve(model, small, where=command)
-
-    def context(self, command: str, seed: int = 3, precision: str = "fp32") -> StageContext:
-        settings = self.settings(command)
-        dataset = LAYOUT.load(self.root)
-        train = dataset.split("train")
-        masks = self.masks if self.method.needs_masks(command, settings) else None
-        prompts = self.prompts() if command == "finetune" and self.method.needs_prompts(settings) else None
-        torch.manual_seed(seed)  # as `reidclip.stages.training.build_context` does
-        return StageContext(
-            settings=settings,
-            clip=tiny_clip(),
-            train=train,
-            labels=training_labels(train),
-            source=ImageSource.of(dataset, train, masks=masks),
-            device=CPU,
-            seed=seed,
-            workers=0,
-            precision=precision,
-            prompts=prompts,
-        )
-
-    def prompts(self) -> dict[str, Tensor]:
-        if self._prompts is None:
-            context = self.context("prompt-learn")
-            stages = self.build(context, "prompt-learn")
-            self._prompts = self.method.prompt_tensors(context, stages)
-        return {name: tensor.clone() for name, tensor in self._prompts.items()}
-
-    def build(self, context: StageContext, command: str) -> Sequence[TrainStage]:
-        return self.method.prompt_stages(context) if command == "prompt-learn" else self.method.finetune_stages(context)
-
-    def stages(self, command: str, seed: int = 3) -> Sequence[TrainStage]:
-        return self.build(self.context(command, seed), command)
 
 
 @pytest.fixture(scope="module")
