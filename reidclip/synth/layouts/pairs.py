@@ -1,0 +1,23 @@
+"""A flat set for pre-training image-text models and parsers: many people, a new outfit and place for every picture."""
+
+from __future__ import annotations
+
+from reidclip.synth.layouts.base import Camera, Plan, Shot, pid_name
+
+_PLACES = 400
+
+
+class PairsLayout:
+    """``images/<pid>_<k>.jpg``; ``outfits`` 0 means a new outfit for every picture."""
+
+    name = "pairs"
+    title = "Flat picture-caption pairs for pre-training"
+
+    def shots(self, plan: Plan, pid: int) -> list[Shot]:
+        places = tuple(plan.seed * _PLACES + p for p in range(_PLACES))
+        camera = Camera("0", 0, places, None, cut_feet=0.08, occluded=0.12)
+        person = pid_name(plan, pid)
+        return [
+            Shot(f"images/{person}_{n:02d}.jpg", pid, camera, n % plan.outfits if plan.outfits else n, n, "train")
+            for n in range(plan.images_per_camera)
+        ]

@@ -1,0 +1,135 @@
+"""Files of a rendered data set: pictures, label maps, and a resumable, order-independent ``attributes.jsonl``.
+
+Each person is written whole: pictures first, then a shard of descriptions in the hidden folder ``.synth``, by an atomic
+rename. A person counts as done when the shard and all of its files are there, so a killed run goes on where it
+stopped, and the bytes do not depend on how often it was interrupted or on the number of processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+
+from reidclip.data.images import write_indexed_png
+from reidclip.data.lip import LIP_PALETTE
+from reidclip.errors import UserError, WorkError
+from reidclip.synth.body import body_model
+from reidclip.synth.layouts import LAYOUTS, Plan, Shot
+from reidclip.synth.people import photographs
+from reidclip.synth.render import Picture
+
+GENERATOR_VERSION = 1
+"""Raised whenever the same parameters would give other bytes."""
+
+ATTRIBUTES = "attributes.jsonl"
+PARAMETERS = "synth.json"
+_SHARDS = ".synth"
+
+
+def claim(out: Path, plan: Plan) -> None:
+    """Make ``out`` the folder of this plan, or check that it already is.
+
+    Raises:
+        UserError: it holds something else, or a set with other parameters.
+    """
+    parameters = {"generator": GENERATOR_VERSION, **plan.as_dict()}
+    file = out / PARAMETERS
+    if file.exists():
+        _check_same(file, parameters)
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is not empty and holds no {PARAMETERS}.", "Name a new folder, or empty this one.")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        _write_atomically(file, json.dumps(parameters, indent=2) + "\n")
+
+
+def _check_same(file: Path, parameters: dict[str, object]) -> None:
+    try:
+        there = json.loads(file.read_text("utf-8"))
+        if not isinstance(there, dict):
+            raise ValueError
+    except ValueError:
+        raise UserError(f"{file} is not readable JSON.", "Delete the folder and render again.") from None
+    different = [k for k in parameters if there.get(k) != parameters[k]]
+    if different:
+        said = ", ".join(f"{k} {there.get(k)} (now {parameters[k]})" for k in different)
+        raise UserError(
+            f"{file.parent} was rendered with other parameters: {said}.", "Repeat those parameters to go on, or name a new folder."
+        )
+
+
+def pending(out: Path, plan: Plan) -> list[int]:
+    """People that are not completely written yet; recovers shards from a finished ``attributes.jsonl``."""
+    _recover_shards(out)
+    return [pid for pid in range(1, plan.ids + 1) if not _is_done(out, plan, pid)]
+
+
+def _recover_shards(out: Path) -> None:
+    file = out / ATTRIBUTES
+    if not file.exists():
+        return
+    lines: dict[int, list[str]] = {}
+    for line in file.read_text("utf-8").splitlines(keepends=True):
+        try:
+            lines.setdefault(int(json.loads(line)["pid"]), []).append(line)
+        except (ValueError, KeyError, TypeError):
+            continue  # a damaged line: its person is rendered again
+    for pid, mine in lines.items():
+        if not _shard(out, pid).exists():
+            _write_atomically(_shard(out, pid), "".join(mine))
+
+
+def _is_done(out: Path, plan: Plan, pid: int) -> bool:
+    shard = _shard(out, pid)
+    if not shard.exists():
+        return False
+    shots = LAYOUTS[plan.layout].shots(plan, pid)
+    if shard.read_text("utf-8").count("\n") != len(shots):
+        return False
+    return all((out / s.path).is_file() and (out / s.parsing).is_file() for s in shots)
+
+
+def write_person(out: Path, plan: Plan, pid: int) -> int:
+    """Render and write one person; returns the number of pictures."""
+    shots = LAYOUTS[plan.layout].shots(plan, pid)
+    for folder in sorted({(out / p).parent for s in shots for p in (s.path, s.parsing)}):
+        folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for shot, picture, record in photographs(body_model(), plan, pid, shots):
+        _write_picture(out, shot, picture)
+        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+    _write_atomically(_shard(out, pid), "".join(lines))
+    return len(shots)
+
+
+def _write_picture(out: Path, shot: Shot, picture: Picture) -> None:
+    done, data = cv2.imencode(".jpg", picture.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, picture.quality])
+    if not done:
+        raise WorkError(f"OpenCV could not encode {shot.path}.", "Check the OpenCV installation.")
+    (out / shot.path).write_bytes(data.tobytes())
+    write_indexed_png(out / shot.parsing, picture.label, LIP_PALETTE)
+
+
+def join(out: Path, plan: Plan) -> int:
+    """Join the shards in the order of people, remove them, and return the number of descriptions."""
+    text = [_shard(out, pid).read_text("utf-8") for pid in range(1, plan.ids + 1)]
+    _write_atomically(out / ATTRIBUTES, "".join(text))
+    folder = out / _SHARDS
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    return sum(t.count("\n") for t in text)
+
+
+def _shard(out: Path, pid: int) -> Path:
+    return out / _SHARDS / f"{pid:06d}.jsonl"
+
+
+def _write_atomically(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, "utf-8", newline="\n")
+    temporary.replace(file)
