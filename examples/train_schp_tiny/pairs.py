@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from reidclip.data.files import mirrored
 from reidclip.data.images import read_indexed_png, read_picture
 from reidclip.errors import UserError
 
@@ -41,7 +40,7 @@ def load_pairs(root: Path, height: int, limit: int | None = None) -> list[Pair]:
     pairs = []
     for row in rows[:limit]:
         picture = read_picture(root / row["path"])
-        labels, _ = read_indexed_png(root / "parsing" / mirrored(row["path"]))
+        labels, _ = read_indexed_png(root / row["parsing"])
         pairs.append(Pair(int(row["pid"]), *_reduced(picture, labels, height)))
     return pairs
 
