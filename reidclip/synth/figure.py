@@ -91,6 +91,8 @@ class Wardrobe:
         coords = body.template.copy()
         coords[~arm_rows, 2] = self.level[~arm_rows]
         self.coords = coords
+        # Along the arm only arms count: the same axis runs down a leg, whose skin would be labelled as an arm's.
+        self.arm = np.where(arm_rows, body.arm, np.float32(-1))
         self.tights = shape.vertices[body.tights.rows]
         self.tights_normals = vertex_normals(self.tights, body.tights.faces)
 
@@ -122,7 +124,7 @@ class Wardrobe:
         rows = surface.rows
         self.parts.append(
             Part(
-                vertices.astype(np.float32), faces, self.body.skin[rows], self.coords[rows], self.body.arm[rows],
+                vertices.astype(np.float32), faces, self.body.skin[rows], self.coords[rows], self.arm[rows],
                 cut.astype(np.float32), material, two_sided,
             )
         )  # fmt: skip
