@@ -69,11 +69,18 @@ def measure(clip: ClipModel, scale: float, pairs: Pairs) -> dict[str, object]:
 def questions(pairs: Pairs) -> dict[str, tuple[dict[str, str], list[str | None]]]:
     """Attribute -> (class -> sentence, truth per picture)."""
     identity = [row["identity"] for row in pairs.attributes]
-    genders = [str(i["gender"]) for i in identity]
+    tops = [row["outfit"]["top"] for row in pairs.attributes]
+    covered = ["jacket" in row["outfit"] for row in pairs.attributes]  # a closed jacket hides the top
     hair = [str(i["hair_colour"]) for i in identity]
-    glasses = ["yes" if i["glasses"] else "no" for i in identity]
+    colours = [None if hidden else str(top["colour"]) for top, hidden in zip(tops, covered, strict=True)]
+    garments = [None if hidden else str(top["name"]) for top, hidden in zip(tops, covered, strict=True)]
     return {
-        "gender": ({g: f"a photo of a {g}" for g in sorted(set(genders))}, list(genders)),
-        "hair colour": ({h: f"a person with {h} hair" for h in sorted(set(hair))}, list(hair)),
-        "glasses": ({"yes": "a person wearing glasses", "no": "a person without glasses"}, list(glasses)),
+        "gender": ({"male": "a photo of a man", "female": "a photo of a woman"}, [str(i["gender"]) for i in identity]),
+        "hair colour": ({h: f"a photo of a person with {h} hair" for h in sorted(set(hair) - {"none"})}, list(hair)),
+        "glasses": (
+            {"yes": "a photo of a person wearing glasses", "no": "a photo of a person"},
+            ["no" if i["glasses"] == "none" else "yes" for i in identity],
+        ),
+        "colour of the top": ({c: f"a person wearing a {c} top" for c in sorted({c for c in colours if c})}, list(colours)),
+        "garment": ({g: f"a person wearing a {g}" for g in sorted({g for g in garments if g})}, list(garments)),
     }
