@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from reidclip.train.settings import FinetuneSettings, PromptLearnSettings
+from reidclip.train.settings import FinetuneSettings, Margin, PromptLearnSettings
 
 
 class CcafPrompts(PromptLearnSettings):
@@ -24,7 +24,7 @@ class CcafFinetune(FinetuneSettings):
     warmup_epochs: int = Field(0, ge=0)
     id_weight: float = Field(1.0, ge=0, description="Weight of the cross-entropy in L_id, on each of the two classifiers.")
     triplet_weight: float = Field(1.0, ge=0, description="Weight of the triplet loss in L_id, on each feature.")
-    margin: float | None = Field(0.3, description="Triplet margin, eq. (2).")
+    margin: Margin = Field(0.3, description="Triplet margin, eq. (2); 'soft' means the soft margin.")
     triplet_features: Literal["all", "pooled+projected", "projected"] = Field("all", description="Features that enter the triplet loss.")
     triplet_normalise: bool = Field(False, description="L2-normalise features before the triplet distance.")
     smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of every cross-entropy.")

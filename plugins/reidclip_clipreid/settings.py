@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from reidclip.train.settings import FinetuneSettings, PromptLearnSettings
+from reidclip.train.settings import FinetuneSettings, Margin, PromptLearnSettings
 
 
 class ClipReidPrompts(PromptLearnSettings):
@@ -18,7 +18,7 @@ class BaselineFinetune(FinetuneSettings):
 
     id_weight: float = Field(0.25, ge=0, description="Weight of the identity loss on each of the two classifiers (code: 0.25 ViT, 1 RN50).")
     triplet_weight: float = Field(1.0, ge=0, description="Weight of the triplet loss on each of the three features.")
-    margin: float | None = Field(0.3, description="Triplet margin; null in a recipe means the soft margin.")
+    margin: Margin = Field(0.3, description="Triplet margin; 'soft' means the soft margin, ln(1 + exp(d_p - d_n)).")
     triplet_features: Literal["all", "pooled+projected", "projected"] = Field(
         "all", description="Features that enter the triplet loss (published: last, pooled and projected)."
     )

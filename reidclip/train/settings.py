@@ -5,11 +5,19 @@ Defaults are CLIP-ReID's published values for ViT-B/16 (methods.md section 0 and
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from reidclip.settings import Settings
+
+
+def _soft(value: Any) -> Any:
+    return None if value == "soft" else value
+
+
+Margin = Annotated[float | None, BeforeValidator(_soft)]
+"""Triplet margin; None is the soft margin, which TOML and --set write as "soft"."""
 
 
 class ModelSettings(Settings):

@@ -11,7 +11,7 @@ import torch
 
 from reidclip.errors import UserError
 from reidclip.interfaces import TrainStage
-from reidclip.settings import resolve
+from reidclip.settings import parse_assignments, resolve
 from reidclip.train.loop import LoopOptions, step
 from reidclip.train.optim import build_adam
 from reidclip_ccaf import METHOD
@@ -160,3 +160,12 @@ def test_printed_sign_turns_the_loss(bench: Bench) -> None:
 def test_wrong_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         resolve(METHOD.settings["finetune"], settings, where="finetune")
+
+
+@pytest.mark.parametrize(("written", "margin"), [("soft", None), ('"soft"', None), ("0.5", 0.5)])
+def test_soft_margin_can_be_asked_for(written: str, margin: float | None) -> None:
+    """TOML has no null."""
+    settings = resolve(METHOD.settings["finetune"], parse_assignments([f"margin={written}"]), where="finetune")
+    assert settings.margin == margin  # type: ignore[attr-defined]
+    again = resolve(METHOD.settings["finetune"], settings.model_dump(mode="json"), where="finetune")
+    assert again == settings
