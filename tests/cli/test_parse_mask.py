@@ -6,6 +6,8 @@ The pictures say themselves what they show: the red channel of a pixel is ten ti
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -437,3 +439,11 @@ def test_an_interrupted_mask_leaves_nothing(data: Path, store: Store, maps: Path
         mask(open_pictures(data), maps, store, settings=MaskSettings(), progress=stop)
     assert not list(store.root.rglob("*.png"))
     assert mask(open_pictures(data), maps, store).version == 1
+
+
+def test_the_command_line_says_it_in_two_lines(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "reidclip", "mask", str(tmp_path / "gone"), "--store", str(tmp_path / "artifacts")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.splitlines() == [f"error: There is no folder {tmp_path / 'gone'}.", "Check the path of the data set."]
+    assert not (tmp_path / "artifacts").exists()
