@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reidclip.data.images import mirrored, read_picture, read_indexed_png
+from reidclip.data.files import mirrored
+from reidclip.data.images import read_indexed_png, read_picture
 
 CLOTHES = (5, 6, 7, 8, 9, 10, 11, 12, 3)  # LIP labels that CCAF shields: upper, dress, coat, socks, pants, jumpsuits, scarf, skirt, glove
 

@@ -107,7 +107,7 @@ def main() -> None:
     towers = Towers(clip).to(memory_format=torch.channels_last)
     pairs = load_pairs(args.data, clip.tokenizer)
     print(
-        f"{len(pairs.pids)} pairs of {len(set(pairs.pids.tolist()))} people; {_millions(clip.image_encoder)} M + {_millions(clip.text_encoder)} M parameters"
+        f"{len(pairs.pids)} pairs of {people} people; {_millions(clip.image_encoder)} M + {_millions(clip.text_encoder)} M parameters"
     )
     last = [time.monotonic()]
 
