@@ -182,7 +182,7 @@ def test_a_resumed_run_ends_in_the_same_bits(bench: Bench, command: str, tmp_pat
         total = sum(len(stage.plan(epoch)) for epoch in range(stage.epochs))
         assert total > 3
         random = np.random.default_rng([number, *f"{bench.method.name} {command}".encode()])
-        for iterations in {1, int(random.integers(2, total))}:
+        for iterations in {1, len(stage.plan(0)), int(random.integers(2, total))}:  # within an epoch, at its end, anywhere
             options = LoopOptions(CPU, state=tmp_path / f"{number}-{iterations}.safetensors")
             with pytest.raises(KeyboardInterrupt):
                 run_stage(bench.stages(command)[number], options, _interrupt_after(iterations))

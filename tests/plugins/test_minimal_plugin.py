@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes import SIZE, environment, reidclip_command, write_prcc, write_tiny_clip
+from tests.fakes import REPOSITORY, SIZE, environment, reidclip_command, write_prcc, write_tiny_clip
 from tests.plugins.installed import BROKEN, EXAMPLE, install, write_tree
 
 TRAINING = ["finetune", "data/prcc", "--method", "centroid", "--recipe", "tiny"]
@@ -93,6 +94,15 @@ def test_plugins_can_be_restricted(terminal: Terminal, example: Path) -> None:
     assert "ccaf" in none
     named = listed(terminal.run("plugins", "list", "--json", plugins=(example,), REIDCLIP_PLUGINS="reidclip-centroid"))
     assert "centroid" in named
+
+
+def test_it_passes_the_contract_tests_of_methods(terminal: Terminal, example: Path) -> None:
+    """They find it in the registry, as they find a bundled one."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/contracts/test_methods.py", "-k", "centroid", "-rA"]
+    env = environment(terminal.folder / "home", example, PYTEST_ADDOPTS="", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+    assert "test_a_resumed_run_ends_in_the_same_bits[centroid-finetune]" in done.stdout
 
 
 class TestBrokenNeighbours:
