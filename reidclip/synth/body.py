@@ -84,7 +84,7 @@ class BodyModel:
 
     def _weight_of(self, *names: str) -> FloatArray:
         columns = [i for n, i in self.joint_index.items() if n.split(".")[0] in names]
-        return self.skin[:, columns].sum(1)
+        return np.asarray(self.skin[:, columns].sum(1), np.float32)
 
     def _name_regions(self) -> None:
         self.is_arm = self._weight_of("upperarm01", "lowerarm01", "wrist") > 0.5
@@ -127,7 +127,7 @@ class BodyModel:
         changes = np.array([sliders.changes[n] for n in self._change_names])
         signed = np.stack([np.maximum(changes, 0), np.maximum(-changes, 0)], 1).ravel()
         terms = (weights[:, None] * self._phenotype_map).sum(0) + (signed[:, None] * self._change_map).sum(0)
-        return (terms + self._offset).astype(np.float32)
+        return np.asarray(terms + self._offset, np.float32)
 
     def shape(self, sliders: Sliders) -> Shape:
         """The rest-pose body for the sliders."""
@@ -147,7 +147,7 @@ class BodyModel:
     def _extreme_columns(self) -> NDArray[np.int64]:
         z = self.template[self.body.rows, 2]
         rows = self.body.rows[(z > np.partition(z, -60)[-60]) | (z < np.partition(z, 150)[150])]
-        return rows * 3 + 2
+        return np.asarray(rows * 3 + 2, np.int64)
 
     def with_stature(self, sliders: Sliders, stature: float) -> Sliders:
         """The same body with the height slider that gives a bare stature in metres (it is nearly affine in it)."""

@@ -100,7 +100,9 @@ def hair_phrase(rng: np.random.Generator, identity: Identity) -> str:
         return _choose(rng, "with a bald head", "who is bald", "without hair")
     if style in ("bob", "ponytail", "bun", "afro", "quiff"):
         name = {"bob": "bob haircut"}.get(style, style)
-        return _choose(rng, f"with a {colour} {name}", f"with {colour} hair in a {name}" if style in ("ponytail", "bun") else f"with {_article(colour)} {name}")
+        if style in ("ponytail", "bun"):
+            return _choose(rng, f"with {_article(colour)} {name}", f"with {colour} hair in a {name}")
+        return f"with {_article(colour)} {name}"
     words = {"buzz cut": "very short", "side part": "short side-parted"}.get(style, style)
     return _choose(rng, f"with {words} {colour} hair", f"with {colour} {words} hair", f"who has {words} {colour} hair")
 

@@ -9,7 +9,7 @@ from reidclip.synth.mesh import FloatArray
 
 def rgb(code: str) -> FloatArray:
     """``"3f74b5"`` -> float32 (3,)."""
-    return np.array([int(code[i : i + 2], 16) for i in (0, 2, 4)], np.float32) / np.float32(255)
+    return np.array([int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)], np.float32)
 
 
 CLOTH = {
@@ -33,4 +33,4 @@ def skin_rgb(tone: float) -> FloatArray:
     """Skin colour for a tone in [0, 7], light to dark."""
     low = min(int(tone), len(SKIN) - 2)
     part = np.float32(tone - low)
-    return rgb(SKIN[low]) * (1 - part) + rgb(SKIN[low + 1]) * part
+    return np.asarray(rgb(SKIN[low]) * (1 - part) + rgb(SKIN[low + 1]) * part, np.float32)

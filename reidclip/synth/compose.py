@@ -79,7 +79,7 @@ def majority(ids: UInt8, factor: int) -> UInt8:
         better = count > most
         best[better] = candidate[better]
         most = np.maximum(most, count)
-    return best
+    return np.asarray(best, np.uint8)
 
 
 def cast_shadow(image: FloatArray, outlines: list[FloatArray], feet: list[FloatArray], strength: float, scale: float) -> None:
@@ -92,16 +92,16 @@ def cast_shadow(image: FloatArray, outlines: list[FloatArray], feet: list[FloatA
         strength: darkness of the directional shadow in [0, 1].
         scale: pixels per metre.
     """
-    mask = np.zeros(image.shape[:2], np.float32)
+    mask: FloatArray = np.zeros(image.shape[:2], np.float32)
     if strength > 0:
         for points in outlines:
             cv2.fillConvexPoly(mask, cv2.convexHull(np.round(points).astype(np.int32)), strength)
-        mask = cv2.GaussianBlur(mask, (0, 0), max(1.0, 0.02 * scale))
-    contact = np.zeros(image.shape[:2], np.float32)
+        mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(1.0, 0.02 * scale)), np.float32)
+    contact: FloatArray = np.zeros(image.shape[:2], np.float32)
     for centre, a, b in feet:
         axes = (int(max(abs(a[0] - centre[0]), abs(b[0] - centre[0]), 3)), int(max(abs(a[1] - centre[1]), abs(b[1] - centre[1]), 2)))
         cv2.ellipse(contact, (int(centre[0]), int(centre[1])), axes, 0, 0, 360, 0.6, -1)
-    contact = cv2.GaussianBlur(contact, (0, 0), max(1.2, 0.025 * scale))
+    contact = np.asarray(cv2.GaussianBlur(contact, (0, 0), max(1.2, 0.025 * scale)), np.float32)
     image *= (1 - np.maximum(mask, contact))[..., None]
 
 
@@ -155,9 +155,9 @@ def develop(image: FloatArray, response: Response, rng: np.random.Generator, fau
     scale = float(rng.choice([1.0, 0.85, 0.7, 0.5], p=[0.55, 0.2, 0.17, 0.08]))
     if faults > 0 and scale < 1:
         small = cv2.resize(image, (int(width * scale), int(height * scale)), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+        image = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     blur = response.softness + faults * rng.uniform(0, 0.7)
     if blur > 0.35:
-        image = cv2.GaussianBlur(image, (0, 0), blur * height / 256)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), blur * height / 256), np.float32)
     noise = rng.standard_normal((height, width, 1), dtype=np.float32) * np.float32(faults * rng.uniform(0, 0.016))
     return np.asarray(np.clip((image + noise) * 255 + 0.5, 0, 255), np.uint8)

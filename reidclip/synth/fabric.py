@@ -11,13 +11,18 @@ from reidclip.synth.outfit import Fabric
 
 
 def paint_fabric(fabric: Fabric, coords: FloatArray, part: str) -> FloatArray:
-    """Base colours (n, 3) of cloth fragments at template positions (n, 3); ``part`` is top, leg or skirt."""
+    """Base colours (n, 3) of cloth fragments at template positions (n, 3); ``part`` is top, shirt (a top with buttons), leg
+    or skirt."""
     colour = np.tile(fabric.rgb, (len(coords), 1))
-    mask = _pattern(fabric, coords, part)
+    mask = _pattern(fabric, coords, "top" if part == "shirt" else part)
     if mask is not None:
         colour += mask[:, None] * (fabric.second_rgb - fabric.rgb)
     folds = waves(coords * np.array([1, 1, 0.6], np.float32), 16, fabric.seed) + 0.6 * waves(coords, 40, fabric.seed + 1)
     colour *= (1 + np.float32(fabric.rough) * folds)[:, None]
+    if part == "shirt":
+        front = (np.abs(coords[:, 0]) < 0.022) & (coords[:, 1] < -0.05)
+        colour[front & (np.abs(np.abs(coords[:, 0]) - 0.02) < 0.004)] *= np.float32(0.72)
+        colour[front & (np.abs(coords[:, 0]) < 0.007) & (coords[:, 2] % 0.085 < 0.015)] *= np.float32(0.5)
     return colour
 
 
@@ -36,27 +41,32 @@ def _unroll(coords: FloatArray, part: str) -> tuple[FloatArray, FloatArray]:
 
 def _pattern(fabric: Fabric, coords: FloatArray, part: str) -> FloatArray | None:
     """Share of the second colour per fragment, (n,); None for plain cloth."""
-    name, f = fabric.pattern, np.float32(fabric.frequency)
-    if name == "plain":
+    if fabric.pattern == "plain":
         return None
+    if fabric.pattern == "printed":
+        return _print(fabric, coords)
+    if fabric.pattern == "camouflage":
+        return (waves(coords, 28, fabric.seed + 3) > 0.08).astype(np.float32)
+    if fabric.pattern == "denim":  # worn lighter on the thighs
+        worn = np.exp(-(((coords[:, 2] + 0.12) / 0.16) ** 2)) * (coords[:, 1] < -0.02)
+        return np.asarray(worn * np.float32(0.22), np.float32)
     around, along = _unroll(coords, part)
+    return np.asarray(_repeat(fabric, around, along, part), np.float32)
+
+
+def _repeat(fabric: Fabric, around: FloatArray, along: FloatArray, part: str) -> NDArray[np.bool_] | FloatArray:
+    name, f = fabric.pattern, np.float32(fabric.frequency)
     if name == "striped":
-        return ((along * f) % 1 < fabric.duty).astype(np.float32)
+        return np.asarray((along * f) % 1 < fabric.duty)
     if name == "vertically striped":
-        return ((around * f) % 1 < fabric.duty * 0.6).astype(np.float32)
+        return np.asarray((around * f) % 1 < fabric.duty * 0.6)
     if name == "checked":
-        return (((around * f * 0.6) % 1 < 0.45).astype(np.float32) + ((along * f * 0.6) % 1 < 0.45)) * np.float32(0.42)
+        across = ((around * f * 0.6) % 1 < 0.45).astype(np.float32) + ((along * f * 0.6) % 1 < 0.45)
+        return np.asarray(across * np.float32(0.42), np.float32)
     if name == "dotted":
         u, v = (around * f * 0.8) % 1 - 0.5, (along * f * 0.8) % 1 - 0.5
-        return (u * u + v * v < 0.08).astype(np.float32)
-    if name == "camouflage":
-        return (waves(coords, 28, fabric.seed + 3) > 0.08).astype(np.float32)
-    if name == "colour-block":
-        return (along < 0.47 if part == "top" else along < -0.2).astype(np.float32)
-    if name == "denim":  # worn lighter on the thighs
-        worn = np.exp(-(((coords[:, 2] + 0.12) / 0.16) ** 2)) * (coords[:, 1] < -0.02) * np.float32(0.22)
-        return worn.astype(np.float32)
-    return _print(fabric, coords)
+        return np.asarray(u * u + v * v < 0.08)
+    return np.asarray(along < (0.47 if part == "top" else -0.2))  # colour-block
 
 
 def _print(fabric: Fabric, coords: FloatArray) -> FloatArray:

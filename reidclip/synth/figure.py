@@ -130,7 +130,7 @@ class Wardrobe:
         )  # fmt: skip
 
     def add_rigid(
-        self, vertices: FloatArray, faces: IntArray, joints: dict[str, FloatArray | float], coords: FloatArray, material: Material,
+        self, vertices: FloatArray, faces: IntArray, joints: dict[str, FloatArray | float], coords: np.ndarray, material: Material,
         two_sided: bool = False, cut: FloatArray | None = None,
     ) -> None:  # fmt: skip
         """Add free geometry bound to joints; ``joints`` maps names to weights, scalars or (n,)."""

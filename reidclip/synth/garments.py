@@ -20,10 +20,10 @@ def top_field(wardrobe: Wardrobe, top: Top) -> FloatArray:
     field = np.where(body.is_arm, _FAR, level - top.hem)
     near_arm = body.is_arm | ((x > 0.11) & (level > 0.5))
     field = np.minimum(field, np.where(near_arm, top.sleeve - body.arm, _FAR))
-    neckline = top.neck + 0.5 * np.maximum(0, x - 0.06) + np.clip((y + 0.07) * 0.5, 0, 0.035)
+    neckline = top.neck + 0.8 * np.maximum(0, x - 0.06) + np.clip((y + 0.07) * 0.5, 0, 0.035)
     if top.collar:
         neckline = neckline + 0.03
-    return np.minimum(field, neckline - level).astype(np.float32)
+    return np.asarray(np.minimum(field, neckline - level), np.float32)
 
 
 def trousers_field(wardrobe: Wardrobe, trousers: Trousers) -> FloatArray:
@@ -70,13 +70,16 @@ def add_top(wardrobe: Wardrobe, top: Top, outer: bool = False) -> None:
     vertices = base + normals * offset[:, None]
     amount = np.where(body.is_arm[rows], 0.15, 0.55).astype(np.float32)[:, None]
     vertices = surface.smooth(vertices, amount, 5 if outer else 4)
-    lift = np.maximum(0, 0.6 * offset - ((vertices - base) * normals).sum(1))
+    # Smoothing shrinks bulges: keep clear of the body, and a jacket of what is worn below it.
+    least = _top_offset(wardrobe, wardrobe.outfit.top) + np.float32(0.008) if outer else 0.6 * offset
+    lift = np.maximum(0, least - ((vertices - base) * normals).sum(1))
     vertices = vertices + normals * lift[:, None]
     # Smoothing moved the vertices, so the hem is cut where they are now; otherwise it would be wavy.
     hem = np.where(body.is_arm[rows], _FAR, wardrobe.level_of(vertices) - top.hem)
     cut = np.where(wardrobe.level[rows] < top.hem + 0.15, np.minimum(hem, cut + 0.05), cut)
     # A closed front shows no inside; an open one does.
-    wardrobe.add_shell(surface, vertices, cut, Material(top.label, "top", top.fabric), two_sided=top.opening > 0)
+    painter = "shirt" if top.collar and top.name != "hoodie" else "top"
+    wardrobe.add_shell(surface, vertices, cut, Material(top.label, painter, top.fabric), two_sided=top.opening > 0)
     if top.opening > 0:
         wardrobe.hidden |= (field > _SNUG) & (body.is_arm | ~_front(wardrobe))
     else:
@@ -93,7 +96,7 @@ def _top_offset(wardrobe: Wardrobe, top: Top) -> FloatArray:
     offset = np.where(arm > -1, offset * 0.6, offset)
     if 0 < top.sleeve < 0.3:  # short sleeves stand off the arm
         offset = offset + np.where(arm > 0, 0.04 * np.clip(arm, 0, top.sleeve), 0)
-    return offset.astype(np.float32)
+    return np.asarray(offset, np.float32)
 
 
 def add_trousers(wardrobe: Wardrobe, trousers: Trousers) -> None:

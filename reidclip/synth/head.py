@@ -19,7 +19,7 @@ _CURTAIN_END = {"bob": 0.765, "shoulder-length": 0.66, "long": 0.46}
 
 
 class HeadFrame:
-    """Maps points of the template head to the person's head at rest."""
+    """Maps points (n, 3) of the template head to the person's head at rest."""
 
     def __init__(self, wardrobe: Wardrobe) -> None:
         body, shape = wardrobe.body, wardrobe.shape
@@ -30,7 +30,8 @@ class HeadFrame:
         self.eye = body.eye_centre
 
     def __call__(self, points: np.ndarray) -> FloatArray:
-        return ((points - self._template_origin) * self._scale + self._origin).astype(np.float32)
+        """Points in the rest pose of the person, (n, 3)."""
+        return np.asarray((points - self._template_origin) * self._scale + self._origin, np.float32)
 
 
 def add_hair(wardrobe: Wardrobe) -> None:
@@ -187,8 +188,10 @@ def add_glasses(wardrobe: Wardrobe, shape: str, dark: bool) -> None:
         points = np.concatenate(rings)
         wardrobe.add_rigid(frame(points), grid_faces(2, len(angle)), {"head": 1.0}, points, material, two_sided=True)
         x0 = eye[0] + width
-        temple = np.array([[x0, -0.162, 0.005], [x0, -0.162, -0.003], [0.084, -0.06, 0.008], [0.084, -0.06, 0.0]]) + [0, 0, eye[2]]
+        temple = np.array([[x0, -0.162, 0.005], [x0, -0.162, -0.003], [0.084, -0.06, 0.008], [0.084, -0.06, 0.0]])
+        temple[:, 2] += eye[2]
         temple[:, 0] *= sign
         wardrobe.add_rigid(frame(temple), grid_faces(2, 2), {"head": 1.0}, temple, material, two_sided=True)
-    bridge = np.array([[-0.01, -0.172, 0.004], [-0.01, -0.172, -0.003], [0.01, -0.172, 0.004], [0.01, -0.172, -0.003]]) + [0, 0, eye[2]]
+    bridge = np.array([[-0.01, -0.172, 0.004], [-0.01, -0.172, -0.003], [0.01, -0.172, 0.004], [0.01, -0.172, -0.003]])
+    bridge[:, 2] += eye[2]
     wardrobe.add_rigid(frame(bridge), grid_faces(2, 2), {"head": 1.0}, bridge, material, two_sided=True)

@@ -73,6 +73,7 @@ class Identity:
 
     @property
     def gender(self) -> str:
+        """``male`` or ``female``."""
         return "male" if self.male else "female"
 
     @property
@@ -119,7 +120,7 @@ def _sample_habit(rng: np.random.Generator) -> Habit:
         stride=float(rng.uniform(0.65, 1.2)),
         swing=float(rng.uniform(0.4, 1.3)),
         lean=float(rng.normal(2, 3)),
-        head=float(rng.normal(4, 5)),
+        head=float(rng.normal(0, 4)),
         stance=float(rng.normal(0, 1.5)),
         toes=float(rng.normal(3, 5)),
         elbow=float(rng.uniform(0, 25)),

@@ -14,7 +14,7 @@ IntArray = NDArray[np.int32]
 def unit(vectors: FloatArray) -> FloatArray:
     """Rows scaled to length one, (N, 3)."""
     length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    return (vectors / (length[:, None] + np.float32(1e-12))).astype(np.float32)
+    return np.asarray(vectors / (length[:, None] + np.float32(1e-12)), np.float32)
 
 
 def face_normals(vertices: FloatArray, faces: IntArray) -> FloatArray:

@@ -16,4 +16,4 @@ def waves(points: np.ndarray, frequency: float, seed: int) -> FloatArray:
     total = np.zeros(len(points), np.float32)
     for d, p in zip(direction, phase, strict=True):
         total += np.sin(points[:, 0] * d[0] + points[:, 1] * d[1] + points[:, 2] * d[2] + p)
-    return total * np.float32(0.2)
+    return np.asarray(total * np.float32(0.2), np.float32)

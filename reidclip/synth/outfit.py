@@ -107,10 +107,12 @@ class Outfit:
 
     @property
     def is_dress(self) -> bool:
+        """Whether the top continues in a skirt of the same cloth."""
         return self.top.label == labels.DRESS
 
     @property
     def is_jumpsuit(self) -> bool:
+        """Whether the top continues in trousers of the same cloth."""
         return self.top.label == labels.JUMPSUIT
 
 
@@ -141,6 +143,8 @@ def sample_outfit(rng: np.random.Generator, male: bool) -> Outfit:
     """Draw an outfit."""
     kind = rng.random()
     dress, jumpsuit = (0.0, 0.05) if male else (0.14, 0.20)
+    top: Top
+    bottom: Trousers | Skirt
     if kind < dress:
         top, bottom = _sample_dress(rng)
     elif kind < jumpsuit:
@@ -222,7 +226,7 @@ def _sample_jumpsuit(rng: np.random.Generator) -> tuple[Top, Trousers]:
 def _sample_jacket(rng: np.random.Generator) -> tuple[Top, Skirt | None]:
     long = rng.random() < 0.35
     fabric = sample_fabric(rng, (0.85, 0.0, 0.0, 0.1, 0.0, 0.0, 0.05), 0.5)
-    opening = float(rng.choice([0.0, 0.025, 0.05, 0.075]))
+    opening = float(rng.choice([0.0, 0.04, 0.07, 0.1]))
     offset = float(rng.uniform(0.026, 0.036))
     hem = 0.13 if long else float(rng.uniform(0.05, 0.16))
     name = "coat" if long else str(rng.choice(["jacket", "jacket", "cardigan", "blazer"]))

@@ -69,7 +69,7 @@ class Person:
             "pid": self.pid,
             "camid": shot.camera.number,
             "camera": shot.camera.name,
-            "split": shot.split,
+            "subset": shot.split,  # not "split": the table must not be taken for the index of a folder layout
             "clothes_id": f"{person}_{shot.outfit}",
             "identity": {
                 "gender": identity.gender,

@@ -63,7 +63,7 @@ def sample_sliders(rng: np.random.Generator, male: bool, age_group: str, ancestr
         "gender": gender,
         "age": float(rng.uniform(low, high)),
         "muscle": float(rng.beta(2, 2)),
-        "weight": float(rng.beta(1.8, 2.3)),
+        "weight": float(rng.beta(1.7, 2.9)),
         "height": float(np.clip(rng.normal(0.5, 0.17), 0.1, 0.9)),
         "proportions": float(rng.uniform(0.3, 1)),
         "cupsize": float(rng.uniform(0.2, 0.8)),

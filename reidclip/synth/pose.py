@@ -17,7 +17,7 @@ def about(axis: Matrix, degrees: float) -> Matrix:
     x, y, z = axis / np.sqrt((axis * axis).sum())
     k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = np.deg2rad(degrees)
-    return np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * (k @ k)
+    return np.asarray(np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * (k @ k), np.float64)
 
 
 def _x(degrees: float) -> Matrix:

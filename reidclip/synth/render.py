@@ -107,7 +107,7 @@ def _shadow(image: FloatArray, project: Projection, vertices: FloatArray, light:
     fall = sparse[:, 2:3] * (light.direction / max(float(light.direction[2]), 0.3))
     ground = (sparse - fall).astype(np.float32)
     ground[:, 2] = 0
-    flat = project(ground)[:, :2] / SUPERSAMPLING
+    flat = project(ground)[:, :2] / np.float32(SUPERSAMPLING)
     height = sparse[:, 2] / max(float(sparse[:, 2].max()), 1e-6)
     left = sparse[:, 0] > np.median(sparse[:, 0])
     bands = [(0.0, 0.3, left), (0.0, 0.3, ~left), (0.25, 0.6, left | ~left), (0.5, 0.85, left | ~left), (0.83, 1.01, left | ~left)]
@@ -119,7 +119,7 @@ def _shadow(image: FloatArray, project: Projection, vertices: FloatArray, light:
         if len(side):
             centre = side.mean(0) * np.array([1, 1, 0], np.float32)
             reach = np.array([[0, 0, 0], [0.14, 0, 0], [0, 0.17, 0]], np.float32)
-            feet.append(project(centre + reach)[:, :2] / SUPERSAMPLING)
+            feet.append(project(centre + reach)[:, :2] / np.float32(SUPERSAMPLING))
     strength = float(rng.uniform(0, 0.45)) * (rng.random() < 0.6)
     cast_shadow(image, [o for o in outlines if len(o) > 2], feet, strength, project.scale / SUPERSAMPLING)
 

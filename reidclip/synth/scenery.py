@@ -65,7 +65,8 @@ def _rect(image: FloatArray, x0: float, y0: float, x1: float, y1: float, colour:
 
 
 def _colour(rng: np.random.Generator, low: float = 0.05, high: float = 0.95) -> tuple[float, float, float]:
-    r, g, b = rng.uniform(low, high, 3)
+    # Half-way to grey: saturated clutter is rarer in the world than saturated clothes.
+    r, g, b = 0.55 * rng.uniform(low, high, 3) + 0.45 * rng.uniform(low, high)
     return float(r), float(g), float(b)
 
 

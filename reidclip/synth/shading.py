@@ -93,7 +93,7 @@ def _paint(material: Material, identity: Identity, coords: FloatArray, eye: Floa
     if painter == "glasses":
         return np.full((len(coords), 3), 0.05, np.float32), 0.3
     assert fabric is not None
-    if painter in ("top", "leg", "skirt"):
+    if painter in ("top", "shirt", "leg", "skirt"):
         return paint_fabric(fabric, coords, painter), 0.0
     colour = np.tile(fabric.rgb, (len(coords), 1))
     if painter == "shoe":
@@ -126,4 +126,4 @@ def _lit(colour: FloatArray, gloss: FloatArray, normal: FloatArray, light: Light
     edge = 0.7 + 0.3 * np.abs(facing)
     base = (light.ambient * (0.78 + 0.22 * n[:, 2])) * edge
     lit = colour * (base[:, None] + (light.key * diffuse * edge)[:, None] * light.colour)
-    return (lit + (light.key * shine)[:, None]).astype(np.float32)
+    return np.asarray(lit + (light.key * shine)[:, None], np.float32)

@@ -20,7 +20,7 @@ _EYE_X = 0.0329
 
 def hair_rgb(identity: Identity) -> FloatArray:
     """Colour of the person's hair."""
-    return np.clip(rgb(HAIR[identity.hair_colour]) * np.float32(identity.hair_shade), 0, 1)
+    return np.asarray(np.clip(rgb(HAIR[identity.hair_colour]) * identity.hair_shade, 0, 1), np.float32)
 
 
 def skin_labels(coords: FloatArray, arm: FloatArray) -> NDArray[np.uint8]:

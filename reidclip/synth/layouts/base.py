@@ -38,6 +38,7 @@ class Plan:
     control: bool
 
     def as_dict(self) -> dict[str, object]:
+        """The parameters as plain values."""
         return asdict(self)
 
 

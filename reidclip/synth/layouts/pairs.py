@@ -14,6 +14,7 @@ class PairsLayout:
     title = "Flat picture-caption pairs for pre-training"
 
     def shots(self, plan: Plan, pid: int) -> list[Shot]:
+        """The pictures of one person, in the order in which they are described."""
         places = tuple(plan.seed * _PLACES + p for p in range(_PLACES))
         camera = Camera("0", 0, places, None, cut_feet=0.08, occluded=0.12)
         person = pid_name(plan, pid)

@@ -16,6 +16,7 @@ class PrccLayout:
     title = "PRCC: cameras A, B (same clothes) and C (other clothes)"
 
     def shots(self, plan: Plan, pid: int) -> list[Shot]:
+        """The pictures of one person, in the order in which they are described."""
         cameras = [fixed_camera(plan, name, number) for number, name in enumerate("ABC")]
         person = pid_name(plan, pid)
         test = pid > plan.ids - plan.test_ids
