@@ -1,0 +1,199 @@
+"""prompt-learn, finetune and evaluate as a user runs them: whole runs, defaults, interruption, kills and faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reidclip.data.files import mirrored
+from reidclip.data.images import write_indexed_png
+from reidclip.data.lip import LIP_PALETTE
+from tests.fakes import write_prcc, write_tiny_clip
+
+SMALL = ["height=32", "width=16", "epochs=2"]
+BATCHES = ["identities=2", "images_per_identity=2", "pad=2"]
+
+
+def arguments(settings: list[str]) -> list[str]:
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with a data set, label maps and a tiny CLIP."""
+    write_prcc(tmp_path / "prcc")
+    write_tiny_clip(tmp_path / "tiny.safetensors")
+    return tmp_path
+
+
+def write_labels(data: Path, folder: Path) -> None:
+    """Label maps beside the drawn people: upper-clothes (5) on the trunk."""
+    labels = np.zeros((32, 16), np.uint8)
+    labels[9:28, 5:11] = 5
+    for picture in data.rglob("*.jpg"):
+        path = folder / mirrored(picture.relative_to(data).as_posix())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_indexed_png(path, labels, LIP_PALETTE)
+
+
+def reidclip(place: Path, *words: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in its own process, in ``place``, with the store ``place/artifacts``."""
+    run = subprocess.run(
+        [sys.executable, "-m", "reidclip", *words],
+        cwd=place,
+        env={**os.environ, "REIDCLIP_STORE": str(place / "artifacts"), **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in run.stderr, run.stderr
+    if check:
+        assert run.returncode == 0, run.stderr
+    return run
+
+
+def test_the_users_own_lines(place: Path) -> None:
+    """mask, prompt-learn, finetune, evaluate, each taking what the one before wrote."""
+    clip = ["--clip", "tiny.safetensors"]
+    write_labels(place / "prcc", place / "labels")
+    reidclip(place, "mask", "prcc", "--parsing", "labels")
+    learned = reidclip(place, "prompt-learn", *clip, *arguments(SMALL))
+    assert "method: ccaf (the default)" in learned.stderr and "masks: labels-prcc@v1" in learned.stderr
+    tuned = reidclip(place, "finetune", *clip, *arguments([*SMALL, *BATCHES]))
+    assert "prompts: ccaf-prcc@v1" in tuned.stderr and "masks: labels-prcc@v1" in tuned.stderr
+    result = json.loads(reidclip(place, "evaluate", "--protocol", "cloth-changing", "--json").stdout)
+    assert set(result["metrics"]) == {"cloth-changing"}
+    assert 0 <= result["metrics"]["cloth-changing"]["R1"] <= 1
+    lineage = reidclip(place, "artifacts", "lineage", "evaluation/ccaf-prcc").stdout
+    assert all(name in lineage for name in ("ccaf-prcc@v1", "labels-prcc@v1"))
+    assert reidclip(place, "artifacts", "verify").returncode == 0
+
+
+def test_dry_run_writes_nothing(place: Path) -> None:
+    run = reidclip(place, "finetune", "prcc", "--method", "baseline", "--clip", "tiny.safetensors", "--dry-run", *arguments(SMALL))
+    plan = json.loads(run.stdout)
+    assert plan["settings"]["epochs"] == 2 and plan["writes"] == "checkpoint/baseline-prcc"
+    assert not (place / "artifacts").exists()
+
+
+def start_training(place: Path) -> subprocess.Popen[str]:
+    long = ["height=32", "width=16", "epochs=4000", *BATCHES]
+    return subprocess.Popen(
+        [sys.executable, "-m", "reidclip", "finetune", "prcc", "--method", "baseline", "--clip", "tiny.safetensors", *arguments(long)],
+        cwd=place,
+        env={**os.environ, "REIDCLIP_STORE": str(place / "artifacts")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_state(place: Path, process: subprocess.Popen[str]) -> Path:
+    for _ in range(600):
+        found = list((place / "artifacts" / ".runs").glob("*/stage-0.safetensors"))
+        if found:
+            return found[0]
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        time.sleep(0.1)
+    raise AssertionError("the training wrote no state within a minute")
+
+
+def test_ctrl_c_keeps_the_state_and_writes_no_artifact(place: Path) -> None:
+    process = start_training(place)
+    state = wait_for_state(place, process)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Run the same command again to go on." in told and "Traceback" not in told
+    assert state.is_file()
+    assert json.loads(reidclip(place, "artifacts", "list", "--json").stdout)["artifacts"] == []
+
+
+def test_kill_leaves_a_readable_store_and_a_state_to_go_on_from(place: Path) -> None:
+    process = start_training(place)
+    wait_for_state(place, process)
+    process.kill()
+    process.communicate(timeout=60)
+    assert json.loads(reidclip(place, "artifacts", "list", "--json").stdout)["artifacts"] == []
+    again = start_training(place)
+    assert again.stderr is not None
+    told = next((line for line in again.stderr if "going on with the unfinished run" in line), None)  # ends with the process
+    again.kill()
+    again.communicate(timeout=60)
+    assert told is not None
+
+
+def with_masks(place: Path) -> None:
+    write_labels(place / "prcc", place / "labels")
+    reidclip(place, "mask", "prcc", "--parsing", "labels")
+
+
+def test_masks_of_other_data_are_refused(place: Path) -> None:
+    with_masks(place)
+    next(write_prcc(place / "other").rglob("A_*.jpg")).unlink()
+    run = reidclip(place, "prompt-learn", "other", "--masks", "labels-prcc", "--clip", "tiny.safetensors", *arguments(SMALL), check=False)
+    assert run.returncode == 2 and "were made from other data" in run.stderr
+
+
+def test_prompts_of_another_clip_or_method_are_refused(place: Path) -> None:
+    write_tiny_clip(place / "second.safetensors", seed=5)
+    reidclip(place, "prompt-learn", "prcc", "--method", "clipreid", "--clip", "tiny.safetensors", *arguments(SMALL))
+    common = ["finetune", "prcc", "--prompts", "clipreid-prcc", *arguments([*SMALL, *BATCHES])]
+    clip = reidclip(place, *common, "--clip", "second.safetensors", check=False)
+    assert clip.returncode == 2 and "learned with CLIP 'tiny.safetensors'" in clip.stderr
+    with_masks(place)
+    method = reidclip(place, *common, "--method", "ccaf", "--clip", "tiny.safetensors", check=False)
+    assert method.returncode == 2 and "learned by method 'clipreid', not 'ccaf'" in method.stderr
+
+
+def test_a_corrupted_prompt_file_is_noticed(place: Path) -> None:
+    reidclip(place, "prompt-learn", "prcc", "--method", "clipreid", "--clip", "tiny.safetensors", *arguments(SMALL))
+    file = place / "artifacts/prompts/clipreid-prcc/v0001/prompts.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(bytes(data))
+    run = reidclip(place, "finetune", "prcc", "--clip", "tiny.safetensors", *arguments([*SMALL, *BATCHES]), check=False)
+    assert run.returncode == 1 and "digest mismatch" in run.stderr
+    assert not (place / "artifacts/checkpoint").exists() or not list((place / "artifacts/checkpoint").glob("*/v*"))
+
+
+def test_a_truncated_picture_is_named(place: Path) -> None:
+    picture = sorted((place / "prcc/rgb/train").glob("*/*.jpg"))[3]
+    picture.write_bytes(picture.read_bytes()[:150])
+    run = reidclip(
+        place, "finetune", "prcc", "--method", "baseline", "--clip", "tiny.safetensors", *arguments([*SMALL, *BATCHES]), check=False
+    )
+    assert run.returncode == 1 and picture.name in run.stderr
+    assert json.loads(reidclip(place, "artifacts", "list", "--json").stdout)["artifacts"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["finetune", "prcc", "--method", "basline"], "Did you mean 'baseline'?"),
+        (["finetune", "prcc", "--method", "baseline", "--recipe", "tny"], "Did you mean 'tiny'?"),
+        (["finetune", "prcc", "--method", "baseline", "--set", "epoch=3"], "Did you mean 'epochs'?"),
+        (["finetune", "prcc", "--method", "baseline", "--set", "epochs"], "is not of the form key=value"),
+        (["finetune", "prcc"], "No method was named and there are no prompts"),
+        (["finetune", "prcc", "--method", "clipreid"], "There are no prompts of method 'clipreid'"),
+        (["prompt-learn", "prcc", "--method", "baseline"], "Method 'baseline' has no prompt-learn stage."),
+        (["prompt-learn", "prcc"], "There are no masks of"),
+        (["prompt-learn"], "No data set was named"),
+        (["prompt-learn", "nowhere"], "There is no folder nowhere."),
+        (["evaluate", "prcc"], "There is no checkpoint"),
+        (["evaluate", "prcc", "--zero-shot", "--protocol", "cloth-change"], "Did you mean 'cloth-changing'?"),
+        (["evaluate", "prcc", "--zero-shot", "--clip", "nothing.safetensors"], "No weights at nothing.safetensors."),
+        (["finetune", "prcc", "--method", "baseline", "--precision", "fp8"], "There is no precision 'fp8'."),
+        (["finetune", "prcc", "--method", "baseline", "--config", "none.toml"], "No settings file at none.toml."),
+    ],
+)
+def test_a_wrong_call_says_what_to_do(place: Path, words: list[str], sentence: str) -> None:
+    run = reidclip(place, *words, check=False)
+    assert run.returncode == 2 and sentence in run.stderr
+    assert not (place / "artifacts").exists()
