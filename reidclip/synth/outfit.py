@@ -180,13 +180,13 @@ def _sample_top(rng: np.random.Generator) -> Top:
     name = str(rng.choice(["t-shirt", "polo shirt", "tank top", "shirt", "sweater", "hoodie"], p=[0.4, 0.1, 0.08, 0.16, 0.16, 0.1]))
     shares = _TOP_SHARES if name != "shirt" else (0.4, 0.05, 0.2, 0.3, 0.05, 0.0, 0.0, 0.0)
     fabric = sample_fabric(rng, shares, 0.25)
-    sleeve = {"t-shirt": rng.uniform(0.12, 0.24), "polo shirt": rng.uniform(0.13, 0.2), "tank top": rng.uniform(-0.03, 0.01)}.get(
+    sleeve = {"t-shirt": rng.uniform(0.12, 0.24), "polo shirt": rng.uniform(0.13, 0.2), "tank top": rng.uniform(0.01, 0.035)}.get(
         name, rng.uniform(0.49, 0.53)
     )
     thick = {"sweater": 0.02, "hoodie": 0.024}.get(name, float(rng.uniform(0.009, 0.017)))
     return Top(
         name, labels.UPPER, fabric, float(sleeve), float(rng.uniform(0.06, 0.16)), thick,
-        float(rng.uniform(0.675, 0.715)) if name != "tank top" else 0.64, collar=name in ("polo shirt", "shirt", "hoodie"),
+        float(rng.uniform(0.675, 0.715)) if name != "tank top" else 0.655, collar=name in ("polo shirt", "shirt", "hoodie"),
     )  # fmt: skip
 
 
@@ -211,7 +211,7 @@ def _sample_bottom(rng: np.random.Generator, male: bool) -> Trousers | Skirt:
 
 def _sample_dress(rng: np.random.Generator) -> tuple[Top, Skirt]:
     fabric = sample_fabric(rng, (0.45, 0.12, 0.06, 0.1, 0.12, 0.1, 0.05), 0.15)
-    sleeve = float(rng.choice([-0.02, 0.14, 0.5]))
+    sleeve = float(rng.choice([0.02, 0.14, 0.5]))
     top = Top("dress", labels.DRESS, fabric, sleeve, 0.14, 0.009, float(rng.uniform(0.63, 0.7)))
     return top, Skirt("dress", labels.DRESS, fabric, float(rng.uniform(-0.58, -0.1)), 0.007, float(rng.uniform(0.0, 0.15)))
 

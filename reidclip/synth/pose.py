@@ -70,9 +70,9 @@ def _arm(body: BodyModel, rng: np.random.Generator, habit: Habit, walk: float, p
     joints = body.template_joints
     shoulder, elbow, wrist = (joints[body.joint_index[f"{j}.{side}"]].astype(np.float64) for j in ("upperarm01", "lowerarm01", "wrist"))
     bend_axis = np.cross(elbow - shoulder, wrist - elbow)
-    swing = -walk * habit.swing * 22 * np.cos(phase) + rng.normal(0, 3)
+    swing = -walk * habit.swing * 22 * np.cos(phase) + rng.normal(-5, 3)
     lower = 33 + habit.abduction - abs(rng.normal(0, 2))
-    bend = -32 + habit.elbow * (1 if walk else 0.6) + walk * max(0.0, swing) * 0.8
+    bend = -40 + habit.elbow * (1 if walk else 0.6) + walk * max(0.0, swing) * 0.8
     upper, fore = _x(-swing) @ _y(sign * (lower - 12)), about(bend_axis, bend)
     if name == "holding a phone" and side == "R":
         upper, fore = _x(-15) @ _y(sign * (lower - 14)), about(bend_axis, 55 + rng.normal(0, 10))

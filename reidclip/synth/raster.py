@@ -39,13 +39,12 @@ def rasterise(points: FloatArray, faces: IntArray, height: int, width: int, cut:
         cut: (N,) signed field; fragments where it is negative are dropped.
         two_sided: (F,) faces that are drawn from behind too.
     """
-    face, pixel, b0, b1, b2 = _fragments(points, faces, height, width, two_sided)
-    corner = faces[face]
-    field = cut[corner]
-    keep = field[:, 0] * b0 + field[:, 1] * b1 + field[:, 2] * b2 >= 0
-    face, pixel, b0, b1, b2, corner = face[keep], pixel[keep], b0[keep], b1[keep], b2[keep], corner[keep]
-    depth = points[:, 2][corner]
-    z = depth[:, 0] * b0 + depth[:, 1] * b1 + depth[:, 2] * b2
+    drawn, first, columns, rows = _drawn(points, faces, height, width, two_sided)
+    corner = faces[drawn]
+    tri, pixel, b1, b2 = _fragments(points, corner, first, columns, rows, width)
+    tri, pixel, b1, b2 = _cut_away(cut[corner], tri, pixel, b1, b2)
+    z0, z1, z2 = (points[:, 2][corner[:, k]] for k in range(3))
+    z = z0[tri] + b1 * (z1 - z0)[tri] + b2 * (z2 - z0)[tri]
     low, high = points[:, 2].min(), points[:, 2].max()
     steps = ((z - low) * (_DEPTH_STEPS / (high - low + np.float32(1e-9)))).astype(np.int64)
     # One integer holds depth and fragment number, so a single minimum finds the nearest fragment; ties go to the first.
@@ -54,38 +53,71 @@ def rasterise(points: FloatArray, faces: IntArray, height: int, width: int, cut:
     np.minimum.at(nearest, pixel, key)
     hit = np.nonzero(nearest != _EMPTY)[0]
     chosen = nearest[hit] & 0xFFFFFFFF
-    weight = np.stack([b0[chosen], b1[chosen], b2[chosen]], 1)
-    return Hits(hit, face[chosen], weight)
+    b1, b2 = b1[chosen], b2[chosen]
+    return Hits(hit, drawn[tri[chosen]], np.stack([1 - b1 - b2, b1, b2], 1))
+
+
+def _drawn(
+    points: FloatArray, faces: IntArray, height: int, width: int, two_sided: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], IntArray, IntArray, IntArray]:
+    """Faces that may show, with the first sample (n, 2: column, row) and the size of the box of samples around each."""
+    x0, x1, x2 = (points[:, 0][faces[:, k]] for k in range(3))
+    y0, y1, y2 = (points[:, 1][faces[:, k]] for k in range(3))
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    half = np.float32(0.5)
+    left = np.maximum(np.ceil(np.minimum(np.minimum(x0, x1), x2) - half), 0).astype(np.int32)
+    right = np.minimum(np.floor(np.maximum(np.maximum(x0, x1), x2) - half), width - 1).astype(np.int32)
+    top = np.maximum(np.ceil(np.minimum(np.minimum(y0, y1), y2) - half), 0).astype(np.int32)
+    bottom = np.minimum(np.floor(np.maximum(np.maximum(y0, y1), y2) - half), height - 1).astype(np.int32)
+    # Rows grow downwards, so faces seen from outside have negative area.
+    seen = (right >= left) & (bottom >= top) & (np.abs(area) > 1e-9) & (two_sided | (area < 0))
+    face = np.nonzero(seen)[0]
+    first = np.stack([left[face], top[face]], 1)
+    return face, first, (right - left + 1)[face], (bottom - top + 1)[face]
 
 
 def _fragments(
-    points: FloatArray, faces: IntArray, height: int, width: int, two_sided: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray, FloatArray, FloatArray]:
-    """Face, pixel and barycentric coordinates of every sample inside every triangle."""
-    x, y = points[:, 0][faces], points[:, 1][faces]
-    area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
-    half = np.float32(0.5)
-    x0 = np.maximum(np.ceil(x.min(1) - half), 0).astype(np.int32)
-    x1 = np.minimum(np.floor(x.max(1) - half), width - 1).astype(np.int32)
-    y0 = np.maximum(np.ceil(y.min(1) - half), 0).astype(np.int32)
-    y1 = np.minimum(np.floor(y.max(1) - half), height - 1).astype(np.int32)
-    columns, rows = x1 - x0 + 1, y1 - y0 + 1
-    # Rows grow downwards, so faces seen from outside have negative area.
-    drawn = (columns > 0) & (rows > 0) & (np.abs(area) > 1e-9) & (two_sided | (area < 0))
-    face = np.nonzero(drawn)[0]
-    x, y, inverse = x[face], y[face], 1 / area[face]
-    columns, x0, y0 = columns[face], x0[face], y0[face]
-    count = columns * rows[face]
-    tri = np.repeat(np.arange(len(face), dtype=np.int32), count)
-    index = np.arange(len(tri), dtype=np.int32) - np.repeat((np.cumsum(count) - count).astype(np.int32), count)
-    wide = columns[tri]
-    down = index // wide
-    column, row = index - down * wide + x0[tri], down + y0[tri]
-    # Barycentric coordinates are affine on screen.
-    dx, dy = column + half - x[:, 0][tri], row + half - y[:, 0][tri]
-    b1 = dx * ((y[:, 2] - y[:, 0]) * inverse)[tri] - dy * ((x[:, 2] - x[:, 0]) * inverse)[tri]
-    b2 = dy * ((x[:, 1] - x[:, 0]) * inverse)[tri] - dx * ((y[:, 1] - y[:, 0]) * inverse)[tri]
-    b0 = 1 - b1 - b2
-    inside = np.nonzero((b0 >= 0) & (b1 >= 0) & (b2 >= 0))[0]
-    pixel = row[inside].astype(np.int64) * width + column[inside]
-    return face[tri[inside]], pixel, b0[inside], b1[inside], b2[inside]
+    points: FloatArray, corner: IntArray, first: IntArray, columns: IntArray, rows: IntArray, width: int
+) -> tuple[IntArray, NDArray[np.int64], FloatArray, FloatArray]:
+    """Triangle (an index into ``corner``), pixel and two barycentric coordinates of every sample inside every triangle."""
+    x, y = points[:, 0][corner], points[:, 1][corner]
+    inverse = 1 / ((x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0]))
+    # Barycentric coordinates are affine on screen: value at the first sample, and steps per column and row.
+    right1, down1 = (y[:, 2] - y[:, 0]) * inverse, -(x[:, 2] - x[:, 0]) * inverse
+    right2, down2 = -(y[:, 1] - y[:, 0]) * inverse, (x[:, 1] - x[:, 0]) * inverse
+    dx, dy = first[:, 0] + np.float32(0.5) - x[:, 0], first[:, 1] + np.float32(0.5) - y[:, 0]
+    start1, start2 = dx * right1 + dy * down1, dx * right2 + dy * down2
+    # Expand to rows of samples first and to samples then, which spares a division per sample.
+    row_tri = np.repeat(np.arange(len(corner), dtype=np.int32), rows)
+    row = _counter(rows)
+    row_length = columns[row_tri]
+    row_pixel = (first[:, 1][row_tri] + row).astype(np.int64) * width + first[:, 0][row_tri]
+    row1, row2 = start1[row_tri] + row * down1[row_tri], start2[row_tri] + row * down2[row_tri]
+    sample_row = np.repeat(np.arange(len(row_tri), dtype=np.int32), row_length)
+    column = _counter(row_length).astype(np.float32)
+    b1 = row1[sample_row] + column * right1[row_tri][sample_row]
+    b2 = row2[sample_row] + column * right2[row_tri][sample_row]
+    inside = np.nonzero((b1 >= 0) & (b2 >= 0) & (b1 + b2 <= 1))[0]
+    chosen = sample_row[inside]
+    pixel = row_pixel[chosen] + column[inside].astype(np.int64)
+    return row_tri[chosen], pixel, b1[inside], b2[inside]
+
+
+def _counter(lengths: IntArray) -> IntArray:
+    """0, 1, ... up to each length, one after the other."""
+    ends = np.cumsum(lengths, dtype=np.int32)
+    return np.arange(int(ends[-1]) if len(ends) else 0, dtype=np.int32) - np.repeat(ends - lengths, lengths).astype(np.int32)
+
+
+def _cut_away(
+    field: FloatArray, tri: IntArray, pixel: NDArray[np.int64], b1: FloatArray, b2: FloatArray
+) -> tuple[IntArray, NDArray[np.int64], FloatArray, FloatArray]:
+    """Drop fragments where the interpolated field (F, 3 corners) is negative; only triangles on a border are tested."""
+    f0, f1, f2 = field[:, 0], field[:, 1], field[:, 2]
+    border = np.minimum(np.minimum(f0, f1), f2) < 0
+    tested = np.nonzero(border[tri])[0]
+    t = tri[tested]
+    value = f0[t] + b1[tested] * (f1 - f0)[t] + b2[tested] * (f2 - f0)[t]
+    keep = np.ones(len(tri), bool)
+    keep[tested] = value >= 0
+    return tri[keep], pixel[keep], b1[keep], b2[keep]

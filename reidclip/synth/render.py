@@ -66,12 +66,14 @@ class Picture:
 def posed(body: BodyModel, figure: Figure, rotations: NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
     """Skinned vertices (N, 3), standing on z = 0, and normals (N, 3)."""
     transforms = body.transforms(figure.joints, rotations)
-    blended = (figure.skin @ transforms.reshape(len(transforms), 12)).reshape(-1, 3, 4)
+    blended = np.ascontiguousarray((figure.skin @ transforms.reshape(len(transforms), 12)).T)  # (12, N)
+    x, y, z = figure.vertices.T
+    nx, ny, nz = figure.normals.T
     vertices, normals = np.empty_like(figure.vertices), np.empty_like(figure.vertices)
     for axis in range(3):
-        row = blended[:, axis]
-        vertices[:, axis] = (row[:, :3] * figure.vertices).sum(1) + row[:, 3]
-        normals[:, axis] = (row[:, :3] * figure.normals).sum(1)
+        a, b, c, d = blended[4 * axis : 4 * axis + 4]
+        vertices[:, axis] = a * x + b * y + c * z + d
+        normals[:, axis] = a * nx + b * ny + c * nz
     vertices[:, 2] -= vertices[:, 2].min()
     return vertices, normals
 
@@ -87,8 +89,8 @@ def render(
     points = project(vertices)
     hits = rasterise(points, figure.faces, height * factor, width * factor, figure.cut, figure.two_sided)
     light = sample_light(rng, project.forward)
-    colour, label = shade(figure, normals, hits, identity, body.eye_centre, light, project.forward)
-    mean, coverage, label_map = downsample(hits.pixel, colour, label, height, width, factor)
+    pixel, colour, label = shade(figure, normals, hits, identity, body.eye_centre, light, project.forward)
+    mean, coverage, label_map = downsample(pixel, colour, label, height, width, factor)
     place = scenery(setting.place)
     foot = float(np.clip(project.horizon + rng.uniform(0.15, 0.45), rng.uniform(0.12, 0.4), 0.93))
     image = cut_background(place, rng, height, width, foot) * np.float32(rng.uniform(0.85, 1.12))

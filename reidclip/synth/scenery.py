@@ -28,7 +28,7 @@ class Scenery:
     kind: str
 
 
-@lru_cache(maxsize=48)
+@lru_cache(maxsize=64)
 def scenery(seed: int) -> Scenery:
     """The place with this number."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 77]))
@@ -59,8 +59,8 @@ def _noise(rng: np.random.Generator, cell: int) -> FloatArray:
 
 
 def _rect(image: FloatArray, x0: float, y0: float, x1: float, y1: float, colour: np.ndarray) -> None:
-    a, b = np.clip([int(x0), int(x1)], 0, CANVAS)
-    c, d = np.clip([int(y0), int(y1)], 0, CANVAS)
+    a, b = max(0, int(x0)), max(0, int(x1))
+    c, d = max(0, int(y0)), max(0, int(y1))
     image[c:d, a:b] = colour
 
 

@@ -45,7 +45,7 @@ def sample_light(rng: np.random.Generator, forward: FloatArray) -> Light:
 
 def shade(
     figure: Figure, normals: FloatArray, hits: Hits, identity: Identity, eye: FloatArray, light: Light, forward: FloatArray
-) -> tuple[FloatArray, NDArray[np.uint8]]:
+) -> tuple[NDArray[np.int64], FloatArray, NDArray[np.uint8]]:
     """Colours and labels of the hits.
 
     Args:
@@ -58,27 +58,31 @@ def shade(
         forward: (3,) viewing direction.
 
     Returns:
-        Colours (n, 3) in linear-ish [0, ~1.3] and LIP labels (n,).
+        Pixel numbers (n,), colours (n, 3) in linear-ish [0, ~1.3] and LIP labels (n,), all in the same new order.
     """
-    corner = figure.faces[hits.face]
-    weight = hits.weight[:, :, None]
-    coords = (figure.coords[corner] * weight).sum(1)
-    normal = unit((normals[corner] * weight).sum(1))
-    arm = (figure.arm[corner] * hits.weight).sum(1)
+    # Sorted by material, each material's fragments are one slice.
+    material_of = figure.face_material[hits.face].astype(np.uint8)
+    order = np.argsort(material_of, kind="stable")
+    corner, weight = figure.faces[hits.face[order]], hits.weight[order]
+    known = np.concatenate([figure.coords, normals, figure.arm[:, None]], 1)  # (N, 7), gathered together
+    at = known[corner[:, 0]] * weight[:, :1]
+    at += known[corner[:, 1]] * weight[:, 1:2]
+    at += known[corner[:, 2]] * weight[:, 2:]
+    coords, normal, arm = np.ascontiguousarray(at[:, :3]), unit(at[:, 3:6]), at[:, 6]
     colour = np.empty((len(corner), 3), np.float32)
     gloss = np.zeros(len(corner), np.float32)
     label = np.empty(len(corner), np.uint8)
-    material_of = figure.face_material[hits.face]
-    for number in np.unique(material_of):
-        rows = np.nonzero(material_of == number)[0]
-        material = figure.materials[number]
-        label[rows] = material.label if material.label >= 0 else skin_labels(coords[rows], arm[rows])
-        colour[rows], gloss[rows] = _paint(material, identity, coords[rows], eye)
+    ends = np.cumsum(np.bincount(material_of, minlength=len(figure.materials)))
+    for material, start, end in zip(figure.materials, [0, *ends[:-1]], ends, strict=True):
+        if end > start:
+            part = slice(start, end)
+            label[part] = material.label if material.label >= 0 else skin_labels(coords[part], arm[part])
+            colour[part], gloss[part] = _paint(material, identity, coords[part], eye)
     if identity.glasses != "none":
         seen = (label == labels.FACE) & in_lens(identity, coords, eye)
         label[seen] = labels.GLASSES
         colour[seen] = colour[seen] * np.float32(0.9) + np.float32(0.05)
-    return _lit(colour, gloss, normal, light, forward), label
+    return hits.pixel[order], _lit(colour, gloss, normal, light, forward), label
 
 
 def _paint(material: Material, identity: Identity, coords: FloatArray, eye: FloatArray) -> tuple[FloatArray, float]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from reidclip.synth.layouts.base import Camera, Plan, Shot, pid_name
 
-_PLACES = 400
+_PLACES, _NEIGHBOURS = 24, 16  # people in a row share places, so that a process can keep them in memory
 
 
 class PairsLayout:
@@ -15,7 +17,8 @@ class PairsLayout:
 
     def shots(self, plan: Plan, pid: int) -> list[Shot]:
         """The pictures of one person, in the order in which they are described."""
-        places = tuple(plan.seed * _PLACES + p for p in range(_PLACES))
+        rng = np.random.default_rng(np.random.SeedSequence([plan.seed, 5, pid // _NEIGHBOURS]))
+        places = tuple(int(p) for p in rng.integers(1 << 20, 1 << 30, _PLACES))
         camera = Camera("0", 0, places, None, cut_feet=0.08, occluded=0.12)
         person = pid_name(plan, pid)
         return [
