@@ -24,6 +24,8 @@ _MIRROR = np.array(mirrored_order(), np.uint8)
 def training_example(rng: np.random.Generator, pairs: list[Pair], index: int, input_hw: tuple[int, int]) -> tuple[UInt8, UInt8]:
     """One randomised picture (H, W, 3) and its labels (H, W) at the network's input size, letterboxed like any picture."""
     height, width = input_hw
+    if rng.random() < 0.2:
+        return _nearly_as_rendered(rng, pairs[index], input_hw)
     if rng.random() < 0.25:  # crops of another shape, so that padding is known
         width = int(height * rng.uniform(0.33, 0.8))
     picture, labels, alpha = _person(rng, pairs[index], height, width)
@@ -35,6 +37,19 @@ def training_example(rng: np.random.Generator, pairs: list[Pair], index: int, in
     picture, labels = _in_front(rng, picture, labels)
     final = appearance.camera(rng, appearance.light(rng, picture))
     return _letterboxed(final, labels, input_hw)
+
+
+def _nearly_as_rendered(rng: np.random.Generator, pair: Pair, input_hw: tuple[int, int]) -> tuple[UInt8, UInt8]:
+    """Moved a little, in its own place and colours: a sharp picture whose small things can be learned."""
+    picture, labels = pair.picture.astype(np.float32), pair.labels
+    if rng.random() < 0.5:
+        picture, labels = np.ascontiguousarray(picture[:, ::-1]), np.ascontiguousarray(_MIRROR[labels[:, ::-1]])
+    height, width = labels.shape
+    scale, shift = np.exp(rng.normal(0, 0.06, 2)), rng.normal(0, 0.03, 2) * (width, height)
+    matrix = np.array([[scale[0], 0, (1 - scale[0]) * width / 2 + shift[0]], [0, scale[1], (1 - scale[1]) * height / 2 + shift[1]]])
+    picture = cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    labels = np.asarray(cv2.warpAffine(labels, matrix, (width, height), flags=cv2.INTER_NEAREST), np.uint8)
+    return _letterboxed(appearance.light(rng, picture).astype(np.uint8), labels, input_hw)
 
 
 def background(rng: np.random.Generator, height: int, width: int) -> Float:

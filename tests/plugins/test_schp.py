@@ -204,4 +204,4 @@ def test_bundled_weights_and_their_card_agree() -> None:
     assert card["name"] == "schp-tiny" and card["sha256"].startswith(digest)
     assert card["parameters"] == sum(p.numel() for p in network.parameters())
     assert card["measured"]["held_out_as_rendered"]["mean_iou"] >= 0.6
-    assert card["limits"] and card["data"]["training_pictures"] > 0 and card["training"]["minutes"] > 0
+    assert card["limits"] and card["data"]["training_pictures"] > 0 and card["training"]["processor_minutes"] > 0
