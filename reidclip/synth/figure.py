@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Figure:
-    """All parts merged; arrays as in `Part`, plus normals (N, 3) and the material number of each face."""
+    """All parts merged; arrays as in `Part`, but skin is (J, N); plus normals (N, 3) and the material number of each face."""
 
     vertices: FloatArray
     normals: FloatArray
@@ -108,7 +108,7 @@ class Wardrobe:
     def add_shell(
         self, surface: Surface, vertices: FloatArray, cut: FloatArray, material: Material, two_sided: bool = False, side: float = 0.0
     ) -> None:
-        """Add a surface of the body model, moved to ``vertices``; faces cut away entirely are dropped.
+        """Add a surface of the body model, moved to ``vertices``; faces cut away entirely, and their vertices, are dropped.
 
         Args:
             surface: where topology and weights come from.
@@ -118,16 +118,27 @@ class Wardrobe:
             two_sided: whether its inside can be seen.
             side: +1 or -1 keeps the person's left or right half only.
         """
-        faces = surface.faces[(cut[surface.faces] > 0).any(1)]
+        corner = surface.faces
+        shown = (cut > 0)[corner].any(1)
         if side:
-            faces = faces[self.body.template[surface.rows][faces][:, :, 0].mean(1) * side > 0]
-        rows = surface.rows
+            shown &= self.body.template[surface.rows, 0][corner].mean(1) * side > 0
+        faces = corner[shown]
+        used = np.zeros(len(surface.rows), bool)
+        used[faces] = True
+        number = np.cumsum(used, dtype=np.int32) - np.int32(1)
+        rows = surface.rows[used]
         self.parts.append(
             Part(
-                vertices.astype(np.float32), faces, self.body.skin[rows], self.coords[rows], self.arm[rows],
-                cut.astype(np.float32), material, two_sided,
+                np.asarray(vertices[used], np.float32),
+                number[faces].astype(np.int32),
+                self.body.skin[rows],
+                self.coords[rows],
+                self.arm[rows],
+                np.asarray(cut[used], np.float32),
+                material,
+                two_sided,
             )
-        )  # fmt: skip
+        )
 
     def add_rigid(
         self, vertices: FloatArray, faces: IntArray, joints: dict[str, FloatArray | float], coords: np.ndarray, material: Material,
@@ -146,14 +157,14 @@ class Wardrobe:
         )  # fmt: skip
 
     def finish(self) -> Figure:
-        """Merge the parts, leaving out vertices that no face uses."""
-        kept = [_prune(p) for p in self.parts if len(p.faces)]
+        """Merge the parts."""
+        kept = [(p, vertex_normals(p.vertices, p.faces)) for p in self.parts if len(p.faces)]
         starts = np.cumsum([0] + [len(p.vertices) for p, _ in kept])
         return Figure(
             vertices=np.concatenate([p.vertices for p, _ in kept]),
             normals=np.concatenate([n for _, n in kept]),
             faces=np.concatenate([p.faces + s for (p, _), s in zip(kept, starts[:-1], strict=True)]).astype(np.int32),
-            skin=np.concatenate([p.skin for p, _ in kept]),
+            skin=np.ascontiguousarray(np.concatenate([p.skin for p, _ in kept]).T),
             coords=np.concatenate([p.coords for p, _ in kept]),
             arm=np.concatenate([p.arm for p, _ in kept]),
             cut=np.concatenate([p.cut for p, _ in kept]),
@@ -162,20 +173,6 @@ class Wardrobe:
             materials=tuple(p.material for p, _ in kept),
             joints=self.shape.joints,
         )
-
-
-def _prune(part: Part) -> tuple[Part, FloatArray]:
-    normals = vertex_normals(part.vertices, part.faces)
-    used = np.zeros(len(part.vertices), bool)
-    used[part.faces] = True
-    if used.all():
-        return part, normals
-    number = np.cumsum(used, dtype=np.int32) - 1
-    pruned = Part(
-        part.vertices[used], number[part.faces].astype(np.int32), part.skin[used], part.coords[used], part.arm[used],
-        part.cut[used], part.material, part.two_sided,
-    )  # fmt: skip
-    return pruned, normals[used]
 
 
 def level_scale(body: BodyModel, shape: Shape) -> Callable[[FloatArray], FloatArray]:

@@ -21,7 +21,7 @@ from reidclip.synth.layouts import LAYOUTS, Plan, Shot
 from reidclip.synth.people import photographs
 from reidclip.synth.render import Picture
 
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 """Raised whenever the same parameters would give other bytes."""
 
 ATTRIBUTES = "attributes.jsonl"
