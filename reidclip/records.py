@@ -37,7 +37,7 @@ class Sample:
 
 
 class Rule(str, Enum):
-    """Which gallery items are ignored for a query (datasets.md 1.1); everything else is a match or an error."""
+    """Which gallery items are ignored for a query; everything else is a match or an error."""
 
     NONE = "none"  # nothing is ignored
     STD = "std"  # same identity and same camera
@@ -133,7 +133,7 @@ class LabelMap:
     """Dense training labels, 0..N-1, from raw ids.
 
     Attributes:
-        pids: raw identity -> label, by sorted integer id (datasets.md section 7).
+        pids: raw identity -> label, by sorted integer id, as the field numbers them.
         clothes: raw clothes_id -> label, by sorted id.
         clothes_to_pid: label of the identity that each clothes class belongs to, indexed by clothes label.
     """

@@ -61,13 +61,14 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     return merged
 
 
-def resolve(model: type[S], *layers: Mapping[str, Any], where: str) -> S:
+def resolve(model: type[S], *layers: Mapping[str, Any], where: str, plugin: str = "NAME") -> S:
     """Merge the layers, later ones winning, and validate.
 
     Args:
         model: the settings class.
         layers: recipe section, config section, assignments.
         where: what the settings belong to, for the error ("finetune settings of method ccaf").
+        plugin: whose settings they are, for the remedy.
 
     Raises:
         UserError: with one line per mistake, each naming the key and, for an unknown key, its nearest neighbour.
@@ -79,7 +80,7 @@ def resolve(model: type[S], *layers: Mapping[str, Any], where: str) -> S:
         return model.model_validate(merged)
     except ValidationError as error:
         sentences = [_sentence(model, e) for e in error.errors()]
-        raise UserError(f"Wrong {where}: " + " ".join(sentences), "See `reidclip plugins show NAME` for every key.") from error
+        raise UserError(f"Wrong {where}: " + " ".join(sentences), f"See `reidclip plugins show {plugin}` for every key.") from error
 
 
 def _deep_merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,7 @@ def main() -> None:
     clip = load_clip(f"random:{HERE / 'architecture.json'}", image_size=(256, 128))
     towers = Towers(clip).to(memory_format=torch.channels_last)
     pairs = load_pairs(args.data, clip.tokenizer)
+    people = len(set(pairs.pids.tolist()))
     print(
         f"{len(pairs.pids)} pairs of {people} people; {_millions(clip.image_encoder)} M + {_millions(clip.text_encoder)} M parameters"
     )

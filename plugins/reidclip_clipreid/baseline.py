@@ -26,7 +26,7 @@ class BaselineStage(FinetuneStage):
         self.updates = [Update("main", groups, stage_schedule(settings), self.losses, self.weights())]
 
     def weights(self) -> dict[str, float]:
-        """Weights of the named losses; parity/README.md section 5, CLIP-ReID 3."""
+        """Weights of the named losses, as the published configurations set them."""
         return {"id": self.settings.id_weight, "triplet": self.settings.triplet_weight}
 
     def forward(self, batch: Mapping[str, Tensor]) -> ReidOutputs:

@@ -1,0 +1,1 @@
+"""The command line: one file per command, options -> stage -> summary line."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reidclip.cli import options
 from reidclip.cli.training import run_training
+
+if TYPE_CHECKING:
+    from reidclip.artifacts.store import Artifact
+    from reidclip.stages.training import Progress, TrainJob
 
 
 def finetune(
@@ -46,9 +50,13 @@ def finetune(
     Example: reidclip finetune data/prcc --method ccaf --recipe prcc --prompts ccaf-prcc@v1
     """
 
-    def plan() -> object:
+    def plan() -> TrainJob:
         from reidclip.artifacts.store import Store
         from reidclip.cli.console import say
+        from reidclip.stages.choose import method_for
+
+        if method is not None:
+            method_for(method, "finetune")  # a wrong name is told before the seconds that importing torch takes
         from reidclip.stages.finetune import plan_finetune
 
         return plan_finetune(
@@ -69,9 +77,9 @@ def finetune(
             say=say,
         )
 
-    def run(job: object, progress: object) -> object:
+    def run(job: TrainJob, progress: Progress) -> Artifact:
         from reidclip.stages.finetune import finetune as run_job
 
-        return run_job(job, progress)  # type: ignore[arg-type]
+        return run_job(job, progress)
 
     run_training(plan, run, fresh=fresh, as_json=json_, dry_run=dry_run, quiet=quiet)

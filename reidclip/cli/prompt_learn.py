@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reidclip.cli import options
 from reidclip.cli.training import run_training
+
+if TYPE_CHECKING:
+    from reidclip.artifacts.store import Artifact
+    from reidclip.stages.training import Progress, TrainJob
 
 
 def prompt_learn(
@@ -43,9 +47,13 @@ def prompt_learn(
     Example: reidclip prompt-learn data/prcc --method ccaf --recipe prcc
     """
 
-    def plan() -> object:
+    def plan() -> TrainJob:
         from reidclip.artifacts.store import Store
         from reidclip.cli.console import say
+        from reidclip.stages.choose import method_for
+
+        if method is not None:
+            method_for(method, "prompt-learn")  # a wrong name is told before the seconds that importing torch takes
         from reidclip.stages.prompt_learn import plan_prompt_learn
 
         return plan_prompt_learn(
@@ -65,9 +73,9 @@ def prompt_learn(
             say=say,
         )
 
-    def run(job: object, progress: object) -> object:
+    def run(job: TrainJob, progress: Progress) -> Artifact:
         from reidclip.stages.prompt_learn import prompt_learn as run_job
 
-        return run_job(job, progress)  # type: ignore[arg-type]
+        return run_job(job, progress)
 
     run_training(plan, run, fresh=fresh, as_json=json_, dry_run=dry_run, quiet=quiet)

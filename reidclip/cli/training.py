@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reidclip.cli.console import Progress, console, progress_bar, say, set_quiet
 
+if TYPE_CHECKING:
+    from reidclip.artifacts.store import Artifact
+    from reidclip.stages.training import Progress as StageProgress
+    from reidclip.stages.training import TrainJob
+
 
 def run_training(
-    plan: Callable[[], Any], run: Callable[[Any, Any], Any], *, fresh: bool, as_json: bool, dry_run: bool, quiet: bool
+    plan: Callable[[], TrainJob],
+    run: Callable[[TrainJob, StageProgress], Artifact],
+    *,
+    fresh: bool,
+    as_json: bool,
+    dry_run: bool,
+    quiet: bool,
 ) -> None:
     """Plan, then print the plan (--dry-run) or run it.
 
@@ -48,4 +59,8 @@ def run_training(
         )
     else:
         totals = ", ".join(f"{k.split('/', 1)[1]} {v:.3f}" for k, v in manifest.metrics.items() if k.endswith("/total"))
-        console.print(f"wrote {manifest.kind} {artifact.ref} ({manifest.wall_seconds:.0f} s; last epoch: {totals or 'none'})", markup=False, soft_wrap=True)
+        console.print(
+            f"wrote {manifest.kind} {artifact.ref} ({manifest.wall_seconds:.0f} s; last epoch: {totals or 'none'})",
+            markup=False,
+            soft_wrap=True,
+        )

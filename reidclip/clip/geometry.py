@@ -1,4 +1,4 @@
-"""Token grids and the position table that belongs to them (methods.md section 0)."""
+"""Token grids and the position table that belongs to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classification heads for training (methods.md section 0, "Heads"; BNNeck: Luo et al., CVPRW 2019)."""
+"""Classification heads for training (BNNeck: Luo et al., CVPRW 2019)."""
 
 from __future__ import annotations
 

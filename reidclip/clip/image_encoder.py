@@ -1,4 +1,4 @@
-"""The image side of CLIP with the three outputs that re-identification uses (methods.md section 0).
+"""The image side of CLIP with the three outputs that re-identification uses.
 
 State-dict keys are CLIP's own without ``visual.`` (``conv1.weight``, ``class_embedding``, ``positional_embedding`` at the *target* grid,
 ``ln_pre.*``, ``transformer.resblocks.N.*``, ``ln_post.*``, ``proj``; ResNet: ``conv1-3``, ``bn1-3``, ``layer1-4``, ``attnpool.*``), plus

@@ -1,4 +1,4 @@
-"""The text side of CLIP, taking token embeddings, so that some of them may be learned (methods.md section 0).
+"""The text side of CLIP, taking token embeddings, so that some of them may be learned.
 
 The text transformer is causal: positions after end-of-text cannot reach it. So only the positions up to it are encoded (12 of 77 for
 "A photo of a X X X X person."): same numbers, a sixth of the work. State-dict keys are CLIP's own.

@@ -15,7 +15,7 @@ def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
 
 
 def pk_batches(pids: Sequence[int], identities_per_batch: int, images_per_identity: int, generator: np.random.Generator) -> list[list[int]]:
-    """Batches of P identities x K images (datasets.md section 6, family B; torchreid, CLIP-ReID).
+    """Batches of P identities x K images (the sampler of torchreid and CLIP-ReID).
 
     Every identity's indices are shuffled and cut into chunks of K, the remainder dropped; an identity with fewer than K
     images gives one chunk drawn with replacement. While P identities have chunks left, P of them are drawn and each

@@ -71,7 +71,7 @@ class GalleryIndex:
         return rows, self._order[start[rows] + within]
 
     def _ignored(self, query: Labels, rows: Integers, items: Integers, rule: Rule) -> NDArray[np.bool_]:
-        """The table of datasets.md 1.1, for pairs of one identity."""
+        """The rules of `reidclip.records.Rule`, for pairs of one identity."""
         same_camera: NDArray[np.bool_] = query.camids[rows] == self._labels.camids[items]
         if rule is Rule.NONE:
             return np.zeros(len(rows), np.bool_)

@@ -120,7 +120,7 @@ def evaluate_protocol(dataset: Dataset, protocol: Protocol, features: Features, 
 def single_shot_galleries(gallery: Sequence[Sample], repeats: int) -> tuple[tuple[Sample, ...], ...]:
     """One random picture per identity, ``repeats`` times; identities ascending, pictures drawn over sorted paths.
 
-    The original PRCC protocol draws so, but no published draw can be repeated (datasets.md 3.1), hence this project's own: it depends
+    The original PRCC protocol draws so, but no published draw can be repeated, hence this project's own: it depends
     on the sorted paths and a fixed seed alone, the same on every machine. Unknown identities (< 0) are left out.
     """
     by_pid: dict[int, list[Sample]] = defaultdict(list)

@@ -53,4 +53,4 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"dot": inner_products, "cosine": cosine_similarities}
-"""s(v, t) of methods.md section 0 by its name in settings; both are larger for closer rows."""
+"""Similarity s(v, t) of image and text features by its name in settings; both are larger for closer rows."""

@@ -26,7 +26,7 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = 
 
     The anchor counts among its own positives, as published (its distance is 1e-6), so an identity with one picture is pushed from the
     others only. The published code reshapes a masked matrix and is right only when all identities occur equally often: counts 2 + 6
-    silently give wrong pairs there, 3 + 5 an error (parity/README.md section 5, item 5); here any counts are right. A batch of one
+    silently give wrong pairs there, 3 + 5 an error; here any counts are right. A batch of one
     identity has no negatives: loss 0, no gradient.
 
     Args:

@@ -1,0 +1,1 @@
+"""The library twins of the commands, callable from a notebook."""

@@ -37,7 +37,7 @@ def settings_for(method: Method, command: str, recipe: str, config: Path | None,
     layers = [section(document, command, model)]
     if config is not None:
         layers.append(section(read_toml(config), command, model))
-    return resolve(model, *layers, assignments, where=f"{command} settings of method {method.name}")
+    return resolve(model, *layers, assignments, where=f"{command} settings of method {method.name}", plugin=method.name)
 
 
 def recipes(method: Method) -> list[str]:

@@ -19,7 +19,7 @@ from reidclip.train.settings import FinetuneSettings
 
 
 class FinetuneStage:
-    """P x K batches of augmented pictures (methods.md section 0, "Batches", "Augmentation").
+    """P x K batches of augmented pictures.
 
     A subclass sets ``module`` and ``updates`` and writes `forward`. Batches reach it normalised: ``x``, and ``x_s``, ``x_c`` when
     ``derived`` asks for them, with ``pid``, ``clothes`` and ``camid``.
@@ -37,7 +37,7 @@ class FinetuneStage:
         )
 
     def plan(self, epoch: int) -> Sequence[Sequence[int]]:
-        """P distinct identities with K pictures each per batch (sampler family B of datasets.md section 6)."""
+        """P distinct identities with K pictures each per batch (the sampler of torchreid and CLIP-ReID)."""
         generator = np.random.default_rng(np.random.SeedSequence([self.context.seed, epoch]))
         return pk_batches(self._pids, self.settings.identities, self.settings.images_per_identity, generator)
 

@@ -21,7 +21,7 @@ def normalisation_of(clip: ClipModel, settings: ModelSettings) -> Normalisation:
 
 @dataclass(frozen=True)
 class SimilarityRule:
-    """s(v, t) of methods.md section 0: kind and the factor on it."""
+    """Similarity s(v, t) of image and text features: kind and the factor on it."""
 
     kind: Similarity
     scale: float

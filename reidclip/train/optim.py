@@ -21,7 +21,7 @@ def param_groups(
     """Split parameters by the published rule: whatever has "bias" in its name trains at ``lr * bias_lr_factor``.
 
     The rule looks at the whole name, so ``attn.in_proj_bias`` counts; layer norms, positions and the class token are decayed like
-    any weight (CLIP-ReID ``solver/make_optimizer_prompt.py``; parity/README.md section 5, item 10).
+    any weight (CLIP-ReID ``solver/make_optimizer_prompt.py``).
 
     Args:
         named_parameters: (name, parameter); frozen ones (``requires_grad`` False) are left out, as are repeats of one parameter.

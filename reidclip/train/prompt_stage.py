@@ -1,6 +1,6 @@
 """Prompt learning on cached image features: the part of CLIP-ReID's stage 1 that every method with learned prompts shares.
 
-Nothing on the image side changes, so features are computed once, before training (parity/README.md section 5, CLIP-ReID 7).
+Nothing on the image side changes, so features are computed once, before training.
 A method gives the loss of a batch; this file gives the batches, the prompts and the optimiser.
 """
 
@@ -38,7 +38,7 @@ def prompt_learner(clip: ClipModel, template: str, tokens: int, classes: int, se
 
 
 class PromptStage:
-    """Learn one context per class from frozen image features (CLIP-ReID section 3.2; methods.md section 1, stage 1).
+    """Learn one context per class from frozen image features (CLIP-ReID section 3.2).
 
     Args:
         features: (N, D) image features of the training pictures.

@@ -13,7 +13,7 @@ from reidclip.data.transforms import Normalisation
 
 
 class ReidOutputs(NamedTuple):
-    """One forward. B batch, K identities; widths as in methods.md section 0."""
+    """One forward. B batch, K identities."""
 
     last: Tensor  # (B, W1) class token before the final block, or stage-3 average
     pooled: Tensor  # (B, W2) after the final block and ln_post, or stage-4 average
@@ -23,7 +23,7 @@ class ReidOutputs(NamedTuple):
 
 
 class ReidModel(nn.Module):
-    """Image encoder with two heads (methods.md section 0, "Heads")."""
+    """Image encoder with two heads."""
 
     def __init__(self, encoder: ImageEncoder, identities: int) -> None:
         super().__init__()

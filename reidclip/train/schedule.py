@@ -1,7 +1,7 @@
 """Learning-rate schedules: 0-based epoch -> factor on each group's base rate.
 
 Every schedule is constant within an epoch. CLIP-ReID and its descendants step their scheduler at the *start* of an epoch, so the first
-epoch already has index 1 (parity/README.md section 5, item 9); ``first_index`` says so.
+epoch already has index 1; ``first_index`` says so.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Settings that every training command shares. A method's own settings inherit these and add the paper's.
 
-Defaults are CLIP-ReID's published values for ViT-B/16 (methods.md section 0 and 1); recipes change them.
+Defaults are CLIP-ReID's published values for ViT-B/16; recipes change them.
 """
 
 from __future__ import annotations

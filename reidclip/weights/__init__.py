@@ -1,0 +1,1 @@
+"""The small embedded models and their cards."""

@@ -16,7 +16,7 @@ from reidclip.records import Rule
 from tests.bench.row import Row, seconds
 
 WIDTH = 1280  # 768 + 512, the test feature of CLIP ViT-B/16
-# name: (queries, gallery, identities, cameras, distractors in the gallery), as published (datasets.md section 2)
+# name: (queries, gallery, identities, cameras, distractors in the gallery), as published
 SIZES = {
     "Market-1501": (3368, 15913, 750, 6, 2798),
     "MSMT17": (11659, 82161, 3060, 15, 0),

@@ -42,7 +42,7 @@ def cases(draw: st.DrawFn, ties: bool = True, queries: int = 5, items: int = 60)
 
 
 def slow_ranks(case: Case, q: int) -> list[int]:
-    """Ranks of the matches of one query, typed from datasets.md 1.1 and 1.2: remove, order, number."""
+    """Ranks of the matches of one query, typed from the definitions: remove, order, number."""
     pid, cam, clothes = case.query.pids[q], case.query.camids[q], case.query.clothes[q]
     kept = []
     for g in range(len(case.gallery)):
