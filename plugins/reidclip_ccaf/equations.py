@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reidclip.formulas.contrastive import supervised_contrastive
+from reidclip.formulas.distances import at_least_float32, inner_products
 from reidclip.formulas.losses import batch_hard_triplet, cross_entropy_label_smooth
 from reidclip.formulas.masks import shield
 from reidclip.train.model_inputs import SimilarityRule
@@ -66,12 +67,13 @@ def eq10_centre_consistency(f: Tensor, f_s: Tensor, y: Tensor, normalise: bool =
 
     f, f_s (B, D), y (B,) -> scalar; gradients flow to both streams (mutual).
     """
-    f, f_s = f.float(), f_s.float()
+    f, f_s = at_least_float32(f), at_least_float32(f_s)
     if normalise:
         f, f_s = F.normalize(f, dim=1), F.normalize(f_s, dim=1)
     identities, inverse = torch.unique(y, return_inverse=True)
     member = F.one_hot(inverse, len(identities)).to(f.dtype)  # (B, P)
-    centres = member.T @ (f - f_s) / member.sum(0)[:, None]  # (P, D); the mean is linear, so the difference of means is the mean difference
+    # (P, D); the mean is linear, so the difference of means is the mean difference
+    centres = inner_products(member.T, (f - f_s).T) / member.sum(0)[:, None]
     return centres.square().sum(1).mean()
 
 
@@ -95,7 +97,12 @@ def eq14_examine(f: Tensor, proj: Tensor, T_c: Tensor, c: Tensor, rule: Similari
 
     f (B, D) is detached here; proj (D, D); T_c (Kc, D), c (B,) the image's own clothes class -> scalar.
     """
-    return cross_entropy_label_smooth(rule(f.detach() @ proj, T_c), c, smoothing)
+    return cross_entropy_label_smooth(rule(clothes_part(f, proj), T_c), c, smoothing)
+
+
+def clothes_part(f: Tensor, proj: Tensor) -> Tensor:
+    """f_c = f Proj with f detached, as eq. (14) reads it; f (B, D), proj (D, D) -> (B, D), float32 also under autocast."""
+    return inner_products(f.detach(), proj.T)
 
 
 def eq15_disentangle(f: Tensor, proj: Tensor, sign: int = 1) -> Tensor:
@@ -104,7 +111,8 @@ def eq15_disentangle(f: Tensor, proj: Tensor, sign: int = 1) -> Tensor:
     f (B, D), proj (D, D) -> scalar. The paper prints a minus sign, which would pull the two together against its own text; ``sign`` -1
     gives that.
     """
-    return sign * F.cosine_similarity(f.float(), f.float() @ proj.detach().float(), dim=1).mean()
+    # Near its start Proj is almost the identity and the cosine almost flat: half precision would round the difference away.
+    return sign * F.cosine_similarity(at_least_float32(f), inner_products(f, proj.detach().T), dim=1).mean()
 
 
 def eq16_stage1(identity: dict[str, Tensor], clothes: dict[str, Tensor]) -> dict[str, Tensor]:

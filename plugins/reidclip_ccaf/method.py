@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -14,17 +15,13 @@ from reidclip.errors import UserError
 from reidclip.interfaces import ParamGroup, StageContext, TrainStage, Update
 from reidclip.train.features import frozen_features
 from reidclip.train.finetune_stage import FinetuneStage, stage_groups, stage_schedule
-from reidclip.train.model_inputs import similarity_of
-from reidclip.train.prompt_stage import PromptStage, prompt_learner
+from reidclip.train.id_loss import identity_losses
+from reidclip.train.model_inputs import SimilarityRule, similarity_of
+from reidclip.train.prompt_stage import PromptLosses, PromptStage, prompt_learner
 from reidclip.train.reid_model import ReidModel, ReidOutputs
+from reidclip.train.targets import clothes_targets, identity_targets, require_clothes
 from reidclip_ccaf import equations as eq
 from reidclip_ccaf.settings import CcafFinetune, CcafPrompts, finetune_reads_masks
-
-TRIPLET_FEATURES: Mapping[str, tuple[str, ...]] = {
-    "all": ("last", "pooled", "projected"),
-    "pooled+projected": ("pooled", "projected"),
-    "projected": ("projected",),
-}
 
 
 # ------------------------------------------------------------------------------------------------- stage 1: prompt learning
@@ -32,38 +29,27 @@ def prompt_stages(context: StageContext) -> Sequence[TrainStage]:
     """Identity prompts on shielding images, clothes prompts on clothes images; eq. (16) is their sum, and they share no parameter."""
     settings: CcafPrompts = context.settings
     rule = similarity_of(context.clip, settings)
-    features = frozen_features(context, settings, ("shield", "clothes") if settings.clothes_prompts else ("shield",))
+    # Labels and templates first: what is wrong with them is told before the minutes that encoding all pictures takes.
     identity = prompt_learner(context.clip, settings.template, settings.tokens, len(context.labels.pids), context.seed)
-    y = torch.tensor([context.labels.pids[s.pid] for s in context.train], device=context.device)
-    stages: list[TrainStage] = [
-        PromptStage(
-            features["x_s"],
-            y,
-            identity,
-            settings,
-            lambda f_s, T, y: {"i2t": eq.eq05_image_to_text(f_s, T, y, rule), "t2i": eq.eq06_text_to_image(f_s, T, y, rule)},
-            context.seed,
-            "identity",
-        )
+    parts: list[tuple[str, str, Tensor, PromptLearner, PromptLosses]] = [
+        ("identity", "x_s", identity_targets(context), identity, partial(_identity_losses, rule))
     ]
     if settings.clothes_prompts:
+        require_clothes(context.train, "Or learn identity prompts alone: --set clothes_prompts=false, and fine-tune with --set cfm=false.")
         clothes = prompt_learner(context.clip, settings.clothes_template, settings.tokens, len(context.labels.clothes), context.seed + 1)
-        c = torch.tensor([context.labels.clothes[s.clothes_id] for s in context.train], device=context.device)
-        stages.append(
-            PromptStage(
-                features["x_c"],
-                c,
-                clothes,
-                settings,
-                lambda f_c, T, c: {
-                    "i2t_c": eq.eq12_clothes_image_to_text(f_c, T, c, rule),
-                    "t2i_c": eq.eq13_clothes_text_to_image(f_c, T, c, rule),
-                },
-                context.seed,
-                "clothes",
-            )
-        )
-    return stages
+        parts.append(("clothes", "x_c", clothes_targets(context), clothes, partial(_clothes_losses, rule)))
+    features = frozen_features(context, settings, ("shield", "clothes") if settings.clothes_prompts else ("shield",))
+    return [
+        PromptStage(features[view], labels, learner, settings, losses, context.seed, name) for name, view, labels, learner, losses in parts
+    ]
+
+
+def _identity_losses(rule: SimilarityRule, f_s: Tensor, T: Tensor, y: Tensor) -> dict[str, Tensor]:
+    return {"i2t": eq.eq05_image_to_text(f_s, T, y, rule), "t2i": eq.eq06_text_to_image(f_s, T, y, rule)}
+
+
+def _clothes_losses(rule: SimilarityRule, f_c: Tensor, T: Tensor, c: Tensor) -> dict[str, Tensor]:
+    return {"i2t_c": eq.eq12_clothes_image_to_text(f_c, T, c, rule), "t2i_c": eq.eq13_clothes_text_to_image(f_c, T, c, rule)}
 
 
 def prompt_tensors(context: StageContext, stages: Sequence[TrainStage]) -> dict[str, Tensor]:
@@ -89,6 +75,8 @@ class CcafStage(FinetuneStage):
 
     def __init__(self, context: StageContext) -> None:
         s: CcafFinetune = context.settings
+        if s.cfm:
+            require_clothes(context.train, "Or train without them: --set cfm=false.")
         identities, clothes, joint = len(context.labels.pids), len(context.labels.clothes), context.clip.image_encoder.joint_width
         self.raw = ReidModel(copy.deepcopy(context.clip.image_encoder), identities)
         self.shield = ReidModel(copy.deepcopy(context.clip.image_encoder), identities) if s.i2i else None
@@ -129,7 +117,7 @@ class CcafStage(FinetuneStage):
         s: CcafFinetune = self.settings
         f, c = outputs.raw.projected, batch["clothes"]
         if self.clothes_head is not None:  # table 4: one-hot labels in place of clothes prompts
-            return {"i2tce_c": eq.eq01_identity(self.clothes_head(f.detach() @ self.proj), c, s.smoothing)}
+            return {"i2tce_c": eq.eq01_identity(self.clothes_head(eq.clothes_part(f, self.proj)), c, s.smoothing)}
         return {"i2tce_c": eq.eq14_examine(f, self.proj, self.text["clothes.text"], c, self.rule, s.smoothing)}
 
     def losses(self, batch: Mapping[str, Tensor], outputs: Streams) -> dict[str, Tensor]:
@@ -147,10 +135,7 @@ class CcafStage(FinetuneStage):
     def _stream_losses(self, outputs: ReidOutputs, y: Tensor, suffix: str, text: bool) -> dict[str, Tensor]:
         """L_id, eq. (1)-(3) or (8), on both classifiers and the chosen features, and L_i2tce, eq. (7) or (9), on the projected one."""
         s: CcafFinetune = self.settings
-        identity = eq.eq01_identity(outputs.score_pooled, y, s.smoothing) + eq.eq01_identity(outputs.score_projected, y, s.smoothing)
-        features = [getattr(outputs, name) for name in TRIPLET_FEATURES[s.triplet_features]]
-        triplet = sum((eq.eq02_triplet(f, y, s.margin, s.triplet_normalise) for f in features), start=identity.new_zeros(()))
-        losses = {f"id{suffix}": identity, f"triplet{suffix}": triplet}
+        losses = identity_losses(outputs, y, s, eq.eq01_identity, eq.eq02_triplet, suffix)
         if s.i2t and text:
             losses[f"i2tce{suffix}"] = eq.eq07_image_to_text_cross_entropy(
                 outputs.projected, self.text["identity.text"], y, self.rule, s.smoothing

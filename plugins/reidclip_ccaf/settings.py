@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from reidclip.train.settings import FinetuneSettings, Margin, PromptLearnSettings
+from reidclip.train.settings import IdLossSettings, PromptLearnSettings
 
 
 class CcafPrompts(PromptLearnSettings):
@@ -16,18 +16,13 @@ class CcafPrompts(PromptLearnSettings):
     clothes_prompts: bool = Field(True, description="Learn clothes prompts, eq. (12)(13); off saves their time when cfm is off or one-hot.")
 
 
-class CcafFinetune(FinetuneSettings):
+class CcafFinetune(IdLossSettings):
     """Stage 2, eq. (17): Adam 5e-6, 40 epochs, cosine, batches of 16 x 4."""
 
     epochs: int = Field(40, ge=0)
     schedule: Literal["multistep", "cosine"] = "cosine"
     warmup_epochs: int = Field(0, ge=0)
     id_weight: float = Field(1.0, ge=0, description="Weight of the cross-entropy in L_id, on each of the two classifiers.")
-    triplet_weight: float = Field(1.0, ge=0, description="Weight of the triplet loss in L_id, on each feature.")
-    margin: Margin = Field(0.3, description="Triplet margin, eq. (2); 'soft' means the soft margin.")
-    triplet_features: Literal["all", "pooled+projected", "projected"] = Field("all", description="Features that enter the triplet loss.")
-    triplet_normalise: bool = Field(False, description="L2-normalise features before the triplet distance.")
-    smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of every cross-entropy.")
     lambda1: float = Field(0.1, ge=0, description="Weight of L_con, eq. (17).")
     lambda2: float = Field(1.0, ge=0, description="Weight of L_dis, eq. (17).")
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from reidclip.interfaces import StageContext, TrainStage, Update
 from reidclip.train.finetune_stage import FinetuneStage, stage_groups, stage_schedule
+from reidclip.train.id_loss import identity_losses
 from reidclip.train.reid_model import ReidModel, ReidOutputs
 from reidclip_clipreid.equations import eq06_identity, eq07_triplet
 from reidclip_clipreid.settings import BaselineFinetune
@@ -36,19 +37,7 @@ class BaselineStage(FinetuneStage):
 
     def losses(self, batch: Mapping[str, Tensor], outputs: ReidOutputs) -> dict[str, Tensor]:
         """Eq. (6) on both classifiers and eq. (7) on up to three features, each summed as published."""
-        s: BaselineFinetune = self.settings
-        y = batch["pid"]
-        identity = eq06_identity(outputs.score_pooled, y, s.smoothing) + eq06_identity(outputs.score_projected, y, s.smoothing)
-        features = [getattr(outputs, name) for name in TRIPLET_FEATURES[s.triplet_features]]
-        triplet = sum((eq07_triplet(f, y, s.margin, s.triplet_normalise) for f in features), start=identity.new_zeros(()))
-        return {"id": identity, "triplet": triplet}
-
-
-TRIPLET_FEATURES: Mapping[str, tuple[str, ...]] = {
-    "all": ("last", "pooled", "projected"),
-    "pooled+projected": ("pooled", "projected"),
-    "projected": ("projected",),
-}
+        return identity_losses(outputs, batch["pid"], self.settings, eq06_identity, eq07_triplet)
 
 
 def finetune_stages(context: StageContext) -> Sequence[TrainStage]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from reidclip.clip.prompts import PromptLearner
@@ -13,6 +12,7 @@ from reidclip.train.features import frozen_features
 from reidclip.train.model_inputs import similarity_of
 from reidclip.train.prompt_stage import PromptStage, prompt_learner
 from reidclip.train.reid_model import ReidOutputs
+from reidclip.train.targets import identity_targets
 from reidclip_clipreid.baseline import BaselineStage, encoder
 from reidclip_clipreid.equations import eq05_stage1, eq08_image_to_text_cross_entropy
 from reidclip_clipreid.settings import ClipReidFinetune, ClipReidPrompts
@@ -25,10 +25,9 @@ def prompt_stages(context: StageContext) -> Sequence[TrainStage]:
     settings: ClipReidPrompts = context.settings
     rule = similarity_of(context.clip, settings)
     learner = prompt_learner(context.clip, settings.template, settings.tokens, len(context.labels.pids), context.seed)
-    labels = torch.tensor([context.labels.pids[s.pid] for s in context.train], device=context.device)
     features = frozen_features(context, settings)["x"]
     losses = lambda V, T, y: eq05_stage1(V, T, y, rule)  # noqa: E731
-    return [PromptStage(features, labels, learner, settings, losses, context.seed, "identity")]
+    return [PromptStage(features, identity_targets(context), learner, settings, losses, context.seed, "identity")]
 
 
 def prompt_tensors(context: StageContext, stages: Sequence[TrainStage]) -> dict[str, Tensor]:

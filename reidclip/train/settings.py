@@ -71,3 +71,16 @@ class FinetuneSettings(ModelSettings):
     flip: float = Field(0.5, ge=0, le=1)
     pad: int = Field(10, ge=0, description="Zero padding before the random crop, in pixels.")
     erase: float = Field(0.5, ge=0, le=1, description="Probability of random erasing.")
+
+
+class IdLossSettings(FinetuneSettings):
+    """Identity supervision of one image stream: cross-entropy on two classifiers, triplet on up to three features."""
+
+    id_weight: float = Field(0.25, ge=0, description="Weight of the identity loss on each of the two classifiers (code: 0.25 ViT, 1 RN50).")
+    triplet_weight: float = Field(1.0, ge=0, description="Weight of the triplet loss on each of the features.")
+    margin: Margin = Field(0.3, description="Triplet margin; 'soft' means the soft margin, ln(1 + exp(d_p - d_n)).")
+    triplet_features: Literal["all", "pooled+projected", "projected"] = Field(
+        "all", description="Features that enter the triplet loss (published: last, pooled and projected)."
+    )
+    triplet_normalise: bool = Field(False, description="L2-normalise features before the triplet distance (published: no).")
+    smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of every cross-entropy.")

@@ -209,3 +209,22 @@ class TestEquation15:
 def test_equation_17_weights() -> None:
     assert eq.eq17_weights() == {"con": 0.1, "dis": 1.0}
     assert eq.eq17_weights(0.5, 2.0) == {"con": 0.5, "dis": 2.0}
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda f, f_s, proj, T: eq.eq10_centre_consistency(f, f_s, Y),
+        lambda f, f_s, proj, T: eq.eq14_examine(f, proj, T, Y, DOT),
+        lambda f, f_s, proj, T: eq.eq15_disentangle(f, proj),
+    ],
+    ids=["eq10", "eq14", "eq15"],
+)
+def test_losses_keep_float32_under_autocast(draw: torch.Generator, loss: Callable[..., Tensor]) -> None:
+    """Centres nearly coincide and Proj is nearly the identity: in half precision the differences that count would be rounded away."""
+    f = normal(draw, 6, 4).float()
+    inputs = f, f + 0.01 * normal(draw, 6, 4).float(), torch.eye(4) + 0.02 * normal(draw, 4, 4).float(), normal(draw, 3, 4).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        within = loss(*inputs)
+    assert within.dtype == torch.float32
+    assert within.item() == loss(*inputs).item()

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from reidclip.errors import UserError
-from reidclip.interfaces import TrainStage
+from reidclip.interfaces import StageContext, TrainStage
+from reidclip.records import training_labels
 from reidclip.settings import parse_assignments, resolve
 from reidclip.train.loop import LoopOptions, step
 from reidclip.train.optim import build_adam
@@ -135,6 +136,23 @@ def test_prompts_without_clothes_cannot_be_examined_against(bench: Bench) -> Non
     lacking = {name: t for name, t in context.prompts.items() if not name.startswith("clothes")}
     with pytest.raises(UserError, match=r"no clothes texts"):
         METHOD.finetune_stages(replace(context, prompts=lacking))
+
+
+@pytest.mark.parametrize(
+    ("command", "without"), [("prompt-learn", {"clothes_prompts": False}), ("finetune", {"cfm": False})], ids=["prompt-learn", "finetune"]
+)
+def test_unknown_clothes_are_refused_where_they_are_learned_from(bench: Bench, command: str, without: dict[str, Any]) -> None:
+    """Unknown outfits together would pass for one that everybody wears."""
+
+    def with_an_unknown_outfit(context: StageContext) -> StageContext:
+        train = (*context.train[:2], replace(context.train[2], clothes_id=-1), *context.train[3:])
+        return replace(context, train=train, labels=training_labels(train))
+
+    with pytest.raises(UserError, match=r"1 of 24 training pictures have no clothes label") as caught:
+        bench.build(with_an_unknown_outfit(bench.context(command)), command)
+    assert all(f"--set {key}=false" in caught.value.remedy for key in without)
+    (stage,) = bench.build(with_an_unknown_outfit(bench.context(command, **without)), command)
+    assert losses_of(stage)
 
 
 def test_printed_sign_turns_the_loss(bench: Bench) -> None:
