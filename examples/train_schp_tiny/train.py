@@ -35,9 +35,17 @@ from reidclip_schp.weights_file import write_weights
 INPUT = (192, 96)  # height, width in pixels
 AVERAGE = 0.998  # decay of the running average of the weights, which is what is kept
 CHECKPOINT_STEPS = 200
+# The balanced loss makes rare labels too likely. Taking log(weight) off the scores undoes that; this much of it gave the best mean IoU
+# on training pictures.
+UNBALANCE = 0.85
 LIMITS = (
-    "Trained on rendered people alone: on real pictures it is rougher than the numbers say, and no number is known (no labelled real "
-    "pictures were used).",
+    "Trained on rendered people alone. No labelled real pictures were used, so its quality on real ones is known by eye only: on 20 real "
+    "pedestrian crops of 128 x 64 pixels the clothes of about 17 were covered well; failures were bare legs taken for trousers, legs "
+    "behind a bicycle, carried things and street furniture taken for clothes.",
+    "A rim of about one pixel of the clothes often stays visible; mask setting dilation 1 or 2 hides it.",
+    "Gloves are not found, scarves and glasses seldom; specks of hat, glasses or scarf appear on real heads and necks.",
+    "Left and right arms, legs and shoes are exchanged in 15 to 20 % of their pixels; coats and other tops are often confused. Neither "
+    "matters for masks of clothes.",
     "One person per picture, upright and mostly visible, as a detector crops pedestrians.",
 )
 
@@ -54,6 +62,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     weights = options.out / "schp-tiny.safetensors"
     write_weights(weights, fuse(network), INPUT)
+    weights.chmod(0o644)
     session = PARSER.open(SchpSettings(weights=weights), torch.device("cpu"))
     plain = measure(session, test)
     hard = measure(session, _randomised(test, options.seed))
@@ -90,6 +99,8 @@ def fit(train: list[Pair], options: argparse.Namespace) -> tuple[TinyParserNet, 
             print(f"step {step}/{options.steps}, loss {np.mean(losses[-100:]):.4f}, {time.process_time() - began:.0f} s", flush=True)
         if step % CHECKPOINT_STEPS == 0:
             _save(options.checkpoint, network, average, optimiser, step, time.process_time() - began)
+    with torch.no_grad():
+        average.score.bias -= UNBALANCE * torch.log(weights)
     return average.eval(), time.process_time() - began
 
 
@@ -160,7 +171,7 @@ def write_card(options: argparse.Namespace, weights: Path, network: TinyParserNe
         "name": "schp-tiny",
         "what": "A small human-parsing network of this project with the 20 labels of LIP. It is not SCHP: it is far less accurate.",
         "architecture": "encoder-decoder, plugins/reidclip_schp/tiny_network.py; stored in float16 without batch normalisation",
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": sum(p.numel() for p in fuse(network).parameters()),
         "bytes": weights.stat().st_size,
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "input": f"RGB letterboxed to {INPUT[0]} x {INPUT[1]} (height x width), (value / 255 - 0.5) / 0.25",

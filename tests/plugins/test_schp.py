@@ -203,5 +203,6 @@ def test_bundled_weights_and_their_card_agree() -> None:
     network, _, digest = read_weights(BUNDLED_WEIGHTS)
     assert card["name"] == "schp-tiny" and card["sha256"].startswith(digest)
     assert card["parameters"] == sum(p.numel() for p in network.parameters())
-    assert card["measured"]["held_out_as_rendered"]["mean_iou"] >= 0.6
+    measured = card["measured"]["held_out_as_rendered"]
+    assert measured["mean_iou"] >= 0.5 and measured["clothes_iou"] >= 0.85
     assert card["limits"] and card["data"]["training_pictures"] > 0 and card["training"]["processor_minutes"] > 0
