@@ -19,13 +19,15 @@ from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.clip.load import load_clip
+from reidclip.clip.weights import SUFFIXES
 from reidclip.data.loader import ImageSource, fetch
+from reidclip.data.open import open_dataset
 from reidclip.data.samplers import sequential_batches
 from reidclip.data.transforms import Normalisation, Transform, finish
 from reidclip.errors import UserError
 from reidclip.evaluation.protocols import Evaluation, Features, evaluate_protocol, find_protocol, required_samples
 from reidclip.records import Dataset, Protocol, Sample
-from reidclip.stages.choose import Say, dataset_for
+from reidclip.stages.choose import Say, dataset_for, of_data
 from reidclip.train.device import check_precision, pick_device
 
 DEFAULT_CLIP = "reidclip-tiny"
@@ -92,7 +94,7 @@ def plan_evaluate(
 
     Args:
         data: None takes the data of the checkpoint (or of the newest artifact, with ``zero_shot``).
-        checkpoint: reference; None takes the newest.
+        checkpoint: reference; None takes the newest, of this data when there is one.
         zero_shot: evaluate the plain CLIP instead; ``clip`` says which.
         protocols: names; empty takes all of the data set but the single-shot variants.
 
@@ -103,31 +105,33 @@ def plan_evaluate(
         raise UserError("A checkpoint and --zero-shot exclude each other.", "Leave one of them out.")
     if clip and not zero_shot:
         raise UserError("--clip names a plain CLIP, which only --zero-shot evaluates.", "Add --zero-shot, or leave --clip out.")
-    chosen = None if zero_shot else _checkpoint(checkpoint, data, store, say)
-    if data is None and chosen is not None and chosen.manifest.dataset is not None:
-        data = Path(chosen.manifest.dataset.root)
-        say(f"data: {data} (of checkpoint {chosen.ref})")
-    dataset = dataset_for(data, layout, store, ("checkpoint", "masks", "prompts", "parsing"), say)
+    opened = None if data is None else open_dataset(data, layout)
+    chosen = None if zero_shot else _checkpoint(checkpoint, opened, store, say)
+    dataset = opened or dataset_for(None, layout, store, ("checkpoint", "masks", "prompts", "parsing"), say, chosen)
     if not dataset.protocols:
         raise UserError(f"{dataset.root} has no query and gallery pictures.", "Evaluation needs them; see the layout's expected tree.")
     selected = tuple(find_protocol(dataset, p) for p in protocols) or tuple(p for p in dataset.protocols if not p.single_shot_repeats)
     spec = clip or DEFAULT_CLIP
-    subject = chosen.name if chosen else f"zero-shot-{Path(spec).name}"
+    subject = chosen.name if chosen else f"zero-shot-{Path(spec).stem if Path(spec).suffix in SUFFIXES else spec}"
     default_name = safe_name(subject if subject.endswith(f"-{safe_name(dataset.name)}") else f"{subject}-{dataset.name}")
     return EvaluateJob(
         dataset, store, selected, chosen, spec, name or default_name, flip, batch_size, device, check_precision(precision), workers, seed
     )
 
 
-def _checkpoint(ref: str | None, data: Path | None, store: Store, say: Say) -> Artifact:
+def _checkpoint(ref: str | None, dataset: Dataset | None, store: Store, say: Say) -> Artifact:
+    """The checkpoint named, else the newest trained on this data, else the newest of all."""
     if ref is not None:
         return store.open(ref, kind="checkpoint")
-    newest = store.newest("checkpoint")
+    trained_here = store.newest("checkpoint", of_data(dataset)) if dataset else None
+    newest = trained_here or store.newest("checkpoint")
     if newest is None:
         raise UserError(
             f"There is no checkpoint in {store.root}.", "Make one with reidclip finetune, or evaluate the plain CLIP with --zero-shot."
         )
-    say(f"checkpoint: {newest.ref} (the newest)")
+    made = newest.manifest.dataset
+    where = f"of this data; it was trained on {made.root}" if dataset and made and not trained_here else ""
+    say(f"checkpoint: {newest.ref} (the newest{', none is ' + where if where else ''})")
     return newest
 
 
@@ -139,6 +143,7 @@ def evaluate(job: EvaluateJob, progress: Callable[[int, int], None] | None = Non
     """
     encoder = _load_encoder(job)
     samples = required_samples(job.dataset, job.protocols)
+    _check_cameras(encoder, samples)
     with job.store.create("evaluation", job.name) as draft:
         features = extract_features(encoder, job, samples, progress)
         results = [evaluate_protocol(job.dataset, p, features, seed=job.seed) for p in job.protocols]
@@ -179,7 +184,19 @@ def _load_encoder(job: EvaluateJob) -> InferenceEncoder:
         clip = load_clip(job.clip, device=device)
         encoder = InferenceEncoder(clip.image_encoder, InferenceOptions(mean=clip.mean, std=clip.std)).eval()
     encoder.options = dataclasses.replace(encoder.options, flip=job.flip)
+    if encoder.image_encoder.config.is_resnet:
+        encoder.to(memory_format=torch.channels_last)
     return encoder
+
+
+def _check_cameras(encoder: InferenceEncoder, samples: Sequence[Sample]) -> None:
+    known = encoder.image_encoder.config.sie_cameras
+    unknown = sorted({s.camid for s in samples if s.camid >= known})
+    if known and unknown:
+        raise UserError(
+            f"The encoder has embeddings of {known} cameras; camera {unknown[0]} of the data was not in its training.",
+            "Evaluate on the cameras it was trained with, or fine-tune with --set sie_camera=false.",
+        )
 
 
 def extract_features(
