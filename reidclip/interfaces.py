@@ -147,6 +147,7 @@ class StageContext:
     workers: int | None = None  # processes that decode pictures; None: from the machine
     precision: str = "fp32"
     prompts: Mapping[str, Tensor] | None = None  # tensors of the prompts artifact (finetune of methods that use text)
+    progress: Callable[[str, int, int], None] | None = None  # (what, done, total): told of long work before the training itself
 
 
 @runtime_checkable

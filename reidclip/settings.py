@@ -20,6 +20,9 @@ if sys.version_info >= (3, 11):
 else:  # pragma: no cover
     import tomli as tomllib
 
+TABLES = ("common", "synth", "parse", "mask", "prompt-learn", "finetune", "distill", "evaluate", "export")
+"""Tables that a settings file may have: one per command, and one for all of them."""
+
 
 class Settings(BaseModel):
     """Base of all settings: unknown keys refused, values immutable, fields documented by their ``description``."""
@@ -42,7 +45,16 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def section(document: Mapping[str, Any], command: str, model: type[Settings]) -> dict[str, Any]:
-    """The part of a settings document that one command reads: ``[common]`` (known keys only), then its own table."""
+    """The part of a settings document that one command reads: ``[common]`` (known keys only), then its own table.
+
+    Raises:
+        UserError: a key outside the tables, or a table that no command reads.
+    """
+    for name, value in document.items():
+        if not isinstance(value, Mapping):
+            raise UserError(f"Setting '{name}' stands outside any table, where nothing reads it.", f"Put it under [{command}] or [common].")
+        if name not in TABLES:
+            raise UserError(f"No command reads a table [{name}] of settings.", nearest(name, TABLES))
     common = {k: v for k, v in document.get("common", {}).items() if k in model.model_fields}
     return _deep_merge(common, document.get(command, {}))
 

@@ -47,7 +47,7 @@ def _rich_bar(title: str, unit: str) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
 
-    start = time.monotonic()
+    rate = _Rate()
     columns = [
         TextColumn("{task.description}"),
         BarColumn(),
@@ -59,23 +59,42 @@ def _rich_bar(title: str, unit: str) -> Iterator[Progress]:
         task = bar.add_task(title, total=None, rate="")
 
         def update(done: int, total: int) -> None:
-            rate = done / max(time.monotonic() - start, 1e-9)
-            bar.update(task, completed=done, total=total, rate=f"{rate:.1f} {unit}/s")
+            if rate.first is None:
+                bar.reset(task, completed=done, total=total)  # what an earlier run did is no speed of this one
+            bar.update(task, completed=done, total=total, rate=f"{rate(done):.1f} {unit}/s")
 
         yield update
 
 
 def _line_reporter(title: str, unit: str, interval_s: float) -> Progress:
-    start = last = time.monotonic()
+    last = time.monotonic()
+    rate = _Rate()
 
     def update(done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
+        speed = rate(done)
         if now - last < interval_s and done < total:
             return
         last = now
-        rate = done / max(now - start, 1e-9)
-        left = (total - done) / rate if rate > 0 else float("nan")
-        error_console.print(f"{title}: {done}/{total} {unit}, {rate:.1f} {unit}/s, {left:.0f} s left", soft_wrap=True)
+        left = (total - done) / speed if speed > 0 else float("nan")
+        error_console.print(f"{title}: {done}/{total} {unit}, {speed:.1f} {unit}/s, {left:.0f} s left", soft_wrap=True)
 
     return update
+
+
+class _Rate:
+    """Items per second since the first report: work that goes on with an interrupted run starts with a large count."""
+
+    def __init__(self) -> None:
+        self.begun = time.monotonic()
+        self.first: tuple[int, float] | None = None
+
+    def __call__(self, done: int) -> float:
+        """``done`` items are finished now. A single report can only be measured from the begin."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = done, now
+            return done / max(now - self.begun, 1e-9)
+        count, then = self.first
+        return (done - count) / max(now - then, 1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -72,4 +73,4 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Start over instead of goin
 
 def assignments(set_: list[str] | None, clip: str | None) -> list[str]:
     """The --set options, with --clip as one of them."""
-    return [*(set_ or []), *([f'clip="{clip}"'] if clip else [])]
+    return [*(set_ or []), *([f"clip={json.dumps(clip, ensure_ascii=False)}"] if clip else [])]

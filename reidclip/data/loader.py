@@ -11,6 +11,7 @@ picture come from (seed, epoch, index, how often the index occurred before in th
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -204,6 +205,7 @@ def _from_workers(dataset: _Batches | _Pictures, workers: int) -> Generator[Any,
         batch_size=None,
         num_workers=workers,
         collate_fn=_unchanged,
+        worker_init_fn=_leave_signals_to_the_parent,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # the loader draws a seed for its workers; not from the run's own generator
     )
@@ -216,6 +218,12 @@ def _from_workers(dataset: _Batches | _Pictures, workers: int) -> Generator[Any,
         raise WorkError(
             f"A process that reads pictures died: {reason}", "Memory may be short: run with fewer --workers, or --workers 0."
         ) from error
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal; the parent still waits for the batch in hand before it keeps its state and stops."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # how the parent ends a worker that hangs
 
 
 def _unchanged(item: Any) -> Any:

@@ -40,7 +40,7 @@ def pk_batches(pids: Sequence[int], identities_per_batch: int, images_per_identi
     if len(chunks) < identities_per_batch:
         raise UserError(
             f"A batch takes {identities_per_batch} identities, the training split has {len(chunks)}.",
-            "Lower the number of identities per batch, or take more data.",
+            f"Lower it (--set identities={len(chunks)}), or take more data.",
         )
     batches = []
     left = list(chunks)

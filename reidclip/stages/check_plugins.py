@@ -154,7 +154,8 @@ def _one_recipe(info: PluginInfo, path: Path) -> list[str]:
     problems += [f"recipe {path.name}: key '{key}' of [common] is a setting of no stage" for key in nowhere]
     for command, model in models.items():
         try:
-            resolve(model, section(document, command, model), where=command)
+            read = {table: document[table] for table in ("common", command) if table in document}
+            resolve(model, section(read, command, model), where=command)
         except ReidclipError as error:
             problems.append(f"recipe {path.name}: {error.what}")
     return problems

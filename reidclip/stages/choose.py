@@ -25,16 +25,30 @@ def method_for(name: str, command: str) -> Method:
     """The method, checked to take part in the command."""
     method: Method = registry.get(METHODS, name)
     if command not in method.stages:
-        fitting = [i.name for i in registry.all_infos(METHODS) if i.object is not None and command in i.object.stages]
+        fitting = [i.name for i in registry.all_infos(METHODS) if i.object is not None and command in getattr(i.object, "stages", ())]
         raise UserError(f"Method '{name}' has no {command} stage.", f"Methods that have one: {', '.join(fitting)}.")
     return method
 
 
-def settings_for(method: Method, command: str, recipe: str, config: Path | None, assignments: dict[str, Any]) -> Settings:
+def recipe_for(method: Method, recipe: str | None, say: Say, learned: Artifact | None = None) -> str | None:
+    """The recipe named, else the one that the method's prompts were learned with, else "tiny"; None where a method has no such recipe."""
+    if recipe is not None:
+        return recipe
+    if learned is not None and learned.manifest.method == method.name and learned.manifest.config.get("recipe"):
+        recipe = str(learned.manifest.config["recipe"])
+        say(f"recipe: {recipe} (of prompts {learned.ref})")
+        return recipe
+    if DEFAULT_RECIPE in recipes(method):
+        say(f"recipe: {DEFAULT_RECIPE} (the default)")
+        return DEFAULT_RECIPE
+    say(f"recipe: none (method {method.name} has no '{DEFAULT_RECIPE}'; the defaults of its settings hold)")
+    return None
+
+
+def settings_for(method: Method, command: str, recipe: str | None, config: Path | None, assignments: dict[str, Any]) -> Settings:
     """Defaults < recipe < --config < --set, validated by the method's own model."""
     model = method.settings[command]
-    document = read_toml(_recipe_file(method, recipe))
-    layers = [section(document, command, model)]
+    layers = [] if recipe is None else [section(read_toml(_recipe_file(method, recipe)), command, model)]
     if config is not None:
         layers.append(section(read_toml(config), command, model))
     return resolve(model, *layers, assignments, where=f"{command} settings of method {method.name}", plugin=method.name)
@@ -52,27 +66,37 @@ def _recipe_file(method: Method, recipe: str) -> Path:
     return method.folder / "recipes" / f"{recipe}.toml"
 
 
-def dataset_for(data: Path | None, layout: str | None, store: Store, kinds: tuple[str, ...], say: Say) -> Dataset:
-    """The data set named, else the one that the newest artifact of these kinds (first kind first) was made from."""
+def dataset_for(
+    data: Path | None, layout: str | None, store: Store, kinds: tuple[str, ...], say: Say, named: Artifact | None = None
+) -> Dataset:
+    """The data set named, else the one that an artifact was made from: the artifact named, else the newest (first kind first).
+
+    Raises:
+        UserError: nothing says which, or the folder is gone.
+    """
     if data is not None:
         return open_dataset(data, layout)
-    for kind in kinds:
-        artifact = store.newest(kind, lambda m: m.dataset is not None and m.dataset.layout != "pictures")
-        if artifact is not None and artifact.manifest.dataset is not None:
-            root = Path(artifact.manifest.dataset.root)
-            say(f"data: {root} (of {kind} {artifact.ref}, the newest)")
-            if not root.is_dir():
-                raise UserError(f"The data of {kind} {artifact.ref} is no longer at {root}.", "Name its new place: reidclip COMMAND DATA.")
-            return open_dataset(root, layout or artifact.manifest.dataset.layout)
-    raise UserError(
-        f"No data set was named and no {' or '.join(kinds)} artifact in {store.root} says which.", "Name its folder: data/prcc."
-    )
+    source = named or next((a for kind in kinds if (a := store.newest(kind, _of_a_dataset)) is not None), None)
+    if source is None or source.manifest.dataset is None:
+        raise UserError(
+            f"No data set was named and no {' or '.join(kinds)} artifact in {store.root} says which.", "Name its folder: data/prcc."
+        )
+    made = source.manifest.dataset
+    root = Path(made.root)
+    say(f"data: {root} (of {source.kind} {source.ref}{'' if named else ', the newest'})")
+    if not root.is_dir():
+        raise UserError(f"The data of {source.kind} {source.ref} is no longer at {root}.", "Name its new place: reidclip COMMAND DATA.")
+    return open_dataset(root, layout or (made.layout if _of_a_dataset(source.manifest) else None))
 
 
-def masks_for(ref: str | None, dataset: Dataset, store: Store, say: Say) -> Artifact:
+def _of_a_dataset(manifest: Manifest) -> bool:
+    return manifest.dataset is not None and manifest.dataset.layout != "pictures"
+
+
+def masks_for(named: Artifact | None, dataset: Dataset, store: Store, say: Say) -> Artifact:
     """The masks named, checked to belong to this data; else the newest that do."""
-    if ref is not None:
-        return made_from(store.open(ref, kind="masks"), dataset, "masks")
+    if named is not None:
+        return made_from(named, dataset, "masks")
     artifact = store.newest("masks", of_data(dataset))
     if artifact is not None:
         say(f"masks: {artifact.ref} (the newest of this data)")
@@ -83,10 +107,10 @@ def masks_for(ref: str | None, dataset: Dataset, store: Store, say: Say) -> Arti
     raise UserError(f"There are no masks of {dataset.root} in {store.root}.", f"Make them: reidclip mask {dataset.root}.")
 
 
-def prompts_for(ref: str | None, method: str, dataset: Dataset, store: Store, say: Say) -> Artifact:
+def prompts_for(named: Artifact | None, method: str, dataset: Dataset, store: Store, say: Say) -> Artifact:
     """The prompts named, checked for method and data; else the newest that fit."""
-    if ref is not None:
-        artifact = made_from(store.open(ref, kind="prompts"), dataset, "prompts")
+    if named is not None:
+        artifact = made_from(named, dataset, "prompts")
         if artifact.manifest.method != method:
             raise UserError(
                 f"Prompts {artifact.ref} were learned by method '{artifact.manifest.method}', not '{method}'.",

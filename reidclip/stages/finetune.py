@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from reidclip.artifacts.manifest import DatasetRef
 from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder
+from reidclip.data.open import open_dataset
 from reidclip.errors import UserError
+from reidclip.interfaces import Method
+from reidclip.records import Dataset
 from reidclip.settings import parse_assignments
-from reidclip.stages.choose import DEFAULT_RECIPE, Say, dataset_for, masks_for, method_for, prompts_for, settings_for
+from reidclip.stages.choose import Say, dataset_for, masks_for, method_for, of_data, prompts_for, recipe_for, settings_for
 from reidclip.stages.training import (
     Progress,
     TrainJob,
     build_context,
+    check_batches,
+    describe_run,
     finish_run,
-    input_refs,
     labels_of,
-    last_losses,
     run_stages,
 )
 from reidclip.train.device import check_precision
@@ -51,8 +52,9 @@ def plan_finetune(
     """Decide everything, read nothing heavy.
 
     Args:
-        data: folder of the data set; None takes that of the prompts (or of the newest masks, for methods without prompts).
-        method: None takes the method of the prompts named, or of the newest ones.
+        data: folder of the data set; None takes that of the prompts or masks named, else of the newest prompts (or of the newest masks,
+            for methods without prompts).
+        method: None takes the method of the prompts named, or of the newest ones of this data.
         recipe: None takes the recipe that the prompts were learned with.
         prompts, masks: references; None takes the newest that fit, when the method needs them.
         say: is told every choice made for the caller.
@@ -60,32 +62,18 @@ def plan_finetune(
     Raises:
         UserError: anything that does not fit.
     """
-    learned = store.open(prompts, kind="prompts") if prompts else store.newest("prompts")
-    if method is None:
-        if learned is None or learned.manifest.method is None:
-            raise UserError(
-                f"No method was named and there are no prompts in {store.root}.",
-                "Run reidclip prompt-learn first, or name a method without prompts: --method baseline.",
-            )
-        method = learned.manifest.method
-        say(f"method: {method} (of prompts {learned.ref})")
-    chosen = method_for(method, COMMAND)
-    if recipe is None:
-        of_prompts = learned is not None and learned.manifest.method == method
-        recipe = str(learned.manifest.config.get("recipe", DEFAULT_RECIPE)) if learned is not None and of_prompts else DEFAULT_RECIPE
-        say(f"recipe: {recipe} ({'of the prompts' if of_prompts else 'the default'})")
+    check_precision(precision)
+    named = {role: store.open(ref, kind=role) for role, ref in (("prompts", prompts), ("masks", masks)) if ref}
+    opened = None if data is None else open_dataset(data, layout)
+    of_this_data = of_data(opened) if opened else lambda manifest: True
+    learned = named.get("prompts") or store.newest("prompts", lambda m: method in (None, m.method) and of_this_data(m))
+    chosen = method_for(method or _method_of(learned, opened, store, say), COMMAND)
+    recipe = recipe_for(chosen, recipe, say, learned)
     settings = cast(ModelSettings, settings_for(chosen, COMMAND, recipe, config, parse_assignments(assignments)))
-    dataset = dataset_for(
-        data, layout, store, ("prompts", "masks", "parsing") if chosen.needs_prompts(settings) else ("masks", "prompts", "parsing"), say
-    )
-    labels_of(dataset)
-    inputs: dict[str, Artifact] = {}
-    if chosen.needs_prompts(settings):
-        inputs["prompts"] = prompts_for(prompts, method, dataset, store, say)
-    elif prompts:
-        raise UserError(f"Method '{method}' reads no prompts under these settings.", "Leave --prompts out.")
-    if chosen.needs_masks(COMMAND, settings):
-        inputs["masks"] = masks_for(masks, dataset, store, say)
+    kinds = ("prompts", "masks", "parsing") if chosen.needs_prompts(settings) else ("masks", "prompts", "parsing")
+    dataset = opened or dataset_for(None, layout, store, kinds, say, next(iter(named.values()), None))
+    inputs = _inputs(chosen, settings, named, dataset, store, say)
+    check_batches(settings, dataset)
     return TrainJob(
         COMMAND,
         "checkpoint",
@@ -98,30 +86,47 @@ def plan_finetune(
         inputs,
         seed,
         device,
-        check_precision(precision),
+        precision,
         workers,
     )
+
+
+def _method_of(learned: Artifact | None, dataset: Dataset | None, store: Store, say: Say) -> str:
+    if learned is None or learned.manifest.method is None:
+        of = f" of {dataset.root}" if dataset else ""
+        raise UserError(
+            f"No method was named and there are no prompts{of} in {store.root}.",
+            "Run reidclip prompt-learn first, or name a method without prompts: --method baseline.",
+        )
+    say(f"method: {learned.manifest.method} (of prompts {learned.ref})")
+    return learned.manifest.method
+
+
+def _inputs(
+    method: Method, settings: ModelSettings, named: Mapping[str, Artifact], dataset: Dataset, store: Store, say: Say
+) -> dict[str, Artifact]:
+    """What the method reads under these settings, by role; an artifact that was named but is not read is a mistake."""
+    reads = {"prompts": method.needs_prompts(settings), "masks": method.needs_masks(COMMAND, settings)}
+    for role in named:
+        if not reads[role]:
+            raise UserError(f"Method '{method.name}' reads no {role} under these settings.", f"Leave --{role} out.")
+    inputs = {}
+    if reads["prompts"]:
+        inputs["prompts"] = prompts_for(named.get("prompts"), method.name, dataset, store, say)
+    if reads["masks"]:
+        inputs["masks"] = masks_for(named.get("masks"), dataset, store, say)
+    return inputs
 
 
 def finetune(job: TrainJob, progress: Progress = lambda what, done, total: None) -> Artifact:
     """Run a planned fine-tuning, from its last state when it was interrupted, and commit its artifact."""
     train, labels = labels_of(job.dataset)
-    context = build_context(job, labels, train)
+    context = build_context(job, labels, train, progress)
     with job.store.create(job.kind, job.name) as draft:
         stages = job.method.finetune_stages(context)
         histories = run_stages(job, stages, context, progress)
         encoder = cast(InferenceEncoder, job.method.encoder(context, stages))
         encoder.save(draft.path)
-        (draft.path / "history.json").write_text(json.dumps(histories, indent=1), encoding="utf-8")
-        draft.describe(
-            config={**job.plan(), "clip_digest": context.clip.digest},
-            seed=job.seed,
-            method=job.method.name,
-            plugin_version=job.method.version,
-            dataset=DatasetRef.of(job.dataset),
-            inputs=input_refs(job),
-            metrics=last_losses(histories),
-            device=context.device,
-        )
+        describe_run(draft, job, context, histories)
     finish_run(job)
     return draft.artifact

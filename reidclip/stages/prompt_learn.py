@@ -9,19 +9,19 @@ from typing import cast
 
 from safetensors.torch import save_file
 
-from reidclip.artifacts.manifest import DatasetRef
 from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
+from reidclip.errors import UserError
 from reidclip.settings import parse_assignments
-from reidclip.stages.choose import DEFAULT_METHOD, DEFAULT_RECIPE, Say, dataset_for, masks_for, method_for, settings_for
+from reidclip.stages.choose import DEFAULT_METHOD, Say, dataset_for, masks_for, method_for, recipe_for, settings_for
 from reidclip.stages.training import (
     Progress,
     TrainJob,
     build_context,
+    check_batches,
+    describe_run,
     finish_run,
-    input_refs,
     labels_of,
-    last_losses,
     run_stages,
 )
 from reidclip.train.device import check_precision
@@ -50,7 +50,7 @@ def plan_prompt_learn(
     """Decide everything, read nothing heavy.
 
     Args:
-        data: folder of the data set; None takes the data of the newest masks.
+        data: folder of the data set; None takes the data of the masks named, or of the newest.
         method: name of a method with a prompt-learn stage; None takes CCAF.
         masks: reference of a masks artifact; None takes the newest of this data, when the method needs masks.
         say: is told every choice made for the caller.
@@ -58,17 +58,21 @@ def plan_prompt_learn(
     Raises:
         UserError: anything that does not fit.
     """
+    check_precision(precision)
     if method is None:
         method = DEFAULT_METHOD
         say(f"method: {method} (the default)")
     chosen = method_for(method, COMMAND)
-    if recipe is None:
-        recipe = DEFAULT_RECIPE
-        say(f"recipe: {recipe} (the default)")
+    recipe = recipe_for(chosen, recipe, say)
     settings = cast(ModelSettings, settings_for(chosen, COMMAND, recipe, config, parse_assignments(assignments)))
-    dataset = dataset_for(data, layout, store, ("masks", "parsing", "prompts"), say)
-    labels_of(dataset)
-    inputs = {"masks": masks_for(masks, dataset, store, say)} if chosen.needs_masks(COMMAND, settings) else {}
+    named = store.open(masks, kind="masks") if masks else None
+    dataset = dataset_for(data, layout, store, ("masks", "parsing", "prompts"), say, named)
+    check_batches(settings, dataset)
+    inputs = {}
+    if chosen.needs_masks(COMMAND, settings):
+        inputs["masks"] = masks_for(named, dataset, store, say)
+    elif named:
+        raise UserError(f"Method '{chosen.name}' reads no masks under these settings.", "Leave --masks out.")
     return TrainJob(
         COMMAND,
         "prompts",
@@ -81,7 +85,7 @@ def plan_prompt_learn(
         inputs,
         seed,
         device,
-        check_precision(precision),
+        precision,
         workers,
     )
 
@@ -89,7 +93,7 @@ def plan_prompt_learn(
 def prompt_learn(job: TrainJob, progress: Progress = lambda what, done, total: None) -> Artifact:
     """Run a planned prompt learning, from its last state when it was interrupted, and commit its artifact."""
     train, labels = labels_of(job.dataset)
-    context = build_context(job, labels, train)
+    context = build_context(job, labels, train, progress)
     with job.store.create(job.kind, job.name) as draft:
         stages = job.method.prompt_stages(context)
         histories = run_stages(job, stages, context, progress)
@@ -102,16 +106,6 @@ def prompt_learn(job: TrainJob, progress: Progress = lambda what, done, total: N
             "clothes": sorted(labels.clothes, key=labels.clothes.__getitem__),
         }
         (draft.path / "labels.json").write_text(json.dumps(facts), encoding="utf-8")
-        (draft.path / "history.json").write_text(json.dumps(histories, indent=1), encoding="utf-8")
-        draft.describe(
-            config=job.plan(),
-            seed=job.seed,
-            method=job.method.name,
-            plugin_version=job.method.version,
-            dataset=DatasetRef.of(job.dataset),
-            inputs=input_refs(job),
-            metrics=last_losses(histories),
-            device=context.device,
-        )
+        describe_run(draft, job, context, histories)
     finish_run(job)
     return draft.artifact

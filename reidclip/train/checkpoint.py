@@ -1,14 +1,14 @@
 """State of an unfinished training run on disk: written atomically, without pickle, enough to go on exactly.
 
-One safetensors file per stage of a run. Tensors: ``module.<key>``, ``optim.<update>.<parameter>.<slot>``, ``rng.torch``;
-the position (epoch, batch) and the loss history are JSON in the file's metadata.
+One safetensors file per stage of a run. Tensors: ``module.<key>``, ``optim.<update>.<parameter>.<slot>``, ``rng.torch`` and, of a stage
+that trains on a CUDA device, ``rng.cuda``; the position (epoch, batch) and the loss history are JSON in the file's metadata.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from reidclip.artifacts.durable import sync_tree
 from reidclip.errors import WorkError
 from reidclip.interfaces import Update
+
+NOT_FINITE_REMEDY = "Lower the rate (--set lr=...) or use --precision fp32; the last state on disk is from before the failure."
 
 
 @dataclass
@@ -34,16 +37,24 @@ class Position:
 
 
 def save_state(path: Path, module: nn.Module, updates: Sequence[tuple[Update, torch.optim.Optimizer]], position: Position) -> None:
-    """Write the state beside ``path`` and rename it into place, so that a kill leaves the old state or the new one."""
+    """Write the state beside ``path`` and rename it into place, so that a kill or a power cut leaves the old state or the new one.
+
+    Raises:
+        WorkError: the disk is full; or a trained tensor is not finite, which must never replace a good state.
+    """
     tensors = {f"module.{k}": v for k, v in module.state_dict().items()}
+    _check_finite(tensors)
     for update, optimizer in updates:
         tensors.update(_optimizer_tensors(update, optimizer))
     tensors["rng.torch"] = torch.get_rng_state()
+    if (device := _cuda_device(updates)) is not None:
+        tensors["rng.cuda"] = torch.cuda.get_rng_state(device)
     contiguous = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(contiguous, temporary, metadata={"position": json.dumps(position.__dict__)})
+        sync_tree(path.parent, [temporary.name])
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         raise WorkError(f"Cannot write the training state {path}: {error}.", "Free some space or choose another --store.") from error
@@ -67,9 +78,25 @@ def load_state(path: Path, module: nn.Module, updates: Sequence[tuple[Update, to
         for update, optimizer in updates:
             _restore_optimizer(update, optimizer, tensors)
         torch.set_rng_state(tensors["rng.torch"])
-    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        if (device := _cuda_device(updates)) is not None and "rng.cuda" in tensors:  # absent when the run began on another device
+            torch.cuda.set_rng_state(tensors["rng.cuda"], device)
+    except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise WorkError(f"The training state {path} cannot be used: {error}.", "Start over with --fresh, which removes it.") from error
     return position
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """A gradient that overflows spoils weights one iteration before any loss shows it."""
+    broken = [name for name, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())]
+    if broken:
+        raise WorkError(
+            f"{len(broken)} of {len(tensors)} trained tensors are no longer finite; the first is {broken[0].removeprefix('module.')}.",
+            NOT_FINITE_REMEDY,
+        )
+
+
+def _cuda_device(updates: Sequence[tuple[Update, torch.optim.Optimizer]]) -> torch.device | None:
+    return next((p.device for update, _ in updates for _, p in _parameters(update) if p.device.type == "cuda"), None)
 
 
 def _optimizer_tensors(update: Update, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

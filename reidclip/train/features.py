@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
@@ -23,15 +23,13 @@ def frozen_features(
     derived: Sequence[Derived] = (),
     *,
     batch_size: int = 128,
-    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Tensor]:
     """Projected features of the plain CLIP for every training picture, without augmentation, resized bilinearly as published.
 
     Args:
-        context, settings: what to encode and how it enters the tower.
+        context, settings: what to encode and how it enters the tower; ``context.progress`` is told how far it is.
         derived: encode these instead of the raw picture: "shield" -> ``x_s``, "clothes" -> ``x_c``.
         batch_size: pictures per forward.
-        progress: called with (done, total) pictures.
 
     Returns:
         ``x`` (N, D), or ``x_s`` / ``x_c`` as asked for, on the context's device.
@@ -50,8 +48,8 @@ def frozen_features(
             for key in keys:
                 rows[key].append(encoder(views[key]).projected.float())
         done += len(batch["index"])
-        if progress:
-            progress(done, len(context.train))
+        if context.progress:
+            context.progress("image features", done, len(context.train))
     return {key: torch.cat(parts) for key, parts in rows.items()}
 
 

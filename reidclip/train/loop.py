@@ -17,7 +17,7 @@ from torch import Tensor
 
 from reidclip.errors import WorkError
 from reidclip.interfaces import TrainStage, Update
-from reidclip.train.checkpoint import Position, load_state, save_state
+from reidclip.train.checkpoint import NOT_FINITE_REMEDY, Position, load_state, save_state
 from reidclip.train.optim import build_adam
 
 CHECK_EVERY = 20  # iterations between looks at the losses on the host: a look waits for the device
@@ -71,9 +71,11 @@ def run_stage(stage: TrainStage, options: LoopOptions, progress: Callable[[int, 
         The history: per epoch the mean of every named loss, the total per update ("<update>/total") and the seconds.
 
     Raises:
-        WorkError: a loss is not finite; names the loss, epoch and iteration.
+        WorkError: a loss is not finite; names the loss, epoch and iteration. Or an epoch has no batch.
         KeyboardInterrupt: after the state was written.
     """
+    if stage.epochs and not stage.plan(0):
+        raise WorkError("There is nothing to train on: an epoch of this stage has no batch.", "Give it more data, or smaller batches.")
     updates = [(update, build_adam(update.groups)) for update in stage.updates]
     position = load_state(options.state, stage.module, updates) if options.state else Position()
     if position.done:
@@ -178,7 +180,7 @@ def _check_finite(sums: Mapping[str, Tensor], position: Position) -> None:
     if broken:
         raise WorkError(
             f"Loss '{broken[0]}' is not finite (epoch {position.epoch + 1}, at or just before iteration {position.batch}).",
-            "Lower the rate (--set lr=...) or use --precision fp32; the last state on disk is from before the failure.",
+            NOT_FINITE_REMEDY,
         )
 
 

@@ -77,7 +77,9 @@ def test_the_users_own_lines(place: Path) -> None:
 
 
 def test_dry_run_writes_nothing(place: Path) -> None:
-    run = reidclip(place, "finetune", "prcc", "--method", "baseline", "--clip", "tiny.safetensors", "--dry-run", *arguments(SMALL))
+    run = reidclip(
+        place, "finetune", "prcc", "--method", "baseline", "--clip", "tiny.safetensors", "--dry-run", *arguments([*SMALL, *BATCHES])
+    )
     plan = json.loads(run.stdout)
     assert plan["settings"]["epochs"] == 2 and plan["writes"] == "checkpoint/baseline-prcc"
     assert not (place / "artifacts").exists()
@@ -180,6 +182,7 @@ def test_a_truncated_picture_is_named(place: Path) -> None:
         (["finetune", "prcc", "--method", "baseline", "--recipe", "tny"], "Did you mean 'tiny'?"),
         (["finetune", "prcc", "--method", "baseline", "--set", "epoch=3"], "Did you mean 'epochs'?"),
         (["finetune", "prcc", "--method", "baseline", "--set", "epochs"], "is not of the form key=value"),
+        (["finetune", "prcc", "--method", "baseline"], "Lower it (--set identities=4), or take more data."),
         (["finetune", "prcc"], "No method was named and there are no prompts"),
         (["finetune", "prcc", "--method", "clipreid"], "There are no prompts of method 'clipreid'"),
         (["prompt-learn", "prcc", "--method", "baseline"], "Method 'baseline' has no prompt-learn stage."),

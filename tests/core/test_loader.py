@@ -1,7 +1,9 @@
 """Batches from files: content, independence of workers, resume, cache, and broken files met by a worker."""
 
+import multiprocessing
 import os
 import pickle
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -183,3 +185,17 @@ def test_the_global_generator_is_left_alone(tmp_path: Path, samples: tuple[Sampl
 def test_default_workers(monkeypatch: pytest.MonkeyPatch, cores: int, workers: int) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
     assert loader.default_workers() == workers
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+def test_ctrl_c_does_not_stop_the_workers(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    """A terminal sends it to every process; the training still needs the batches that are on their way to stop between two steps."""
+    batches = fetch(source_of(tmp_path), samples, PLAN * 4, transform=SMALL, workers=2)
+    got = [next(batches), next(batches)]  # one of each worker: both are at work
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    for worker in workers:
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGINT)
+    got += batches
+    assert same(got, list(fetch(source_of(tmp_path), samples, PLAN * 4, transform=SMALL, workers=0)))

@@ -1,0 +1,156 @@
+"""The state of an unfinished training: never replaced by a bad one, never mixed with other weights, never removed under another process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from reidclip import registry
+from reidclip.artifacts.lock import exclusive
+from reidclip.artifacts.store import Store
+from reidclip.cli.console import _Rate
+from reidclip.data.open import open_dataset
+from reidclip.errors import UserError, WorkError
+from reidclip.interfaces import ParamGroup, Update
+from reidclip.stages.training import TrainJob, run_stages, start_over
+from reidclip.train.loop import LoopOptions, run_stage
+from tests.fakes import write_prcc
+
+CPU = torch.device("cpu")
+
+
+class Line:
+    """A stage of one weight: the loss of batch b is (w - 1)^2 * factor[b]."""
+
+    epochs = 2
+
+    def __init__(self, factors: Sequence[float] = (1.0, 1.0), lr: float = 0.1) -> None:
+        self.module: nn.Module = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(self.module.weight)  # type: ignore[arg-type]
+        self.factors = factors
+        weight = dict(self.module.named_parameters())["weight"]
+        self.updates = [Update("main", [ParamGroup("w", [("weight", weight)], lr)], lambda epoch: 1.0, self.losses)]
+
+    def plan(self, epoch: int) -> Sequence[Sequence[int]]:
+        return [[b] for b in range(len(self.factors))]
+
+    def fetch(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
+        return ({"factor": torch.tensor(f)} for f in self.factors[start:])
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Any:
+        return self.module.weight
+
+    def losses(self, batch: Mapping[str, Tensor], weight: Tensor) -> dict[str, Tensor]:
+        return {"square": ((weight - 1) ** 2).sum() * batch["factor"]}
+
+    def set_mode(self, training: bool) -> None: ...
+
+
+class Overflow(Line):
+    """Its loss is finite while its gradient is not, in the second epoch: the root's slope at zero."""
+
+    def losses(self, batch: Mapping[str, Tensor], weight: Tensor) -> dict[str, Tensor]:
+        return {"root": (weight * 0).abs().sqrt().sum() if batch["factor"] < 0 else weight.sum()}
+
+    def fetch(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
+        return ({"factor": torch.tensor(-1.0 if epoch == 1 else 1.0)} for _ in self.factors[start:])
+
+
+def test_weights_that_are_not_finite_never_replace_a_good_state(tmp_path: Path) -> None:
+    state = tmp_path / "state.safetensors"
+    with pytest.raises(WorkError, match=r"no longer finite; the first is weight"):
+        run_stage(Overflow(factors=(1.0,)), LoopOptions(CPU, state=state))
+    assert torch.isfinite(load_file(state)["module.weight"]).all()
+
+
+def test_a_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WorkError, match=r"Loss 'square' is not finite \(epoch 1"):
+        run_stage(Line(factors=(1.0, float("nan"))), LoopOptions(CPU, state=tmp_path / "state.safetensors"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_epoch_without_a_batch_is_an_error() -> None:
+    with pytest.raises(WorkError, match="nothing to train on"):
+        run_stage(Line(factors=()), LoopOptions(CPU))
+
+
+def test_no_epochs_train_nothing(tmp_path: Path) -> None:
+    stage = Line()
+    stage.epochs = 0
+    assert run_stage(stage, LoopOptions(CPU, state=tmp_path / "state.safetensors")) == []
+    assert stage.module.weight.item() == 0
+
+
+@pytest.mark.parametrize(
+    "position",
+    [{"epoch": 1, "hour": 3}, {"epoch": 1, "batch": 0, "done": False, "history": [], "partial": {}, "of_a_later_version": 1}],
+)
+def test_a_state_of_another_version_is_a_sentence(tmp_path: Path, position: dict[str, Any]) -> None:
+    state = tmp_path / "state.safetensors"
+    save_file({"module.weight": torch.zeros(1, 1)}, state, metadata={"position": json.dumps(position)})
+    with pytest.raises(WorkError, match=r"cannot be used") as caught:
+        run_stage(Line(), LoopOptions(CPU, state=state))
+    assert "--fresh" in caught.value.remedy
+
+
+def test_history_and_position_are_in_the_state(tmp_path: Path) -> None:
+    state = tmp_path / "state.safetensors"
+    history = run_stage(Line(lr=0.5), LoopOptions(CPU, state=state))
+    with safe_open(state, framework="pt") as file:
+        position = json.loads(file.metadata()["position"])
+    assert position["done"] and position["epoch"] == 2 and position["history"] == history
+    assert history[0]["square"] == pytest.approx((1 + 0.25) / 2)  # Adam's first step is lr long: the weight goes 0, 0.5
+
+
+# ------------------------------------------------------------------------------------------------------------------- run folders
+@pytest.fixture
+def job(tmp_path: Path) -> TrainJob:
+    method = registry.get("reidclip.methods", "baseline")
+    settings = method.settings["finetune"](identities=2)
+    dataset = open_dataset(write_prcc(tmp_path / "prcc"))
+    return TrainJob("finetune", "checkpoint", "line", method, None, settings, dataset, Store(tmp_path / "artifacts"))
+
+
+def context(digest: str) -> Any:
+    return SimpleNamespace(device=CPU, clip=SimpleNamespace(spec="tiny.safetensors", digest=digest))
+
+
+def no_progress(what: str, done: int, total: int) -> None: ...
+
+
+def test_a_run_goes_on_with_the_clip_that_it_began_with(job: TrainJob) -> None:
+    run_stages(job, [Line()], context("a"), no_progress)
+    assert run_stages(job, [Line()], context("a"), no_progress)["stage-0"]
+    with pytest.raises(UserError, match=r"began with other weights of CLIP 'tiny.safetensors'") as caught:
+        run_stages(job, [Line()], context("b"), no_progress)
+    assert "--fresh" in caught.value.remedy
+    start_over(job)
+    assert run_stages(job, [Line()], context("b"), no_progress)["stage-0"]
+
+
+def test_starting_over_does_not_pull_the_run_from_under_another_process(job: TrainJob) -> None:
+    folder = job.run_folder()
+    (folder / "stage-0.safetensors").write_bytes(b"state")
+    with exclusive(folder / "lock"), pytest.raises(WorkError, match="Another process is at this very run"):
+        start_over(job)
+    assert (folder / "stage-0.safetensors").is_file()
+    start_over(job)
+    assert not folder.exists()
+
+
+# ---------------------------------------------------------------------------------------------------------------------- progress
+def test_the_rate_counts_what_this_run_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 2.0, 12.0])
+    monkeypatch.setattr("reidclip.cli.console.time.monotonic", lambda: next(clock))
+    rate = _Rate()
+    rate(5001)
+    assert rate(5021) == pytest.approx(2.0)
