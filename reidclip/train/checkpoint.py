@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def save_state(path: Path, module: nn.Module, updates: Sequence[tuple[Update, to
         WorkError: the disk is full; or a trained tensor is not finite, which must never replace a good state.
     """
     tensors = {f"module.{k}": v for k, v in module.state_dict().items()}
-    _check_finite(tensors)
+    _check_finite(module)
     for update, optimizer in updates:
         tensors.update(_optimizer_tensors(update, optimizer))
     tensors["rng.torch"] = torch.get_rng_state()
@@ -85,12 +85,13 @@ def load_state(path: Path, module: nn.Module, updates: Sequence[tuple[Update, to
     return position
 
 
-def _check_finite(tensors: Mapping[str, Tensor]) -> None:
-    """A gradient that overflows spoils weights one iteration before any loss shows it."""
-    broken = [name for name, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())]
+def _check_finite(module: nn.Module) -> None:
+    """A gradient that overflows spoils weights one iteration before any loss shows it. Buffers may hold infinities, as causal masks do."""
+    broken = [name for name, value in module.named_parameters() if not bool(torch.isfinite(value).all())]
+    broken += [name for name, value in module.named_buffers() if bool(torch.isnan(value).any())]
     if broken:
         raise WorkError(
-            f"{len(broken)} of {len(tensors)} trained tensors are no longer finite; the first is {broken[0].removeprefix('module.')}.",
+            f"{len(broken)} trained tensors are no longer finite; the first is {broken[0]}.",
             NOT_FINITE_REMEDY,
         )
 
