@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from reidclip.cli.console import console, say
-from reidclip.cli.options import DEFAULT_STORE, Json, StoreDir, Verbose
+from reidclip.cli.console import console, say, set_quiet
+from reidclip.cli.options import DEFAULT_STORE, Json, Quiet, StoreDir, Verbose
 
 app = typer.Typer(no_args_is_help=True, help="List, inspect, verify and remove artifacts.")
 
@@ -31,8 +31,10 @@ def list_artifacts(
     store: StoreDir = DEFAULT_STORE,
     as_json: Json = False,
     verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """List all artifacts, damaged ones included."""
+    set_quiet(quiet)
     from reidclip.artifacts import kinds
     from reidclip.artifacts.store import Store
     from reidclip.cli import artifacts_view as view
@@ -55,8 +57,10 @@ def show(
     store: StoreDir = DEFAULT_STORE,
     as_json: Json = False,
     verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show the manifest of one artifact."""
+    set_quiet(quiet)
     from reidclip.artifacts.store import Store
     from reidclip.cli import artifacts_view as view
 
@@ -70,8 +74,11 @@ def show(
 
 
 @app.command()
-def verify(ref: OptionalRef = None, store: StoreDir = DEFAULT_STORE, as_json: Json = False, verbose: Verbose = False) -> None:
+def verify(
+    ref: OptionalRef = None, store: StoreDir = DEFAULT_STORE, as_json: Json = False, verbose: Verbose = False, quiet: Quiet = False
+) -> None:
     """Read every payload file and compare it with its digest; exit code 1 when something is wrong."""
+    set_quiet(quiet)
     from reidclip.artifacts.store import Store
     from reidclip.cli import artifacts_view as view
     from reidclip.stages import artifacts as stage
@@ -89,8 +96,9 @@ def verify(ref: OptionalRef = None, store: StoreDir = DEFAULT_STORE, as_json: Js
 
 
 @app.command()
-def lineage(ref: Ref, store: StoreDir = DEFAULT_STORE, as_json: Json = False, verbose: Verbose = False) -> None:
+def lineage(ref: Ref, store: StoreDir = DEFAULT_STORE, as_json: Json = False, verbose: Verbose = False, quiet: Quiet = False) -> None:
     """Show what an artifact was made from, back to the data."""
+    set_quiet(quiet)
     from reidclip.artifacts.store import Store
     from reidclip.cli import artifacts_view as view
 
@@ -109,8 +117,10 @@ def rm(
     store: StoreDir = DEFAULT_STORE,
     as_json: Json = False,
     verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Remove one version of an artifact; its version number is not used again."""
+    set_quiet(quiet)
     from reidclip.artifacts.store import Store
     from reidclip.stages import artifacts as stage
 
@@ -125,8 +135,10 @@ def gc(
     store: StoreDir = DEFAULT_STORE,
     as_json: Json = False,
     verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Remove what killed processes left: temporary folders and old states of unfinished work."""
+    set_quiet(quiet)
     from reidclip.artifacts.store import Store
 
     removed = Store(store).gc(days, dry_run)

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from reidclip.cli import plugins_view as view
-from reidclip.cli.console import console
-from reidclip.cli.options import Json, Verbose
+from reidclip.cli.console import console, set_quiet
+from reidclip.cli.options import Json, Quiet, Verbose
 from reidclip.stages import plugins as stage
 
 app = typer.Typer(no_args_is_help=True, help="Methods, parsers and data layouts: list, describe, check, find equations.")
@@ -25,8 +25,9 @@ def _print_json(value: Any) -> None:
 
 
 @app.command("list")
-def list_plugins(as_json: Json = False, verbose: Verbose = False) -> None:
+def list_plugins(as_json: Json = False, verbose: Verbose = False, quiet: Quiet = False) -> None:
     """List all plugins; one that cannot be loaded is a line with its error."""
+    set_quiet(quiet)
     infos = stage.all_plugins()
     if as_json:
         _print_json({"plugins": [view.info_json(info) for info in infos]})
@@ -39,8 +40,9 @@ def list_plugins(as_json: Json = False, verbose: Verbose = False) -> None:
 
 
 @app.command()
-def show(name: Name, as_json: Json = False, verbose: Verbose = False) -> None:
+def show(name: Name, as_json: Json = False, verbose: Verbose = False, quiet: Quiet = False) -> None:
     """Show a plugin's title, stages, settings, recipes and published results."""
+    set_quiet(quiet)
     found = stage.show(name)
     if as_json:
         _print_json({"plugins": [view.details_json(details) for details in found]})
@@ -50,19 +52,25 @@ def show(name: Name, as_json: Json = False, verbose: Verbose = False) -> None:
 
 
 @app.command("eq")
-def eq(name: Name, number: Number, verbose: Verbose = False) -> None:
+def eq(name: Name, number: Number, as_json: Json = False, verbose: Verbose = False, quiet: Quiet = False) -> None:
     """Print where a method codes an equation of its paper, as path:line.
 
     Example: reidclip plugins eq ccaf 10
     """
-    for found in stage.equation(name, number):
+    set_quiet(quiet)
+    places = stage.equation(name, number)
+    if as_json:
+        _print_json({"equations": [{"path": str(p.path), "line": p.line, "summary": p.summary} for p in places]})
+        return
+    for found in places:
         console.print(f"{_short(found.path)}:{found.line}", markup=False, soft_wrap=True)
         console.print(f"  {found.summary}", markup=False, soft_wrap=True)
 
 
 @app.command()
-def check(as_json: Json = False, verbose: Verbose = False) -> None:
+def check(as_json: Json = False, verbose: Verbose = False, quiet: Quiet = False) -> None:
     """Load every plugin and compare it with its interface, its PAPER.md and its recipes; exit code 1 when something is wrong."""
+    set_quiet(quiet)
     from reidclip.stages.check_plugins import check_plugins
 
     findings = check_plugins()

@@ -84,6 +84,10 @@ class TestEquation:
         assert source[int(line) - 1].startswith("def eq10_centre_consistency(")
         assert summary.startswith("  Eq. (10), L_con: ")
 
+    def test_as_json(self) -> None:
+        (place,) = json.loads(run("eq", "ccaf", "10", "--json"))["equations"]
+        assert Path(place["path"]).read_text().splitlines()[place["line"] - 1].startswith("def eq10_centre_consistency(")
+
     def test_single_digit_is_not_a_prefix(self) -> None:
         assert "  Eq. (1), L_ce" in run("eq", "ccaf", "1")
         assert len(run("eq", "ccaf", "1").splitlines()) == 2

@@ -1,0 +1,53 @@
+"""The options that a user may expect of every command, read off the command line itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+import pytest
+import typer
+
+from reidclip.cli.app import app
+
+EVERYWHERE = {"--json", "--verbose", "-v", "--quiet", "-q"}
+ON_A_STORE = {"--store"}
+OF_WORK = {"--dry-run", "--workers", "--device", "--name", "--dataset"}
+OF_TRAINING = OF_WORK | {"--config", "--set", "--recipe", "--seed", "--precision", "--fresh", "--clip", "--method", "--masks"}
+OF_PARSING = OF_WORK | {"--config", "--set", "--parser", "--weights"}
+WANTED = {
+    "synth": {"--dry-run", "--workers", "--seed", "--layout", "--ids", "--outfits", "--images-per-camera"},
+    "parse": OF_PARSING | ON_A_STORE,
+    "mask": OF_PARSING | ON_A_STORE | {"--parsing", "--preview"},
+    "prompt-learn": OF_TRAINING | ON_A_STORE,
+    "finetune": OF_TRAINING | ON_A_STORE | {"--prompts"},
+    "evaluate": OF_WORK | ON_A_STORE | {"--seed", "--precision", "--protocol", "--checkpoint", "--zero-shot", "--clip", "--flip"},
+    "artifacts gc": ON_A_STORE | {"--dry-run"},
+    **{f"artifacts {name}": ON_A_STORE for name in ("list", "show", "verify", "lineage", "rm")},
+    **{f"plugins {name}": set() for name in ("list", "show", "eq", "check")},
+}
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    subcommands = getattr(command, "commands", None)
+    if subcommands is None:
+        yield " ".join(path), command
+    else:
+        for name, below in subcommands.items():
+            yield from leaves(below, (*path, name))
+
+
+COMMANDS = dict(leaves(typer.main.get_command(app)))
+
+
+def test_these_are_the_commands() -> None:
+    assert set(COMMANDS) == set(WANTED)
+
+
+@pytest.mark.parametrize("name", sorted(WANTED))
+def test_options(name: str) -> None:
+    options = [p for p in COMMANDS[name].params if p.param_type_name == "option"]
+    given = {flag for option in options for flag in option.opts}
+    assert EVERYWHERE | WANTED[name] <= given
+    assert [option.name for option in options if not getattr(option, "help", None)] == [], "an option without a help text"
+    assert COMMANDS[name].help, "a command without a help text"
