@@ -61,7 +61,8 @@ def _rich_bar(title: str, unit: str) -> Iterator[Progress]:
         def update(done: int, total: int) -> None:
             if rate.first is None:
                 bar.reset(task, completed=done, total=total)  # what an earlier run did is no speed of this one
-            bar.update(task, completed=done, total=total, rate=f"{rate(done):.1f} {unit}/s")
+            speed = rate(done)
+            bar.update(task, completed=done, total=total, rate="" if speed is None else f"{speed:.1f} {unit}/s")
 
         yield update
 
@@ -69,16 +70,16 @@ def _rich_bar(title: str, unit: str) -> Iterator[Progress]:
 def _line_reporter(title: str, unit: str, interval_s: float) -> Progress:
     last = time.monotonic()
     rate = _Rate()
+    told_end = False
 
     def update(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        speed = rate(done)
-        if now - last < interval_s and done < total:
+        nonlocal last, told_end
+        now, speed, ended = time.monotonic(), rate(done), done >= total
+        if told_end or (now - last < interval_s and not ended):
             return
-        last = now
-        left = (total - done) / speed if speed > 0 else float("nan")
-        error_console.print(f"{title}: {done}/{total} {unit}, {speed:.1f} {unit}/s, {left:.0f} s left", soft_wrap=True)
+        last, told_end = now, ended
+        pace = "" if not speed else f", {speed:.1f} {unit}/s, {(total - done) / speed:.0f} s left"
+        error_console.print(f"{title}: {done}/{total} {unit}{pace}", soft_wrap=True)
 
     return update
 
@@ -87,14 +88,13 @@ class _Rate:
     """Items per second since the first report: work that goes on with an interrupted run starts with a large count."""
 
     def __init__(self) -> None:
-        self.begun = time.monotonic()
         self.first: tuple[int, float] | None = None
 
-    def __call__(self, done: int) -> float:
-        """``done`` items are finished now. A single report can only be measured from the begin."""
+    def __call__(self, done: int) -> float | None:
+        """``done`` items are finished now; None while that tells nothing of the speed."""
         now = time.monotonic()
         if self.first is None:
             self.first = done, now
-            return done / max(now - self.begun, 1e-9)
+            return None
         count, then = self.first
-        return (done - count) / max(now - then, 1e-9)
+        return (done - count) / (now - then) if now > then else None

@@ -40,16 +40,15 @@ def frozen_features(
     rows: dict[str, list[Tensor]] = {key: [] for key in keys}
     transform = Transform(settings.height, settings.width, "bilinear")
     plan = sequential_batches(len(context.train), batch_size)
-    done = 0
-    for batch in fetch(context.source, context.train, plan, transform=transform, workers=context.workers, labels=context.labels):
+    batches = fetch(context.source, context.train, plan, transform=transform, workers=context.workers, labels=context.labels)
+    for done, batch in enumerate(batches, start=1):
         moved = {name: value.to(context.device) for name, value in batch.items()}
         views = finish(moved, normalisation_of(context.clip, settings), derived)
         with autocast:
             for key in keys:
                 rows[key].append(encoder(views[key]).projected.float())
-        done += len(batch["index"])
         if context.progress:
-            context.progress("image features", done, len(context.train))
+            context.progress("image features", done, len(plan))
     return {key: torch.cat(parts) for key, parts in rows.items()}
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from reidclip import registry
 from reidclip.artifacts.lock import exclusive
 from reidclip.artifacts.store import Store
-from reidclip.cli.console import _Rate
+from reidclip.cli.console import _Rate, progress_bar
 from reidclip.data.open import open_dataset
 from reidclip.errors import UserError, WorkError
 from reidclip.interfaces import ParamGroup, Update
@@ -149,8 +149,17 @@ def test_starting_over_does_not_pull_the_run_from_under_another_process(job: Tra
 
 # ---------------------------------------------------------------------------------------------------------------------- progress
 def test_the_rate_counts_what_this_run_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 2.0, 12.0])
+    clock = iter([2.0, 12.0])
     monkeypatch.setattr("reidclip.cli.console.time.monotonic", lambda: next(clock))
     rate = _Rate()
-    rate(5001)
+    assert rate(5001) is None
     assert rate(5021) == pytest.approx(2.0)
+
+
+def test_the_end_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Epochs differ by a batch or two, so the expected total may be reached several times."""
+    with progress_bar("training", "steps") as progress:
+        for done in (1, 2, 2, 2):
+            progress(done, 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("training: 2/2 steps, ")
