@@ -22,6 +22,7 @@ from reidclip.clip.architecture import EncoderConfig
 from reidclip.clip.heads import ReidHeads
 from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
 from reidclip.errors import UserError
+from reidclip.formulas.distances import at_least_float32
 
 WEIGHTS_FILE = "encoder.safetensors"
 CONFIG_FILE = "encoder.json"
@@ -170,9 +171,10 @@ class InferenceEncoder(nn.Module):
 
     def _joined(self, images: Tensor, camera: Tensor | None) -> Tensor:
         features = self.image_encoder(images, camera)
+        parts = [features.pooled, features.projected]
         if self.options.neck == "after":
-            return torch.cat([self.bottleneck(features.pooled), self.bottleneck_proj(features.projected)], dim=1)
-        return torch.cat([features.pooled, features.projected], dim=1)
+            parts = [self.bottleneck(features.pooled), self.bottleneck_proj(features.projected)]
+        return at_least_float32(torch.cat(parts, dim=1))  # averaging and normalising in half precision would make ties of ranks
 
 
 def _three(values: Any) -> tuple[float, float, float]:

@@ -57,6 +57,17 @@ def test_feature_is_pooled_and_projected_joined_at_unit_length() -> None:
     assert not feature.requires_grad
 
 
+@pytest.mark.parametrize("neck", ["before", "after"])
+def test_half_precision_ends_before_the_length_is_divided_out(neck: Any) -> None:
+    tower = tiny_clip().image_encoder
+    options = InferenceOptions(neck=neck, flip=True)
+    encoder = InferenceEncoder(tower, options, ReidHeads(tower.pooled_width, tower.joint_width, 3)).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        feature = encoder.features(pictures())
+    assert feature.dtype == torch.float32
+    torch.testing.assert_close(feature.norm(dim=1), torch.ones(4), atol=1e-6, rtol=0)
+
+
 def test_flip_makes_a_picture_and_its_mirror_image_equal() -> None:
     encoder = InferenceEncoder(tiny_clip().image_encoder, InferenceOptions(flip=True, normalise=False)).eval()
     mirrored = encoder.features(pictures().flip(-1))
