@@ -107,9 +107,7 @@ def main() -> None:
     towers = Towers(clip).to(memory_format=torch.channels_last)
     pairs = load_pairs(args.data, clip.tokenizer)
     people = len(set(pairs.pids.tolist()))
-    print(
-        f"{len(pairs.pids)} pairs of {people} people; {_millions(clip.image_encoder)} M + {_millions(clip.text_encoder)} M parameters"
-    )
+    print(f"{len(pairs.pids)} pairs of {people} people; {_millions(clip.image_encoder)} M + {_millions(clip.text_encoder)} M parameters")
     last = [time.monotonic()]
 
     def progress(done: int, total: int) -> None:

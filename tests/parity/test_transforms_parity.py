@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image
@@ -12,6 +13,9 @@ from reidclip.data.loader import ImageSource, fetch
 from reidclip.data.transforms import NORMALISATIONS, Transform, finish
 from reidclip.records import Sample
 from tests.parity.fixtures import load
+
+# The vectors were recorded with Pillow 13; Pillow 12.3 gives other pixels for the same call (measured: up to 18 grey levels, bicubic).
+pytestmark = pytest.mark.skipif(int(PIL.__version__.split(".")[0]) < 13, reason="recorded with Pillow 13, whose resizing differs")
 
 CASES = [
     ("clipreid_test", 256, 128, "bilinear", "half", 4),
