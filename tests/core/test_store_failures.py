@@ -99,7 +99,7 @@ def test_full_disk_when_the_draft_is_opened(store: Store, monkeypatch: pytest.Mo
     def full(*arguments: object, **keywords: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "mkdir", full)
+    monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(WorkError, match="disk is full"), store.create("prompts", "p"):
         pass
 
@@ -111,7 +111,7 @@ def test_read_only_store(store: Store, monkeypatch: pytest.MonkeyPatch, number: 
     def refuse(path: object, *arguments: object, **keywords: object) -> None:
         raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(os, "mkdir", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(UserError, match=f"cannot be written: {os.strerror(number)}") as caught, store.create("prompts", "p"):
         pass
     assert "--store" in caught.value.remedy
