@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,30 @@ def recipe_for(method: Method, recipe: str | None, say: Say, learned: Artifact |
     return None
 
 
-def settings_for(method: Method, command: str, recipe: str | None, config: Path | None, assignments: dict[str, Any]) -> Settings:
-    """Defaults < recipe < --config < --set, validated by the method's own model."""
+def settings_for(
+    method: Method,
+    command: str,
+    recipe: str | None,
+    config: Path | None,
+    assignments: dict[str, Any],
+    inherited: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Defaults < recipe < what the step before used (``inherited``) < --config < --set, validated by the method's own model."""
     model = method.settings[command]
     layers = [] if recipe is None else [section(read_toml(_recipe_file(method, recipe)), command, model)]
+    layers.append(dict(inherited or {}))
     if config is not None:
         layers.append(section(read_toml(config), command, model))
     return resolve(model, *layers, assignments, where=f"{command} settings of method {method.name}", plugin=method.name)
+
+
+def clip_of(prompts: Artifact, say: Say) -> dict[str, Any]:
+    """The CLIP and the similarity that prompts were learned with: fine-tuning against them with others makes no sense."""
+    settings = prompts.manifest.config.get("settings", {})
+    found = {key: settings[key] for key in ("clip", "similarity") if key in settings}
+    if "clip" in found:
+        say(f"clip: {found['clip']} (of prompts {prompts.ref})")
+    return found
 
 
 def recipes(method: Method) -> list[str]:

@@ -66,7 +66,8 @@ def test_the_users_own_lines(place: Path) -> None:
     reidclip(place, "mask", "prcc", "--parsing", "labels")
     learned = reidclip(place, "prompt-learn", *clip, *arguments(SMALL))
     assert "method: ccaf (the default)" in learned.stderr and "masks: labels-prcc@v1" in learned.stderr
-    tuned = reidclip(place, "finetune", *clip, *arguments([*SMALL, *BATCHES]))
+    tuned = reidclip(place, "finetune", *arguments([*SMALL, *BATCHES]))
+    assert "clip: tiny.safetensors (of prompts ccaf-prcc@v1)" in tuned.stderr
     assert "prompts: ccaf-prcc@v1" in tuned.stderr and "masks: labels-prcc@v1" in tuned.stderr
     result = json.loads(reidclip(place, "evaluate", "--protocol", "cloth-changing", "--json").stdout)
     assert set(result["metrics"]) == {"cloth-changing"}
