@@ -26,6 +26,7 @@ MAX_PIXELS = 64_000_000  # far above any camera's crop: a larger picture is a br
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _REMEDY = "Replace the file by an intact copy, or take it out of the data set."
+_MAP_REMEDY = "Make the masks or label maps again."  # they are made from the pictures: nothing is lost
 
 
 def read_picture(path: Path) -> UInt8:
@@ -95,7 +96,7 @@ def read_indexed_png(path: Path) -> tuple[UInt8, tuple[tuple[int, int, int], ...
     Raises:
         WorkError: unreadable file, or a picture that is no label map (RGB, 16 bit).
     """
-    with _opened(path) as image:
+    with _opened(path, remedy=_MAP_REMEDY) as image:
         if image.mode not in ("P", "L", "1"):
             raise WorkError(
                 f"{path} is no label map: its mode is {image.mode}, not 8-bit indexed or grey.", "Give the folder of label maps."
@@ -128,7 +129,7 @@ def read_mask_png(path: Path) -> UInt8:
     Raises:
         WorkError: unreadable file, or one that is no black and white picture.
     """
-    with _opened(path) as image:
+    with _opened(path, remedy=_MAP_REMEDY) as image:
         if image.mode not in ("1", "L"):
             raise WorkError(f"{path} is no mask: its mode is {image.mode}, not 1-bit.", "Make the masks again with `reidclip mask`.")
         plane = np.array(image.convert("L"), dtype=np.uint8)
@@ -138,28 +139,31 @@ def read_mask_png(path: Path) -> UInt8:
 
 
 @contextmanager
-def _opened(path: Path, decode: bool = True) -> Iterator[Image.Image]:
-    """Open and (by default) decode, turning whatever Pillow raises for a bad file into one `WorkError`."""
+def _opened(path: Path, decode: bool = True, remedy: str | None = None) -> Iterator[Image.Image]:
+    """Open and (by default) decode, turning whatever Pillow raises for a bad file into one `WorkError`; None is the remedy for pictures."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of big pictures and odd EXIF; the size is checked here
             image = Image.open(path)
     except FileNotFoundError as error:
         raise WorkError(
-            f"There is no picture at {path}.", "Was it moved or deleted? Restore it, or run the command on the data as it is now."
+            f"There is no picture at {path}.",
+            remedy or "Was it moved or deleted? Restore it, or run the command on the data as it is now.",
         ) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise WorkError(f"{path} is not a readable picture ({_reason(error)}).", _REMEDY) from error
+        raise WorkError(f"{path} is not a readable picture ({_reason(error)}).", remedy or _REMEDY) from error
     with image:
         width, height = image.size
         if width * height > MAX_PIXELS:
-            raise WorkError(f"{path} is {width} x {height} pixels, more than {MAX_PIXELS // 10**6} million.", "Crop the person first.")
+            raise WorkError(
+                f"{path} is {width} x {height} pixels, more than {MAX_PIXELS // 10**6} million.", remedy or "Crop the person first."
+            )
         try:
             if decode:
                 image.load()
         # A damaged stream may raise nearly anything from within the codecs.
         except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
-            raise WorkError(f"{path} is damaged or cut off ({_reason(error)}).", _REMEDY) from error
+            raise WorkError(f"{path} is damaged or cut off ({_reason(error)}).", remedy or _REMEDY) from error
         yield image
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from pathlib import Path
 
 from reidclip import registry
@@ -14,7 +16,7 @@ GROUP = "reidclip.layouts"
 
 
 def open_dataset(root: Path, layout: str | None = None) -> Dataset:
-    """Read the data set in a folder.
+    """Read the data set in a folder. Its root is absolute, whatever the layout gives: manifests hold it.
 
     Args:
         root: the folder.
@@ -37,6 +39,8 @@ def open_dataset(root: Path, layout: str | None = None) -> Dataset:
 def open_pictures(root: Path, layout: str | None = None) -> Dataset:
     """Read a folder for work that needs no labels: a data set when a layout knows the tree, else all pictures below it.
 
+    The root is absolute, as in `open_dataset`.
+
     Args:
         root: the folder.
         layout: name of the layout, or "pictures"; None recognises it from the tree.
@@ -48,7 +52,7 @@ def open_pictures(root: Path, layout: str | None = None) -> Dataset:
     if layout is not None and layout != "pictures":
         return open_dataset(root, layout)
     found = _recognise(root) if layout is None else None
-    return load_pictures(root) if found is None else _load(*found, root)
+    return _with_absolute_root(load_pictures(root)) if found is None else _load(*found, root)
 
 
 def _check_folder(root: Path) -> None:
@@ -85,7 +89,12 @@ def _load(layout: DataLayout, name: str, root: Path) -> Dataset:
         ) from error
     if not dataset.samples:
         raise UserError(f"{root} holds no pictures that the layout '{name}' knows.", f"Expected:\n{layout.expected_tree}")
-    return dataset
+    return _with_absolute_root(dataset)
+
+
+def _with_absolute_root(dataset: Dataset) -> Dataset:
+    """A manifest that holds the root must lead back to it from any working folder. Links are left as they are."""
+    return dataclasses.replace(dataset, root=Path(os.path.abspath(dataset.root)))
 
 
 def _known_trees() -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reidclip.data.missing_protocols import notes_on_missing_protocols
 from reidclip.errors import UserError, nearest
 from reidclip.evaluation.bootstrap import bootstrap_interval
 from reidclip.evaluation.matching import Labels
@@ -68,12 +69,12 @@ def find_protocol(dataset: Dataset, name: str) -> Protocol:
     """The data set's protocol of that name.
 
     Raises:
-        UserError: there is none; names the nearest.
+        UserError: there is none; names the nearest, and what the data set notes about protocols that it lacks.
     """
     protocol = dataset.protocol(name)
     if protocol is None:
-        known = [p.name for p in dataset.protocols]
-        raise UserError(f"Data set {dataset.name} ({dataset.layout}) has no protocol '{name}'.", nearest(name, known))
+        remedy = " ".join((nearest(name, [p.name for p in dataset.protocols]), *notes_on_missing_protocols(dataset)))
+        raise UserError(f"Data set {dataset.name} ({dataset.layout}) has no protocol '{name}'.", remedy)
     return protocol
 
 

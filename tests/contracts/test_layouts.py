@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reidclip import registry
-from reidclip.data.open import GROUP, open_dataset
+from reidclip.data.open import GROUP, open_dataset, open_pictures
 from reidclip.errors import UserError
 from reidclip.interfaces import DataLayout
 from reidclip.records import Dataset
@@ -90,3 +90,15 @@ def test_reading_again_and_elsewhere_gives_the_same(layout: DataLayout, dataset:
     assert elsewhere.samples == dataset.samples
     assert elsewhere.fingerprint == dataset.fingerprint
     assert open_dataset(tmp_path / "data", layout.name) == dataset
+
+
+def test_opened_by_a_relative_path_the_root_is_absolute(layout: DataLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if layout.name not in TREES:
+        pytest.skip(f"no tree is known for {layout.name}")
+    root = TREES[layout.name](tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    opened = [open_dataset(Path("data")), open_dataset(Path("data"), layout.name), open_pictures(Path("data"))]
+    opened.append(open_pictures(Path("data"), "pictures"))
+    monkeypatch.chdir(root)
+    opened += [open_dataset(Path(".")), open_pictures(Path("../data"))]
+    assert [dataset.root for dataset in opened] == [root] * len(opened)

@@ -7,6 +7,7 @@ import pytest
 
 from reidclip.data.layouts.folder import LAYOUT
 from reidclip.errors import UserError
+from reidclip.evaluation.protocols import find_protocol
 from reidclip.records import Protocol, Rule, Sample
 from tests.trees import FOLDER_ROWS, folder, table
 
@@ -45,7 +46,19 @@ def test_unknown_clothes_leave_the_general_protocol(tmp_path: Path, unknown: str
     dataset = LAYOUT.load(folder(tmp_path, text))
     assert [p.name for p in dataset.protocols] == ["general"]
     assert dataset.split("query")[0].clothes_id == -1
-    assert "unknown" in dataset.notes[0]
+    (note,) = dataset.notes
+    assert note.startswith("No protocol same-clothes or cloth-changing: ")
+    assert "1 is unknown (first: index.csv line 5)" in note
+    with pytest.raises(UserError) as caught:
+        find_protocol(dataset, "cloth-changing")
+    assert "Known: general." in caught.value.remedy and note in caught.value.remedy
+
+
+def test_the_first_line_with_unknown_clothes_is_that_of_the_table(tmp_path: Path) -> None:
+    # Samples are sorted with queries first; the table is not.
+    query, gallery = ("b/1.jpg", 1, 0, "", "query"), ("./b/3.jpg", 1, 1, "-1", "gallery")
+    dataset = LAYOUT.load(folder(tmp_path, table([FOLDER_ROWS[4], gallery, *FOLDER_ROWS[:3], query, FOLDER_ROWS[6]])))
+    assert "2 are unknown (first: index.csv line 3)" in dataset.notes[0]
 
 
 def test_training_data_alone_has_no_protocols(tmp_path: Path) -> None:

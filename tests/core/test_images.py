@@ -1,5 +1,6 @@
 """Picture files, label maps and masks."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,18 @@ def test_broken_files_are_named(tmp_path: Path, keep: int, suffix: str) -> None:
         read_picture(path)
     assert str(path) in caught.value.what and caught.value.remedy and caught.value.exit_code == 1
     assert "\n" not in caught.value.what
+
+
+@pytest.mark.parametrize("read", [read_indexed_png, read_mask_png])
+@pytest.mark.parametrize("keep", [None, 0, 3, 200])
+def test_missing_and_broken_maps_are_to_be_made_again(tmp_path: Path, read: Callable[[Path], object], keep: int | None) -> None:
+    path = tmp_path / "m.png"
+    if keep is not None:
+        write_mask_png(path, np.random.default_rng(0).integers(0, 2, (64, 64), dtype=np.uint8))
+        path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(WorkError) as caught:
+        read(path)
+    assert str(path) in caught.value.what and caught.value.remedy == "Make the masks or label maps again."
 
 
 def test_no_picture_at_all(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Ranking, metrics, protocols and intervals: hand-written expectations."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from reidclip.data.missing_protocols import missing_protocols_note
 from reidclip.errors import UserError, WorkError
 from reidclip.evaluation.bootstrap import bootstrap_interval
 from reidclip.evaluation.counting import count_ahead, count_ahead_batched
@@ -199,6 +201,13 @@ class TestProtocols:
         assert find_protocol(data, "cloth-changing").rule is Rule.CC
         with pytest.raises(UserError, match="Did you mean 'cloth-changing'"):
             find_protocol(data, "cloth-change")
+
+    def test_unknown_name_tells_why_protocols_are_missing(self) -> None:
+        why = missing_protocols_note(["cloth-changing"], "clothes are unknown.")
+        data = replace(dataset((Protocol("general", Rule.STD, "query", "gallery"),)), notes=("Files were skipped.", why))
+        with pytest.raises(UserError) as caught:
+            find_protocol(data, "cloth-changing")
+        assert caught.value.remedy == "Known: general. No protocol cloth-changing: clothes are unknown."
 
     def test_error_names_the_protocol(self) -> None:
         data = dataset((Protocol("impossible", Rule.STD, "query", "gallery", frozenset({1}), frozenset({1})),))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reidclip.data.layouts.table import TABLE_SUFFIXES, Row, Table, columns_of, read_table
+from reidclip.data.missing_protocols import missing_protocols_note
 from reidclip.errors import UserError, nearest
 from reidclip.records import Dataset, Protocol, Rule, Sample
 
@@ -41,7 +42,8 @@ class FolderLayout:
         """All samples and protocols.
 
         Names instead of numbers are allowed in an id column: they are numbered in sorted order. Outfits belong to a
-        person: when two people share a clothes_id, every (pid, clothes_id) becomes a class of its own. `notes` says so.
+        person: when two people share a clothes_id, every (pid, clothes_id) becomes a class of its own. `notes` says so,
+        and why protocols are missing.
 
         Raises:
             UserError: naming file, line and column of the first fault.
@@ -50,7 +52,7 @@ class FolderLayout:
         _check_columns(table)
         notes: list[str] = []
         samples = _samples(table, root, notes)
-        return Dataset(self.name, root, samples, _protocols(samples, notes), tuple(notes))
+        return Dataset(self.name, root, samples, _protocols(samples, table, notes), tuple(notes))
 
 
 LAYOUT = FolderLayout()
@@ -184,17 +186,23 @@ def _outfits(pids: Sequence[int], clothes: Sequence[int], notes: list[str]) -> l
     return [-1 if c == -1 else number[pid, c] for pid, c in zip(pids, clothes, strict=True)]
 
 
-def _protocols(samples: Sequence[Sample], notes: list[str]) -> tuple[Protocol, ...]:
+def _protocols(samples: Sequence[Sample], table: Table, notes: list[str]) -> tuple[Protocol, ...]:
     tested = [s for s in samples if s.split in ("query", "gallery")]
     if {s.split for s in tested} != {"query", "gallery"}:
         return ()
     general = Protocol("general", Rule.STD, "query", "gallery", note="Gallery pictures of the same identity and camera are ignored.")
     sought = {s.pid for s in tested if s.split == "query"}  # clothes are compared within an identity only
-    if any(s.clothes_id == -1 and s.pid in sought for s in tested):
-        notes.append("Clothes of some query identities are unknown: only the protocol general is offered.")
-        return (general,)
-    return (
-        general,
+    clothes_rules = (
         Protocol("same-clothes", Rule.SC, "query", "gallery", note="Also ignored: the same identity in other clothes."),
         Protocol("cloth-changing", Rule.CC, "query", "gallery", note="Also ignored: the same identity in the same clothes."),
     )
+    unknown = {s.path for s in tested if s.clothes_id == -1 and s.pid in sought}
+    if not unknown:
+        return (general, *clothes_rules)
+    first = min(row.line for row in table.rows if posixpath.normpath(row.values["path"]) in unknown)
+    reason = (
+        "both need the clothes_id of every picture of a query identity in query and gallery; "
+        f"{len(unknown)} {'is' if len(unknown) == 1 else 'are'} unknown (first: {table.path.name} line {first})."
+    )
+    notes.append(missing_protocols_note([p.name for p in clothes_rules], reason))
+    return (general,)
