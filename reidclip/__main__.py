@@ -1,5 +1,5 @@
 """``python -m reidclip``, also the entry for torchrun."""
 
-from reidclip.cli.app import main
+from reidclip.cli.entry import main
 
 main()

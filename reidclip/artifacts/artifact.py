@@ -137,6 +137,17 @@ class Artifact:
         return [f"{MANIFEST} says {self.kind}/{self.ref}, the folder is {here.parent.parent.name}/{here.parent.name}/{here.name}"]
 
 
+def is_newer(path: Path) -> bool:
+    """Whether the folder is an artifact of a newer toolkit: whole, as far as anybody here can tell, but not readable."""
+    try:
+        read_manifest(path)
+    except NewerSchemaError:
+        return True
+    except ReidclipError:
+        return False
+    return False
+
+
 def _mismatch(path: Path, wanted: str, found: str) -> str:
     return f"{path}: digest mismatch: the file is {found[:12]}…, the artifact was written with {wanted[:12]}…."
 

@@ -40,13 +40,29 @@ def find(root: Path, ref: str, kind: str | None) -> Path:
     reference = parse_reference(ref)
     fitting = _in_store(root, reference, kind) if reference else []
     if len(fitting) > 1:
-        choice = ", ".join(f"{path.parent.parent.name}/{path.parent.name}" for path in fitting)
+        version = f"@v{reference.version}" if reference and reference.version is not None else ""
+        choice = ", ".join(f"{path.parent.parent.name}/{path.parent.name}{version}" for path in fitting)
         raise UserError(f"'{ref}' is the name of several artifacts in {root}.", f"Say which: {choice}.")
     if fitting:
         return fitting[0]
     if (Path(ref) / MANIFEST).is_file():
         return Path(ref)
     raise _nothing(root, ref, reference, kind)
+
+
+def find_version(root: Path, ref: str) -> Path:
+    """Like `find`, for what cannot be undone: the reference has to name the version, or be the path of one.
+
+    Raises:
+        UserError: nothing fits, several kinds do, or the version is left out (it names those that there are).
+    """
+    path = find(root, ref, None)
+    reference = parse_reference(ref)
+    if reference is None or reference.version is not None or path.resolve() == Path(ref).resolve():
+        return path
+    title = f"{path.parent.parent.name}/{path.parent.name}"
+    versions = [f"{title}@{short}" for short in _short([folder.name for folder in version_folders(path.parent)])]
+    raise UserError(f"'{ref}' does not say which version of {title}.", f"Say which: {', '.join(versions)}.")
 
 
 def _in_store(root: Path, reference: Reference, kind: str | None) -> list[Path]:

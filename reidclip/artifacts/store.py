@@ -20,10 +20,11 @@ from reidclip.artifacts import kinds, sweep
 from reidclip.artifacts.artifact import Artifact
 from reidclip.artifacts.draft import Draft
 from reidclip.artifacts.durable import write_durable, writing_to
-from reidclip.artifacts.find import find, folders, version_folders
+from reidclip.artifacts.find import find, find_version, folders, version_folders
 from reidclip.artifacts.lineage import LineageNode, trace, uses
 from reidclip.artifacts.manifest import MANIFEST, Manifest
 from reidclip.artifacts.names import check_name, version_of
+from reidclip.artifacts.upgrade import NewerSchemaError
 from reidclip.errors import ReidclipError, UserError
 
 __all__ = ["Artifact", "Draft", "Scan", "Store", "Unreadable"]
@@ -36,12 +37,13 @@ _Paths: TypeAlias = list[Path]
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A version folder whose manifest cannot be read, and why."""
+    """A version folder whose manifest cannot be read, and why: it is damaged, or whole but of a newer toolkit."""
 
     path: Path
     kind: str
     ref: str
     problem: str
+    newer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Store:
 
     def gc(self, older_than_days: float = 14.0, dry_run: bool = False) -> _Paths:
         """Remove what killed processes left: temporary folders whose writer is gone, and temporary folders, resumable drafts and
-        unfinished trainings that nobody has touched for ``older_than_days``.
+        unfinished trainings that nobody has touched for ``older_than_days``; run and name folders that hold nothing go at any age.
 
         Returns:
             the removed paths (with ``dry_run``: those that would be removed).
@@ -128,7 +130,10 @@ class Store:
         self._check()
         removed: _Paths = []
         for name_folder in [n for k in folders(self.root) for n in folders(k)]:
-            removed += sweep.sweep_name(name_folder, older_than_days, dry_run)
+            swept = sweep.sweep_name(name_folder, older_than_days, dry_run)
+            removed += swept
+            if name_folder.parent.name in kinds.names():  # an empty folder elsewhere may be anybody's
+                removed += sweep.sweep_empty(name_folder, swept, dry_run)
         return removed + sweep.sweep_runs(self.root, older_than_days, dry_run)
 
     # ------------------------------------------------------------------------------------------------------------- read
@@ -151,6 +156,11 @@ class Store:
         self._check()
         return find(self.root, str(ref), kind)
 
+    def locate_version(self, ref: str) -> Path:
+        """Like `locate`, but `UserError` also when the reference leaves out the version."""
+        self._check()
+        return find_version(self.root, ref)
+
     def scan(self, kind: str | None = None) -> Scan:
         """All artifacts (of one kind), in the order of the pipeline, then by name and version, and those that cannot be read."""
         self._check()
@@ -162,7 +172,7 @@ class Store:
                 if not path.is_dir():
                     continue  # removed by another process meanwhile
                 ref = f"{path.parent.name}@v{version_of(path.name)}"
-                found.unreadable.append(Unreadable(path, path.parent.parent.name, ref, error.what))
+                found.unreadable.append(Unreadable(path, path.parent.parent.name, ref, error.what, isinstance(error, NewerSchemaError)))
         return found
 
     def list(self, kind: str | None = None) -> _Artifacts:

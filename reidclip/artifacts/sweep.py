@@ -9,16 +9,17 @@ import platform
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from reidclip.artifacts.lock import LockedError, exclusive
+from reidclip.artifacts.lock import LockedError, exclusive, is_held
 
 TEMPORARY = ".tmp-"
 TRASH = ".trash-"
 PARTIAL = ".partial-"
 LOCK = ".lock"
 RUNS = ".runs"
+RUN_LOCK = "lock"  # in a run folder, held while its training is at work
 _DAY = 86400.0
 
 
@@ -46,12 +47,24 @@ def sweep_name(name_folder: Path, max_age_days: float, dry_run: bool = False) ->
 
 
 def sweep_runs(root: Path, max_age_days: float, dry_run: bool = False) -> list[Path]:
-    """Remove state folders of unfinished trainings that nobody has touched for ``max_age_days``."""
+    """Remove state folders of unfinished trainings that hold nothing, or that nobody has touched for ``max_age_days``.
+
+    A folder whose lock a live process holds stays.
+    """
     removed = []
     for path in _entries(root / RUNS):
-        if _age_days(path) > max_age_days:
+        if is_held(path / RUN_LOCK):
+            continue
+        if _is_empty(path, but_for=(path / RUN_LOCK,)):
+            removed += _remove_empty(path, dry_run)
+        elif _age_days(path) > max_age_days:
             removed += _remove(path, dry_run)
     return removed
+
+
+def sweep_empty(name_folder: Path, gone: Sequence[Path] = (), dry_run: bool = False) -> list[Path]:
+    """Remove the folder of an artifact name when it holds nothing (but ``gone``, which a dry run would have removed)."""
+    return _remove_empty(name_folder, dry_run) if _is_empty(name_folder, gone) else []
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -59,6 +72,19 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _is_empty(folder: Path, but_for: Sequence[Path] = ()) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and not set(_entries(folder)) - set(but_for)
+
+
+def _remove_empty(folder: Path, dry_run: bool) -> list[Path]:
+    """Unlike `_remove` it takes nothing along that another process puts into the folder meanwhile."""
+    if not dry_run:
+        with contextlib.suppress(OSError):
+            (folder / RUN_LOCK).unlink(missing_ok=True)
+            folder.rmdir()
+    return [folder] if dry_run or not folder.exists() else []
 
 
 def _remove(path: Path, dry_run: bool) -> list[Path]:

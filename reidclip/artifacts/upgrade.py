@@ -6,6 +6,7 @@ files on people's disks do not change, so neither may the way they are read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,10 @@ from reidclip import __version__
 from reidclip.errors import UserError, WorkError
 
 Raw = dict[str, Any]
+
+
+class NewerSchemaError(UserError):
+    """The manifest is whole, but of a schema that came after this toolkit."""
 
 
 def m001_roles_and_platform(raw: Raw) -> Raw:
@@ -34,18 +39,28 @@ def upgrade(raw: Raw, where: str) -> Raw:
 
     Raises:
         WorkError: it has no usable ``schema_version``.
-        UserError: it was written by a newer toolkit.
+        NewerSchemaError: it was written by a newer toolkit.
     """
     found = raw.get("schema_version")
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise WorkError(f"{where} has no usable schema_version ({found!r}).", "It is not a reidclip manifest, or it is damaged.")
     if found > SCHEMA_VERSION:
         writer = raw.get("toolkit_version", "unknown")
-        raise UserError(
+        raise NewerSchemaError(
             f"{where} has schema {found}, written by reidclip {writer}; "
             f"this is reidclip {__version__}, which reads up to schema {SCHEMA_VERSION}.",
-            f"Upgrade the toolkit: pip install 'reidclip>={writer}'.",
+            f"Use a reidclip that reads schema {found}{_install(str(writer))}.",
         )
     for schema in range(found, SCHEMA_VERSION):
         raw = {**STEPS[schema - 1](raw), "schema_version": schema + 1}
     return raw
+
+
+def _install(writer: str) -> str:
+    """The command that brings the writer's version; empty when that is no later release than the one that runs."""
+    released = re.fullmatch(r"\d+(\.\d+)*", writer)
+    return f": pip install 'reidclip>={writer}'" if released and _numbers(writer) > _numbers(__version__) else ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])

@@ -14,6 +14,8 @@ from reidclip.cli import artifacts, evaluate, finetune, mask, parse, plugins, pr
 from reidclip.cli.console import console, error_console
 from reidclip.errors import ReidclipError
 
+INTERRUPTED = 130  # exit code of a process that Ctrl-C ended, by convention 128 + SIGINT
+
 app = typer.Typer(
     name="reidclip",
     no_args_is_help=True,
@@ -55,12 +57,16 @@ def error_boundary(verbose: bool) -> Iterator[None]:
     """Turn errors into one or two lines on stderr and an exit code; ``-v`` adds the traceback."""
     try:
         yield
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer ends silently on Ctrl-C
+            _tell("Interrupted.", "Nothing half-written was left; parse, prompt-learn, finetune and synth go on when repeated.", verbose)
+        raise
     except ReidclipError as error:
         _tell(error.what, error.remedy, verbose)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _tell("Interrupted.", "", verbose)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except OSError as error:
         name = f" {error.filename}" if error.filename else ""
         _tell(f"{error.strerror or error}:{name}", "Check the path, its permissions and the free space of the disk.", verbose)

@@ -13,17 +13,17 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from reidclip.artifacts.artifact import Artifact
+from reidclip.artifacts.artifact import Artifact, is_newer
 from reidclip.artifacts.lineage import LineageNode
 from reidclip.artifacts.manifest import DatasetRef, Manifest
-from reidclip.artifacts.store import Scan
+from reidclip.artifacts.store import Scan, Unreadable
 from reidclip.stages.artifacts import Verified
 
 _STATE_STYLE = {"ok": "", "missing": "bold red", "changed": "bold yellow"}
 
 
 def scan_table(found: Scan) -> Group:
-    """One row per artifact, then one line per damaged one."""
+    """One row per artifact, then one line per unreadable one."""
     table = Table(box=None, pad_edge=False)
     for title in ("artifact", "kind", "created (UTC)", "made by", "data", "files", "size"):
         table.add_column(title, no_wrap=title != "data", overflow="fold", justify="right" if title in ("files", "size") else "left")
@@ -32,8 +32,8 @@ def scan_table(found: Scan) -> Group:
         data = Path(m.dataset.root).name if m.dataset else ""
         cells = (artifact.ref, m.kind, _minute(m), m.method or "", data, str(m.payload.files), size(m.payload.bytes))
         table.add_row(*map(escape, cells))
-    damaged = [Text(f"damaged: {broken.kind}/{broken.ref}: {broken.problem}", style="red") for broken in found.unreadable]
-    return Group(*([table] if found.artifacts else []), *damaged)
+    unreadable = [Text(f"{_state(b)}: {b.kind}/{b.ref}: {b.problem}", style="yellow" if b.newer else "red") for b in found.unreadable]
+    return Group(*([table] if found.artifacts else []), *unreadable)
 
 
 def scan_json(store: Path, found: Scan) -> dict[str, Any]:
@@ -41,7 +41,9 @@ def scan_json(store: Path, found: Scan) -> dict[str, Any]:
     return {
         "store": str(store),
         "artifacts": [artifact_json(artifact, files=False) for artifact in found.artifacts],
-        "unreadable": [{"kind": b.kind, "ref": b.ref, "path": str(b.path), "problem": b.problem} for b in found.unreadable],
+        "unreadable": [
+            {"kind": b.kind, "ref": b.ref, "path": str(b.path), "state": _state(b), "problem": b.problem} for b in found.unreadable
+        ],
     }
 
 
@@ -94,14 +96,22 @@ def files_table(artifact: Artifact) -> Table:
     return table
 
 
-def verdict(report: Verified) -> Text:
-    """``ok kind/ref``, or the problems, at most ten of them."""
+def verified_state(report: Verified) -> str:
+    """``"ok"``, ``"damaged"``, or ``"newer"``: written by a newer toolkit, so that nothing could be checked."""
+    if not report.problems:
+        return "ok"
+    return "newer" if is_newer(report.path) else "damaged"
+
+
+def verdict(report: Verified, state: str) -> Text:
+    """``ok kind/ref``, or the problems, at most ten of them; ``state`` is that of `verified_state`."""
     title = f"{report.kind}/{report.ref}"
     if not report.problems:
         return Text.assemble(("ok  ", "green"), title)
     more = [f"    and {len(report.problems) - 10} more"] if len(report.problems) > 10 else []
     lines = [f"    {problem}" for problem in report.problems[:10]] + more
-    return Text.assemble(("BAD ", "bold red"), title, "\n" + "\n".join(lines))
+    mark = ("newer ", "bold yellow") if state == "newer" else ("BAD ", "bold red")
+    return Text.assemble(mark, title, "\n" + "\n".join(lines))
 
 
 def lineage_tree(node: LineageNode) -> Tree:
@@ -136,6 +146,10 @@ def size(number: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def _state(broken: Unreadable) -> str:
+    return "newer" if broken.newer else "damaged"
 
 
 def _label(node: LineageNode) -> Text:

@@ -79,7 +79,7 @@ def evaluate(
         artifact, results = run_job(job, progress)
     if json_:
         metrics = json.loads((artifact.path / "metrics.json").read_text(encoding="utf-8"))
-        console.print_json(json.dumps({"artifact": artifact.ref, "path": str(artifact.path), "metrics": metrics}))
+        console.print_json(json.dumps({"artifact": artifact.ref, "kind": artifact.kind, "path": str(artifact.path), "metrics": metrics}))
     else:
         _print_table(artifact, results)
 
@@ -103,7 +103,7 @@ def _print_table(artifact: Artifact, results: list[Evaluation]) -> None:
             str(m.gallery),
         )
     console.print(table)
-    say(f"wrote evaluation {artifact.ref} to {artifact.path}")
+    say(f"wrote evaluation/{artifact.ref} to {artifact.path}")
 
 
 def _with_interval(value: float, interval: tuple[float, float] | None) -> str:

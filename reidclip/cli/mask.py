@@ -72,7 +72,7 @@ def mask(
     if label_maps is None:
         with progress_bar("parse") as progress:
             label_maps = plan.parse(progress)
-        say(f"wrote parsing {label_maps.ref}")
+        say(f"wrote parsing/{label_maps.ref}")
     with progress_bar("mask") as progress:
         artifact = plan.run(label_maps, progress)
     tell(artifact, json_)

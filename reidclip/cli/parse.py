@@ -92,6 +92,6 @@ def tell(artifact: Artifact, as_json: bool) -> None:
     facts = [f"{manifest.metrics['pictures']} pictures", f"{manifest.wall_seconds:.1f} s"]
     if "clothes_share" in manifest.metrics:
         facts.insert(1, f"{manifest.metrics['clothes_share']:.1%} of the pixels are clothes")
-    console.print(f"wrote {artifact.kind} {artifact.ref} by {manifest.method} ({', '.join(facts)})", markup=False, soft_wrap=True)
+    console.print(f"wrote {artifact.kind}/{artifact.ref} by {manifest.method} ({', '.join(facts)})", markup=False, soft_wrap=True)
     if preview.is_file():
         console.print(str(preview), markup=False, soft_wrap=True)

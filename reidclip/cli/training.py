@@ -60,7 +60,7 @@ def run_training(
     else:
         totals = ", ".join(f"{k.split('/', 1)[1]} {v:.3f}" for k, v in manifest.metrics.items() if k.endswith("/total"))
         console.print(
-            f"wrote {manifest.kind} {artifact.ref} ({manifest.wall_seconds:.0f} s; last epoch: {totals or 'none'})",
+            f"wrote {manifest.kind}/{artifact.ref} ({manifest.wall_seconds:.0f} s; last epoch: {totals or 'none'})",
             markup=False,
             soft_wrap=True,
         )

@@ -26,6 +26,7 @@ from reidclip.data.loader import ImageSource
 from reidclip.errors import InterruptedRunError, UserError, WorkError
 from reidclip.interfaces import Method, StageContext, TrainStage
 from reidclip.records import Dataset, LabelMap, Sample, training_labels
+from reidclip.stages.mask import KEEP, keep_file
 from reidclip.train.device import pick_device
 from reidclip.train.loop import LoopOptions, run_stage
 from reidclip.train.settings import FinetuneSettings, ModelSettings
@@ -142,7 +143,11 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
     if clip.image_encoder.config.is_resnet:  # convolutions run 1.4 times faster on the CPU with channels last; same results
         clip.image_encoder.to(memory_format=torch.channels_last)
     masks = job.inputs.get("masks")
-    source = ImageSource.of(job.dataset, train, masks=masks.path / "keep" if masks else None)
+    if masks:
+        for name in (keep_file(sample.path) for sample in train):
+            if name in masks.files:  # what is missing, the source tells, with a count
+                masks.file(name)  # a mask that was changed after it was written must not train anything
+    source = ImageSource.of(job.dataset, train, masks=masks.path / KEEP if masks else None)
     prompts = job.inputs.get("prompts")
     return StageContext(
         settings=s,

@@ -144,7 +144,7 @@ def test_parse_command_names_what_ran(data: Path, store: Store, weights: str) ->
     result = call(store, "parse", "--weights", weights)  # the bare form
     assert result.exit_code == 0
     assert f"data: {data} (of parsing schp-tiny-people@v1, the newest)" in result.stderr
-    assert "wrote parsing schp-tiny-people@v2 by schp-tiny (7 pictures" in result.stdout
+    assert "wrote parsing/schp-tiny-people@v2 by schp-tiny (7 pictures" in result.stdout
 
 
 def test_dry_run_writes_nothing(data: Path, store: Store, weights: str) -> None:

@@ -166,6 +166,26 @@ def test_a_corrupted_prompt_file_is_noticed(place: Path) -> None:
     assert not (place / "artifacts/checkpoint").exists() or not list((place / "artifacts/checkpoint").glob("*/v*"))
 
 
+def test_a_changed_mask_trains_nothing(place: Path) -> None:
+    with_masks(place)
+    keep = place / "artifacts/masks/labels-prcc/v0001/keep/rgb/train"
+    first, second = sorted(keep.rglob("*.png"))[:2]
+    second.write_bytes(first.read_bytes() + b" ")
+    run = reidclip(place, "prompt-learn", "prcc", "--clip", "tiny.safetensors", *arguments(SMALL), check=False)
+    assert run.returncode == 1 and "digest mismatch" in run.stderr and second.name in run.stderr
+
+
+def test_ctrl_c_before_anything_is_imported_is_no_traceback(place: Path) -> None:
+    for wait in (0.05, 0.15, 0.6):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "reidclip", "--help"], cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        time.sleep(wait)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+        assert b"reidclip/cli" not in told, told
+
+
 def test_a_truncated_picture_is_named(place: Path) -> None:
     picture = sorted((place / "prcc/rgb/train").glob("*/*.jpg"))[3]
     picture.write_bytes(picture.read_bytes()[:150])
