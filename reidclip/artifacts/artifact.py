@@ -13,6 +13,7 @@ from reidclip.artifacts import kinds
 from reidclip.artifacts.manifest import MANIFEST, Manifest, read_manifest
 from reidclip.artifacts.names import version_of
 from reidclip.artifacts.payload import TABLE, PayloadFile, hash_file, hash_files, payload_paths, table_from_bytes
+from reidclip.artifacts.upgrade import NewerSchemaError
 from reidclip.errors import ReidclipError, UserError, WorkError, nearest
 
 # Files whose digest this process has verified: (absolute path, size, mtime in ns, digest). A file that is touched is verified again.

@@ -17,6 +17,7 @@ from reidclip.cli.options import DEFAULT_STORE, Json, Quiet, StoreDir, Verbose
 app = typer.Typer(no_args_is_help=True, help="List, inspect, verify and remove artifacts.")
 
 Ref = Annotated[str, typer.Argument(metavar="REF", help="NAME, NAME@v3, KIND/NAME@v3, or the path of an artifact.")]
+VersionRef = Annotated[str, typer.Argument(metavar="REF", help="NAME@v3, KIND/NAME@v3, or the path of an artifact.")]
 OptionalRef = Annotated[str | None, typer.Argument(metavar="[REF]", help="One artifact. Default: all of them.", show_default=False)]
 Days = Annotated[float, typer.Option("--days", min=0, help="Age after which unfinished work that nobody touched is removed.")]
 
@@ -33,7 +34,7 @@ def list_artifacts(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """List all artifacts, damaged ones included."""
+    """List all artifacts, also damaged ones and those of a newer toolkit."""
     set_quiet(quiet)
     from reidclip.artifacts import kinds
     from reidclip.artifacts.store import Store
@@ -84,14 +85,19 @@ def verify(
     from reidclip.stages import artifacts as stage
 
     reports = stage.verify(Store(store), ref)
-    whole = not any(report.problems for report in reports)
+    states = [view.verified_state(report) for report in reports]
+    whole = set(states) <= {"ok"}
     if as_json:
-        entries = [{"kind": r.kind, "ref": r.ref, "path": str(r.path), "problems": r.problems} for r in reports]
+        told = zip(reports, states, strict=True)
+        entries = [{"kind": r.kind, "ref": r.ref, "path": str(r.path), "state": state, "problems": r.problems} for r, state in told]
         _print_json({"ok": whole, "artifacts": entries})
-    for report in [] if as_json else reports:
-        console.print(view.verdict(report))
-    if not whole:
+    for report, state in [] if as_json else zip(reports, states, strict=True):
+        console.print(view.verdict(report, state))
+    if "newer" in states:
+        say("Artifacts of a newer toolkit could not be checked: verify them with a reidclip that reads their schema.")
+    if "damaged" in states:
         say("Damaged artifacts: `reidclip artifacts rm --force KIND/NAME@vN` removes one; then make it again.")
+    if not whole:
         raise typer.Exit(1)
 
 
@@ -112,7 +118,7 @@ def lineage(ref: Ref, store: StoreDir = DEFAULT_STORE, as_json: Json = False, ve
 
 @app.command()
 def rm(
-    ref: Ref,
+    ref: VersionRef,
     force: Annotated[bool, typer.Option("--force", help="Also when other artifacts were made from it.")] = False,
     store: StoreDir = DEFAULT_STORE,
     as_json: Json = False,
@@ -124,7 +130,9 @@ def rm(
     from reidclip.artifacts.store import Store
     from reidclip.stages import artifacts as stage
 
-    path = stage.remove(Store(store), ref, force)
+    opened = Store(store)
+    opened.locate_version(ref)  # what is gone is gone: the newest version is never meant by default
+    path = stage.remove(opened, ref, force)
     _report_removed([path], as_json, "Removed")
 
 
@@ -137,7 +145,7 @@ def gc(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Remove what killed processes left: temporary folders and old states of unfinished work."""
+    """Remove what killed processes left: temporary and empty folders, and old states of unfinished work."""
     set_quiet(quiet)
     from reidclip.artifacts.store import Store
 

@@ -122,6 +122,29 @@ def test_verify_tells_damage_and_ends_with_1(store: Store, chain: list[Artifact]
     assert call(store, "verify", "schp-prcc").exit_code == 1
 
 
+def test_artifact_of_a_newer_toolkit_is_not_called_damaged(store: Store, chain: list[Artifact]) -> None:
+    path = chain[1].path / "manifest.json"
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 99'))
+    listed = call(store, "list").stdout
+    assert "newer: prompts/ccaf-prcc@v1: " in listed
+    assert "damaged" not in listed
+    assert [entry["state"] for entry in call_json(store, "list")["unreadable"]] == ["newer"]
+    for reference in ([], ["ccaf-prcc"], [str(chain[1].path)]):
+        result = call(store, "verify", *reference)
+        assert result.exit_code == 1
+        assert "has schema 99" in " ".join(result.stdout.split())
+        assert "newer " in result.stdout
+        assert "BAD" not in result.stdout
+        assert "a reidclip that reads their schema" in result.stderr
+        assert not re.search(r"\brm\b|[Dd]amaged", result.stdout + result.stderr)
+        assert call_json(store, "verify", *reference)["artifacts"][-1]["state"] == "newer"
+    shown = call(store, "show", "ccaf-prcc").exception
+    assert isinstance(shown, UserError)
+    assert shown.remedy == "Use a reidclip that reads schema 99."
+    (chain[0].path / "manifest.json").write_text("{")
+    assert "rm --force" in call(store, "verify").stderr  # the other one is damaged
+
+
 def test_verify_shows_ten_problems_at_most(store: Store) -> None:
     with store.create("masks", "m") as draft:
         for i in range(14):
@@ -147,23 +170,33 @@ def test_lineage_as_tree_and_json(store: Store, chain: list[Artifact]) -> None:
 
 
 def test_rm_refuses_what_others_need(store: Store, chain: list[Artifact]) -> None:
-    result = call(store, "rm", "schp-prcc")
+    result = call(store, "rm", "schp-prcc@v1")
     assert isinstance(result.exception, UserError)
     assert "input of prompts/ccaf-prcc@v1" in str(result.exception)
-    assert call_json(store, "rm", "schp-prcc", "--force") == {"removed": [str(chain[0].path)]}
-    assert call(store, "rm", "ccaf-prcc").stdout.split() == ["Removed", str(chain[1].path)]
+    assert call_json(store, "rm", "schp-prcc@v1", "--force") == {"removed": [str(chain[0].path)]}
+    assert call(store, "rm", "ccaf-prcc@v1").stdout.split() == ["Removed", str(chain[1].path)]
     assert store.list() == []
 
 
-def test_rm_wants_the_version_when_there_are_several(store: Store) -> None:
-    for _ in range(2):
+@pytest.mark.parametrize("versions", [1, 2])
+@pytest.mark.parametrize("ref", ["p", "prompts/p"])
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_rm_always_wants_the_version(store: Store, versions: int, ref: str, force: list[str]) -> None:
+    for _ in range(versions):
         with store.create("prompts", "p") as draft:
             draft.write("prompts.safetensors", b"x")
-    result = call(store, "rm", "p")
+    result = call(store, "rm", ref, *force)
     assert isinstance(result.exception, UserError)
-    assert "p@v2" in result.exception.remedy
-    assert call(store, "rm", "p@v1").exit_code == 0
-    assert [a.ref for a in store.list()] == ["p@v2"]
+    assert result.exception.exit_code == 2
+    assert result.exception.remedy == "Say which: " + ", ".join(f"prompts/p@v{i + 1}" for i in range(versions)) + "."
+    assert len(store.list()) == versions
+    assert call(store, "rm", f"{ref}@v1", *force).exit_code == 0
+    assert [a.ref for a in store.list()] == ["p@v2"][: versions - 1]
+
+
+def test_rm_takes_the_path_of_a_version(store: Store, chain: list[Artifact]) -> None:
+    assert call(store, "rm", str(chain[1].path)).exit_code == 0
+    assert store.list() == [chain[0]]
 
 
 def test_rm_removes_a_damaged_artifact(store: Store, chain: list[Artifact]) -> None:
@@ -175,15 +208,17 @@ def test_rm_removes_a_damaged_artifact(store: Store, chain: list[Artifact]) -> N
 def test_rm_removes_an_artifact_of_a_newer_toolkit_only_as_asked(store: Store, chain: list[Artifact]) -> None:
     path = chain[1].path / "manifest.json"
     path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
-    result = call(store, "rm", "ccaf-prcc")
+    result = call(store, "rm", "ccaf-prcc@v1")
     assert isinstance(result.exception, UserError)
+    assert "schema 3" in result.exception.remedy
     assert path.exists()
-    assert call(store, "rm", "ccaf-prcc", "--force").exit_code == 0
+    assert call(store, "rm", "ccaf-prcc@v1", "--force").exit_code == 0
     assert not path.exists()
 
 
 def test_gc_reports_what_it_removes(store: Store) -> None:
     path = store.resume_dir("prompts", "p", "k")
+    (path / "clip.json").write_text("{}")
     assert "Nothing to remove" in call(store, "gc").stderr
     assert call(store, "gc", "--days", "0", "--dry-run").stdout.split() == ["Would", "remove", str(path)]
     assert path.exists()

@@ -149,6 +149,14 @@ def test_manifest_from_the_future_is_refused_with_the_version_it_needs(tmp_path:
     assert store.list() == []  # and does not hide the others, see test_store
 
 
+@pytest.mark.parametrize("writer", [__version__, "0.0.1", "unknown", None])
+def test_the_running_version_is_no_remedy_for_a_newer_manifest(tmp_path: Path, writer: object) -> None:
+    store = damaged(tmp_path, lambda raw: raw.update(schema_version=99, toolkit_version=writer))
+    with pytest.raises(UserError) as caught:
+        store.open("ccaf-prcc")
+    assert caught.value.remedy == "Use a reidclip that reads schema 99."
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

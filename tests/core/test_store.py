@@ -69,6 +69,7 @@ def test_open_takes_the_path_of_an_artifact(store: Store, tmp_path: Path) -> Non
         ("masks/ccaf-prcc", "prompts", "is a masks artifact, not prompts", "Name a prompts artifact"),
         ("ccaf-prcc", "masks", "it holds none", "reidclip mask"),
         ("both", None, "name of several artifacts", "prompts/both, checkpoint/both|checkpoint/both, prompts/both"),
+        ("both@v1", None, "name of several artifacts", "prompts/both@v1, checkpoint/both@v1|checkpoint/both@v1, prompts/both@v1"),
         ("no/such/folder", None, "no folder with a manifest.json", "name@v3"),
     ],
 )

@@ -62,7 +62,9 @@ def test_gc_keeps_young_folders_of_unknown_writers(store: Store) -> None:
     age(foreign, days=13)
     assert store.gc() == []
     age(foreign, days=15)
-    assert store.gc() == [foreign]
+    assert store.gc(dry_run=True) == [foreign, foreign.parent]
+    assert store.gc() == [foreign, foreign.parent]
+    assert not foreign.parent.exists()
 
 
 def test_gc_removes_old_states_of_unfinished_trainings(store: Store) -> None:
@@ -70,11 +72,49 @@ def test_gc_removes_old_states_of_unfinished_trainings(store: Store) -> None:
     assert old == store.root / ".runs/prompts-p-0a1b"
     assert store.resume_dir("prompts", "p", "0a1b") == old
     (old / "state.safetensors").write_bytes(b"x")
+    (young / "state.safetensors").write_bytes(b"x")
     age(old, days=20)
     assert store.list() == []
     assert store.gc(older_than_days=30) == []
     assert store.gc() == [old]
     assert young.is_dir()
+
+
+def test_gc_removes_empty_folders_at_any_age(store: Store) -> None:
+    run, unlocked = store.resume_dir("prompts", "p", "0a1b"), store.resume_dir("prompts", "p", "2c3d")
+    (unlocked / "lock").touch()  # its holder was killed
+    with pytest.raises(SurpriseError), store.create("parsing", "s", resume_key="k"):
+        raise SurpriseError  # before it wrote anything
+    name, foreign = store.root / "parsing/s", store.root / "photos/empty"
+    foreign.mkdir(parents=True)
+    assert name.is_dir()
+    assert store.gc(dry_run=True) == [name, run, unlocked]
+    assert [path.is_dir() for path in (name, run, unlocked)] == [True] * 3
+    assert (unlocked / "lock").exists()
+    assert store.gc() == [name, run, unlocked]
+    assert [path.exists() for path in (name, run, unlocked, foreign)] == [False, False, False, True]
+
+
+def test_gc_keeps_a_run_folder_that_a_live_process_holds(store: Store) -> None:
+    run = store.resume_dir("prompts", "p", "0a1b")
+    script = """
+import sys
+import time
+from pathlib import Path
+from reidclip.artifacts.lock import exclusive
+with exclusive(Path(sys.argv[1]) / "lock"):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    with start_python(script, str(run)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        age(run, days=99)
+        assert store.gc() == []
+        assert run.is_dir()
+        process.kill()
+        process.wait()
+    assert store.gc() == [run]
 
 
 # ------------------------------------------------------------------------------------------------------- resumable drafts
@@ -128,8 +168,8 @@ def test_gc_removes_old_partial_drafts(store: Store) -> None:
         raise SurpriseError
     assert store.gc() == []
     age(draft.path, days=15)
-    assert store.gc() == [draft.path]
-    assert os.listdir(store.root / "parsing/s") == []
+    assert store.gc() == [draft.path, draft.path.parent]
+    assert os.listdir(store.root / "parsing") == []
 
 
 def test_full_disk_keeps_what_a_resumable_draft_finished(store: Store) -> None:
