@@ -108,6 +108,8 @@ def plan_evaluate(
     opened = None if data is None else open_dataset(data, layout)
     chosen = None if zero_shot else _checkpoint(checkpoint, opened, store, say)
     dataset = opened or dataset_for(None, layout, store, ("checkpoint", "masks", "prompts", "parsing"), say, chosen)
+    for note in dataset.notes:
+        say(f"note: {note}")
     if not dataset.protocols:
         raise UserError(f"{dataset.root} has no query and gallery pictures.", "Evaluation needs them; see the layout's expected tree.")
     selected = tuple(find_protocol(dataset, p) for p in protocols) or tuple(p for p in dataset.protocols if not p.single_shot_repeats)

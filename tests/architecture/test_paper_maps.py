@@ -89,3 +89,10 @@ def test_a_shared_formula_may_be_given_its_number(tmp_path: Path) -> None:
     folder = _folder(tmp_path, "import losses\n\neq06_triplet = losses.triplet\n", TABLE + "| (6) | L_tri | `eq06_triplet` |\n")
     assert mismatches(folder) == []
     assert [(e.number, e.line, e.summary) for e in equations(folder)] == [(6, 3, "Eq. (6): losses.triplet")]
+
+
+def test_no_document_has_an_unfilled_place() -> None:
+    root = Path(__file__).resolve().parents[2]
+    documents = [root / "README.md", root / "CHANGELOG.md", *root.glob("plugins/**/*.md"), *root.glob("examples/**/*.md")]
+    assert len(documents) >= 6
+    assert [str(d) for d in documents if "@@" in d.read_text(encoding="utf-8")] == []
