@@ -8,7 +8,7 @@ group                  protocol            bundled
 =====================  ==================  ===========================================================
 reidclip.methods       `Method`            baseline, clipreid, ccaf
 reidclip.parsers       `Parser`            schp (and its small stand-in, schp-tiny)
-reidclip.layouts       `DataLayout`        prcc, folder
+reidclip.layouts       `DataLayout`        prcc, ltcc, vcclothes, market1501, msmt17, folder
 =====================  ==================  ===========================================================
 """
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from reidclip.records import Dataset, LabelMap, Sample
+from reidclip.records import Dataset, LabelMap, PublishedCount, Sample
 from reidclip.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class DataLayout(Protocol):
     name: str  # "prcc"
     title: str  # "PRCC (Yang, Wu, Zheng; TPAMI 2021)"
     expected_tree: str  # a few lines of text shown in errors and by `reidclip datasets list`
+    source: str  # where to ask for the data, in one sentence; "" for layouts of people's own data
+    published: Sequence[PublishedCount]  # what `reidclip datasets verify` compares with; empty where nothing is published
 
     def recognises(self, root: Path) -> bool:
         """True when the folder has this layout's tree; cheap, never raises."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Dataset:
         root: folder on this machine; all sample paths are relative to it.
         samples: sorted by split as the layout orders them, then by path; the order is part of the contract.
         protocols: in the order in which they are reported.
+        notes: what a reader of a result should know: what was skipped, why a protocol is missing.
+        left_out: what the tree holds and the samples do not, by name -> number of pictures ("junk": 3819); `datasets verify` counts it.
     """
 
     layout: str
@@ -84,6 +87,7 @@ class Dataset:
     samples: tuple[Sample, ...]
     protocols: tuple[Protocol, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def split(self, name: str) -> tuple[Sample, ...]:
         """Samples of one split, in order; empty when there are none."""
@@ -126,6 +130,25 @@ def _fingerprint_lines(root: Path, samples: Iterable[Sample]) -> Iterable[str]:
         for path in s.frames or (s.path,):
             size = (root / path).stat().st_size
             yield f"{path}\t{size}\t{s.pid}\t{s.camid}\t{s.clothes_id}\t{s.split}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCount:
+    """A number that a whole copy of a data set shows when counted.
+
+    Attributes:
+        what: "train: identities".
+        value: the number.
+        status: how well it is known. C: counted from a complete file list; R: stated in, or forced by, the code or README of the
+            reference repository; T: measured on the release by an independent public project; S: arithmetic from those;
+            G: hearsay. `reidclip datasets verify` fails on a mismatch with C, R, T and S, and warns on G.
+        of: counts it in a loaded data set; see `reidclip.data.published` for the usual ones.
+    """
+
+    what: str
+    value: int
+    status: Literal["C", "R", "T", "S", "G"]
+    of: Callable[[Dataset], int]
 
 
 @dataclass(frozen=True, slots=True)

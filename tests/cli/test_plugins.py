@@ -185,7 +185,7 @@ class TestCheck:
 
     def test_signature(self, method: LazyMethod) -> None:
         class Layout:
-            name, title, expected_tree = "x", "X", "tree"
+            name, title, expected_tree, source, published = "x", "X", "tree", "", ()
 
             def recognises(self, root: Path) -> bool:
                 return True

@@ -20,6 +20,8 @@ class Stranger:
     name = "stranger"
     title = "A stranger's layout"
     expected_tree = "DATA/first line\nDATA/second line"
+    source = ""
+    published = ()
 
     def __init__(self, recognises: bool | Exception = True, loads: Dataset | Exception | None = None) -> None:
         self._recognises, self._loads = recognises, loads

@@ -30,6 +30,8 @@ class FolderLayout:
     name = "folder"
     title = "A folder of pictures with an index table"
     expected_tree = EXPECTED_TREE
+    source = ""
+    published = ()
 
     def recognises(self, root: Path) -> bool:
         """True for a folder with an index file, or with another table that has the required columns."""

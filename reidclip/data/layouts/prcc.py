@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reidclip.data.files import file_names, folders, is_picture
+from reidclip.data.published import count
 from reidclip.errors import UserError
 from reidclip.records import Dataset, Protocol, Rule, Sample
 
@@ -45,6 +46,28 @@ _PROTOCOLS = (
     Protocol("cloth-changing-single-shot", Rule.STD, "test-C", "test-A", note=_SINGLE_SHOT, single_shot_repeats=10),
 )
 
+# The training half was counted from a complete list of its files, the test half is what guxinqian/Simple-CCReID states.
+_PUBLISHED = (
+    count("identities", 150, "C", "train"),
+    count("images", 17_896, "C", "train"),
+    count("images", 5_952, "C", "train", what="train, camera A", where=lambda s: s.camid == 0),
+    count("images", 5_317, "C", "train", what="train, camera B", where=lambda s: s.camid == 1),
+    count("images", 6_627, "C", "train", what="train, camera C", where=lambda s: s.camid == 2),
+    count("clothes", 300, "C", "train"),
+    count("cameras", 3, "C", "train"),
+    count("identities", 150, "G", "val"),
+    count("images", 5_002, "S", "val"),
+    count("identities", 71, "R", "test-A"),
+    count("images", 3_384, "R", "test-A"),
+    count("identities", 71, "R", "test-B"),
+    count("images", 3_873, "R", "test-B"),
+    count("identities", 71, "R", "test-C"),
+    count("images", 3_543, "R", "test-C"),
+    count("clothes", 142, "R", "test-A", "test-B", "test-C"),
+    count("identities", 221, "T"),
+    count("images", 33_698, "T"),
+)
+
 
 class PrccLayout:
     """Reads PRCC; the folder given may be the one that holds ``rgb``, or ``rgb`` itself."""
@@ -52,6 +75,8 @@ class PrccLayout:
     name = "prcc"
     title = "PRCC (Yang, Wu, Zheng; TPAMI 2021)"
     expected_tree = EXPECTED_TREE
+    source = "The authors give it to those who ask for research use; see the paper's project page (Sun Yat-sen University, Wei-Shi Zheng)."
+    published = _PUBLISHED
 
     def recognises(self, root: Path) -> bool:
         """True for a folder with PRCC's training or test tree."""
