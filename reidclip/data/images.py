@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +41,36 @@ def read_picture(path: Path) -> UInt8:
     """
     with _opened(path) as image:
         return np.array(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFacts:
+    """What a picture file holds, known from decoding all of it.
+
+    Attributes:
+        height, width: in pixels, as `read_picture` returns it.
+        mode: how the file stores its pixels, in Pillow's words: "RGB", "L" (grey), "P" (palette), "CMYK", "RGBA", "I;16".
+        format: of the file, whatever its name says: "JPEG", "PNG".
+        rotated: its EXIF orientation asks for a turn or a flip.
+    """
+
+    height: int
+    width: int
+    mode: str
+    format: str
+    rotated: bool
+
+
+def examine_picture(path: Path) -> PictureFacts:
+    """Decode a picture as `read_picture` does, and tell what it is.
+
+    Raises:
+        WorkError: as `read_picture`.
+    """
+    with _opened(path) as image:
+        rotated = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+        upright = _to_rgb(ImageOps.exif_transpose(image))
+        return PictureFacts(upright.height, upright.width, image.mode, image.format or "unknown", rotated)
 
 
 def picture_size(path: Path) -> tuple[int, int]:

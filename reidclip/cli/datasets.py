@@ -1,0 +1,107 @@
+"""`reidclip datasets`: which data sets are supported, where to get them, and whether a copy is whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reidclip.cli import options
+from reidclip.cli.console import console, progress_bar, say, set_quiet
+
+app = typer.Typer(no_args_is_help=True, help="Data sets: list what is supported, show one in full, verify a copy on disk.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As `reidclip datasets list` shows it.")]
+Folder = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the data set.")]
+Counts = Annotated[bool, typer.Option("--counts/--no-counts", help="Compare with the published counts; not for a part of a data set.")]
+Open = Annotated[bool, typer.Option("--open/--no-open", help="Open every picture and look for copies; without, labels alone are checked.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings as well.")]
+Show = Annotated[int, typer.Option("--show", metavar="N", min=0, help="Name at most N files per finding; --json names all.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="Also write the report as JSON to this file.", show_default=False)
+]
+
+
+@app.command("list")
+def list_datasets(json_: options.Json = False, verbose: options.Verbose = False, quiet: options.Quiet = False) -> None:
+    """List the data sets that are supported; each is recognised from its tree.
+
+    One that cannot be loaded is a line with its error. `reidclip datasets show NAME` tells where to ask for a data set, which
+    tree is expected and every published count.
+    """
+    set_quiet(quiet)
+    from reidclip.cli import datasets_view as view
+    from reidclip.stages.datasets import list_layouts
+
+    layouts = list_layouts()
+    if json_:
+        _print_json({"datasets": [layout.as_json() for layout in layouts]})
+        return
+    console.print(view.list_table([layout for layout in layouts if layout.error is None]))
+    for layout in layouts:
+        if layout.error is not None:
+            console.print(view.broken_line(layout), markup=False, soft_wrap=True)
+    say("Tree, source and all counts of one: reidclip datasets show NAME")
+
+
+@app.command()
+def show(name: Name, json_: options.Json = False, verbose: options.Verbose = False, quiet: options.Quiet = False) -> None:
+    """Show where to ask for a data set, the tree that is expected, and its published counts with how well each is known.
+
+    Example: reidclip datasets show prcc
+    """
+    set_quiet(quiet)
+    from reidclip.cli import datasets_view as view
+    from reidclip.stages.datasets import show_layout
+
+    layout = show_layout(name)
+    if json_:
+        _print_json(layout.as_json())
+    else:
+        view.print_layout(layout)
+
+
+@app.command()
+def verify(
+    data: Folder,
+    dataset: options.Dataset = None,
+    counts: Counts = True,
+    open_: Open = True,
+    strict: Strict = False,
+    show_files: Show = 5,
+    output: Output = None,
+    workers: options.Workers = None,
+    json_: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Verify a copy of a data set: counts against the published ones, every protocol, every picture.
+
+    Opens all pictures; names those that are unreadable, cut off or empty, and those that are there twice: worst, under two
+    identities or in training and test. Counts the queries of every protocol that have a match.
+    Exit code 1 when anything is at fault; warnings and notes are printed only ([bold]--strict[/] makes warnings count).
+    Changes nothing. Rendered sets (synth.json) are not compared with published counts.
+
+    Example: reidclip datasets verify data/prcc
+    """
+    set_quiet(quiet)
+    from reidclip.cli import verify_view as view
+    from reidclip.stages.verify import verify as verify_data
+
+    with progress_bar("open") as progress:
+        report = verify_data(data, dataset, counts=counts, open_pictures=open_, workers=workers, progress=progress)
+    told = report.as_json(strict)
+    if output is not None:
+        output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    if json_:
+        _print_json(told)
+    else:
+        view.print_report(report, show_files, strict)
+    if not report.passed(strict):
+        raise typer.Exit(1)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1))
