@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reidclip.data.files import file_names, folders, is_picture
+from reidclip.data.layouts.flat import sorted_ranks
 from reidclip.data.published import count
 from reidclip.errors import UserError
 from reidclip.records import Dataset, Protocol, Rule, Sample
@@ -176,8 +177,8 @@ class _Found:
 
 
 def _samples(found: _Found, base: Path) -> tuple[Sample, ...]:
-    train_rank = _rank({_clothes_key(p) for p in found.train})
-    test_rank = _rank({p.pid for p in found.test})
+    train_rank = sorted_ranks(_clothes_key(p) for p in found.train)
+    test_rank = sorted_ranks(p.pid for p in found.test)
     samples = [_sample(p, base, train_rank[_clothes_key(p)]) for p in found.train]
     samples += [_sample(p, base, 2 * test_rank[p.pid] + (p.split == "test-C")) for p in found.test]
     return tuple(sorted(samples, key=lambda s: (_SPLITS.index(s.split), s.path)))
@@ -186,11 +187,6 @@ def _samples(found: _Found, base: Path) -> tuple[Sample, ...]:
 def _clothes_key(picture: _Picture) -> str:
     """Training half: cameras A and B share the key ``092``, camera C has ``092C`` (Simple-CCReID's keys)."""
     return picture.pid + ("C" if picture.cam == "C" else "")
-
-
-def _rank(keys: set[str]) -> dict[str, int]:
-    """Key -> rank in lexicographic order, as published."""
-    return {key: rank for rank, key in enumerate(sorted(keys))}
 
 
 def _sample(picture: _Picture, base: Path, clothes_id: int) -> Sample:
