@@ -143,12 +143,14 @@ class PublishedCount:
             reference repository; T: measured on the release by an independent public project; S: arithmetic from those;
             G: hearsay. `reidclip datasets verify` fails on a mismatch with C, R, T and S, and warns on G.
         of: counts it in a loaded data set; see `reidclip.data.published` for the usual ones.
+        splits: splits whose samples it counts; empty when it counts all of them, or something else.
     """
 
     what: str
     value: int
     status: Literal["C", "R", "T", "S", "G"]
     of: Callable[[Dataset], int]
+    splits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
