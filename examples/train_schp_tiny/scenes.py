@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from pairs import Pair
 
-from reidclip_schp.geometry import Fit, letterbox
-from reidclip_schp.session import mirrored_order
+from reidclip.data.label_sets import LIP
+from reidclip_schp.mirror import mirrored_order
+from reidclip_schp.tiny_geometry import Fit, letterbox
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-_MIRROR = np.array(mirrored_order(), np.uint8)
+_MIRROR = np.array(mirrored_order(LIP.labels), np.uint8)
 
 
 def training_example(rng: np.random.Generator, pairs: list[Pair], index: int, input_hw: tuple[int, int]) -> tuple[UInt8, UInt8]:

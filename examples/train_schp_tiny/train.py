@@ -27,10 +27,10 @@ from scenes import training_example
 from torch import Tensor
 
 from reidclip_schp import PARSER
-from reidclip_schp.session import normalise
 from reidclip_schp.settings import SchpSettings
 from reidclip_schp.tiny_network import TinyParserNet, fuse
-from reidclip_schp.weights_file import write_weights
+from reidclip_schp.tiny_session import normalise
+from reidclip_schp.tiny_weights import write_weights
 
 INPUT = (192, 96)  # height, width in pixels
 AVERAGE = 0.998  # decay of the running average of the weights, which is what is kept

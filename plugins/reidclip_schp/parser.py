@@ -19,23 +19,28 @@ BUNDLED_WEIGHTS = Path(__file__).parent / "weights" / "schp-tiny.safetensors"
 
 @dataclass
 class SchpParser:
-    """Parser `schp`; without weights of its own it runs `schp-tiny` and says so by its session's name."""
+    """Parser `schp`: the full network with ``weights``, else `schp-tiny`; the session's name says which one runs."""
 
     name: str = "schp"
-    title: str = "SCHP (Li et al., TPAMI 2020) label set; bundled network: schp-tiny"
+    title: str = "SCHP (Li et al., TPAMI 2020), given a checkpoint of its authors; without one the small bundled schp-tiny"
     settings: type[Settings] = SchpSettings
 
     def open(self, settings: Settings, device: torch.device) -> ParserSession:
-        """Load the network.
+        """Load the network; which one the weights are for is seen from the file.
 
         Raises:
-            UserError: the weights are missing, are a full SCHP checkpoint, or do not fit.
+            UserError: the weights are missing, are no checkpoint, are damaged or do not fit.
         """
-        from reidclip_schp.session import TinySession
-
         if not isinstance(settings, SchpSettings):
             raise UserError(f"Settings of type {type(settings).__name__} are not for the parser schp.", "Build them from SchpSettings.")
-        return TinySession.open(_weights_path(settings.weights), settings, device)
+        from reidclip_schp.session import FullSession
+        from reidclip_schp.tiny_session import TinySession
+        from reidclip_schp.tiny_weights import holds_tiny
+
+        weights = _weights_path(settings.weights)
+        if settings.weights is None or holds_tiny(weights):
+            return TinySession.open(weights, settings, device)
+        return FullSession.open(weights, settings, device)
 
 
 def _weights_path(given: Path | None) -> Path:
@@ -45,8 +50,6 @@ def _weights_path(given: Path | None) -> Path:
         return BUNDLED_WEIGHTS
     if not given.is_file():
         raise UserError(f"No weights file at {given}.", "Check --weights, or leave it out to use schp-tiny.")
-    if given.suffix != ".safetensors":
-        raise UserError(f"{given}: full SCHP checkpoints are not supported by this version yet.", "Leave --weights out to use schp-tiny.")
     return given
 
 

@@ -1,4 +1,4 @@
-"""A loaded schp-tiny: pictures in, label maps out."""
+"""A loaded SCHP network: pictures in, label maps out."""
 
 from __future__ import annotations
 
@@ -11,71 +11,60 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from reidclip.data.lip import LIP_LABELS
-from reidclip.errors import UserError
-from reidclip_schp.geometry import labels_at_picture_size, letterbox
+from reidclip_schp.checkpoint import read_checkpoint
+from reidclip_schp.crop import Crop, labels_at_picture_size, normalised, warp
+from reidclip_schp.fold import fold
+from reidclip_schp.mirror import mirrored_order
+from reidclip_schp.network import SchpNetwork
 from reidclip_schp.settings import SchpSettings
-from reidclip_schp.tiny_network import TinyParserNet
-from reidclip_schp.weights_file import KIND, read_weights
 
-# Labels that exchange places in a mirrored picture: arms, legs, shoes.
-MIRROR_PAIRS = ((14, 15), (16, 17), (18, 19))
-MEAN, STD = 0.5, 0.25
-
-
-def mirrored_order(labels: int = len(LIP_LABELS)) -> list[int]:
-    """Index of each label's mirror image."""
-    order = list(range(labels))
-    for left, right in MIRROR_PAIRS:
-        order[left], order[right] = right, left
-    return order
-
-
-def normalise(pictures: Tensor) -> Tensor:
-    """Uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W), (value / 255 - 0.5) / 0.25."""
-    return ((pictures.float() / 255.0 - MEAN) / STD).permute(0, 3, 1, 2)
+BATCH_SIZE = 4
+"""Pictures per forward pass unless the settings say otherwise; one takes about 150 MB beside the weights."""
 
 
 @dataclass
-class TinySession:
-    """`reidclip.interfaces.ParserSession` of schp-tiny."""
+class FullSession:
+    """`reidclip.interfaces.ParserSession` of the full network."""
 
-    network: TinyParserNet
+    network: SchpNetwork
+    labels: tuple[str, ...]
     input_hw: tuple[int, int]
     batch_size: int
     flip: bool
     device: torch.device
     version: str
-    name: str = KIND
-    labels: tuple[str, ...] = tuple(LIP_LABELS)
+    name: str = "schp"
 
     @classmethod
-    def open(cls, weights: Path, settings: SchpSettings, device: torch.device) -> TinySession:
-        """Load weights and move them to the device."""
-        network, (height, width), digest = read_weights(weights)
-        if network.labels != len(LIP_LABELS):
-            raise UserError(
-                f"The weights in {weights} know {network.labels} labels, not the {len(LIP_LABELS)} of LIP.", "Train them again."
-            )
-        size = (settings.height or height, settings.width or width)
-        network = network.to(device).to(memory_format=torch.channels_last)
-        return cls(network, size, settings.batch_size, settings.flip, device, digest)
+    def open(cls, weights: Path, settings: SchpSettings, device: torch.device) -> FullSession:
+        """Load a checkpoint, fold its normalisations and move it to the device.
+
+        Raises:
+            UserError: see `read_checkpoint`.
+        """
+        found = read_checkpoint(weights)
+        network = fold(found.network).to(device).to(memory_format=torch.channels_last)
+        size = (settings.height or found.input_hw[0], settings.width or found.input_hw[1])
+        return cls(network, found.label_set.labels, size, settings.batch_size or BATCH_SIZE, settings.flip, device, found.digest)
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.uint8]]:
-        """RGB uint8 (H, W, 3) pictures of any sizes -> uint8 (H, W) LIP label maps of the same sizes."""
+        """RGB uint8 (H, W, 3) pictures of any sizes -> uint8 (H, W) label maps of the same sizes."""
         maps: list[npt.NDArray[np.uint8]] = []
         for start in range(0, len(images), self.batch_size):
             chunk = images[start : start + self.batch_size]
-            for picture, scores in zip(chunk, self._scores(chunk), strict=True):
-                maps.append(labels_at_picture_size(scores, (picture.shape[0], picture.shape[1]), self.input_hw))
+            crops = [Crop.of((image.shape[0], image.shape[1]), self.input_hw) for image in chunk]
+            scores = self.scores([warp(image, crop) for image, crop in zip(chunk, crops, strict=True)])
+            maps += [labels_at_picture_size(each, crop) for each, crop in zip(scores, crops, strict=True)]
         return maps
 
     @torch.inference_mode()
-    def _scores(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
-        stacked = torch.from_numpy(np.stack([letterbox(picture, self.input_hw) for picture in pictures]))
-        x = normalise(stacked.to(self.device))
-        scores = self.network(x)
-        if self.flip:
-            scores = scores + self.network(x.flip(3)).flip(3)[:, mirrored_order()]
-        array: npt.NDArray[np.float32] = scores.float().cpu().numpy()
-        return array
+    def scores(self, warped: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
+        """RGB uint8 (H, W, 3) inputs, warped -> fusion scores (B, labels, H / 4, W / 4), with ``flip`` the mean with the mirrored."""
+        x = normalised(torch.from_numpy(np.stack(warped)).to(self.device))
+        # TF32, the default of convolutions on newer GPUs, would make label maps depend on the GPU.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            scores: Tensor = self.network(x).fusion
+            if self.flip:
+                mirrored: Tensor = self.network(x.flip(3)).fusion
+                scores = (scores + mirrored.flip(3)[:, mirrored_order(self.labels)]) / 2
+        return scores.float()

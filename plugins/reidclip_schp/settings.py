@@ -14,9 +14,14 @@ class SchpSettings(Settings):
 
     weights: Path | None = Field(
         default=None,
-        description="Safetensors file of a schp-tiny network; none takes the bundled one.",
+        description="Checkpoint of SCHP: a .pth file of its authors (LIP, ATR or Pascal-Person-Part, from the repository "
+        "GoGoDuck912/Self-Correction-Human-Parsing), a .safetensors copy of one, or a schp-tiny file; none: the bundled schp-tiny.",
     )
-    batch_size: int = Field(default=32, ge=1, description="Pictures per forward pass.")
-    height: int | None = Field(default=None, ge=32, le=1024, multiple_of=16, description="Input height in pixels; none: as trained.")
-    width: int | None = Field(default=None, ge=32, le=1024, multiple_of=16, description="Input width in pixels; none: as trained.")
+    batch_size: int | None = Field(default=None, ge=1, description="Pictures per forward pass; none: 4, or 32 with schp-tiny.")
+    height: int | None = Field(
+        default=None, ge=32, le=1024, description="Input height in pixels; none: as trained. A multiple of 16 with schp-tiny."
+    )
+    width: int | None = Field(
+        default=None, ge=32, le=1024, description="Input width in pixels; none: as trained. A multiple of 16 with schp-tiny."
+    )
     flip: bool = Field(default=False, description="Average with the mirrored picture (left and right labels exchanged): twice the time.")

@@ -78,7 +78,7 @@ def parse(
         dataset: pictures; labels are not needed.
         session: a loaded parser, see `open_parser`.
         store: where the artifact goes.
-        settings: the parser's settings, for the manifest; ``batch_size`` is honoured when there is one.
+        settings: the parser's settings, for the manifest; the session's or the settings' ``batch_size`` is honoured when there is one.
         name: artifact name; None makes it from parser and data set.
         device: for the manifest.
         workers: processes that decode pictures; None takes the machine's default.
@@ -100,7 +100,8 @@ def parse(
         todo = [path for path in paths if path not in done]
         progress(len(done), len(paths))
         began = time.perf_counter()
-        for batch in in_batches(read_pictures(dataset.root, todo, workers, on_error), int(getattr(settings, "batch_size", 32))):
+        size = int(getattr(session, "batch_size", None) or getattr(settings, "batch_size", None) or 32)
+        for batch in in_batches(read_pictures(dataset.root, todo, workers, on_error), size):
             _parse_batch(session, batch, draft, tally)
             progress(tally.pictures + len(tally.skipped), len(paths))
         seconds = time.perf_counter() - began

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from reidclip_schp.tiny_network import TinyParserNet, fuse
-from reidclip_schp.weights_file import write_weights
+from reidclip_schp.tiny_weights import write_weights
 
 INPUT = (64, 32)
 

@@ -14,15 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from reidclip.data.label_sets import ATR, LIP, PASCAL
 from reidclip.errors import UserError
 from reidclip.settings import Settings
 from reidclip_schp import PARSER
-from reidclip_schp.geometry import Fit, labels_at_picture_size, letterbox
+from reidclip_schp.mirror import mirrored_order
 from reidclip_schp.parser import BUNDLED_WEIGHTS
-from reidclip_schp.session import MIRROR_PAIRS, TinySession, mirrored_order, normalise
 from reidclip_schp.settings import SchpSettings
+from reidclip_schp.tiny_geometry import Fit, labels_at_picture_size, letterbox
 from reidclip_schp.tiny_network import TinyParserNet, fuse
-from reidclip_schp.weights_file import read_weights
+from reidclip_schp.tiny_session import TinySession, normalise
+from reidclip_schp.tiny_weights import read_weights
 from tests.plugins.schp_fixtures import INPUT, random_network, tiny_weights
 from tests.trees import picture
 
@@ -97,10 +99,18 @@ def test_fused_network_is_the_same_function() -> None:
     assert not any("norm" in name for name in fuse(network).state_dict())
 
 
-def test_mirror_exchanges_left_and_right_and_nothing_else() -> None:
-    order = mirrored_order()
-    assert [order[i] for i in order] == list(range(20))
-    assert {i for i in range(20) if order[i] != i} == {i for pair in MIRROR_PAIRS for i in pair} == {14, 15, 16, 17, 18, 19}
+@pytest.mark.parametrize(
+    ("labels", "pairs"),
+    [
+        (LIP.labels, {(14, 15), (16, 17), (18, 19)}),
+        (ATR.labels, {(9, 10), (12, 13), (14, 15)}),
+        (PASCAL.labels, set()),
+    ],
+)
+def test_mirror_exchanges_left_and_right_and_nothing_else(labels: tuple[str, ...], pairs: set[tuple[int, int]]) -> None:
+    order = mirrored_order(labels)
+    assert {(i, j) for i, j in enumerate(order) if i < j} == pairs
+    assert [order[i] for i in order] == list(range(len(labels)))
 
 
 def test_normalisation() -> None:
@@ -117,14 +127,6 @@ def test_weights_are_half_precision_and_small(tmp_path: Path) -> None:
     assert digest != read_weights(tiny_weights(tmp_path, seed=1))[2]
 
 
-def test_full_schp_checkpoints_are_refused(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "exp-schp-201908261155-lip.pth"
-    checkpoint.write_bytes(b"PK\x03\x04")
-    with pytest.raises(UserError, match="full SCHP checkpoints are not supported by this version yet") as caught:
-        open_session(checkpoint)
-    assert "Leave --weights out to use schp-tiny" in caught.value.remedy
-
-
 def test_bad_weights_are_refused(tmp_path: Path) -> None:
     good = tiny_weights(tmp_path)
     cut = tmp_path / "cut.safetensors"
@@ -138,7 +140,7 @@ def test_bad_weights_are_refused(tmp_path: Path) -> None:
     for path, words in (
         (tmp_path / "none.safetensors", "No weights file"),
         (cut, "not a readable safetensors file"),
-        (other, "does not hold schp-tiny weights"),
+        (other, "another network than SCHP"),
         (lacking, "do not fit the network"),
         (tiny_weights(tmp_path, labels=7), "know 7 labels"),
     ):
@@ -152,10 +154,16 @@ def test_foreign_settings_are_refused() -> None:
         PARSER.open(Settings(), CPU)
 
 
-@pytest.mark.parametrize("values", [{"height": 100}, {"width": 8}, {"batch_size": 0}])
+@pytest.mark.parametrize("values", [{"height": 2000}, {"width": 8}, {"batch_size": 0}])
 def test_settings_are_checked(values: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="Input should be"):
         SchpSettings(**values)
+
+
+def test_sizes_that_the_network_cannot_halve_four_times_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'width' is 100, not a multiple of 16") as caught:
+        open_session(tiny_weights(tmp_path), height=64, width=100)
+    assert caught.value.remedy
 
 
 # -------------------------------------------------------------------------------------------------------------- session
@@ -181,7 +189,7 @@ def test_a_mirrored_picture_gives_mirrored_labels_with_flip(tmp_path: Path) -> N
     weights = tiny_weights(tmp_path)
     image = picture(3, 64, 32)
     mirror = np.ascontiguousarray(image[:, ::-1])
-    order = np.array(mirrored_order(), np.uint8)
+    order = np.array(mirrored_order(LIP.labels), np.uint8)
     plain, flipped = open_session(weights), open_session(weights, flip=True)
     one, other = flipped([image, mirror])
     assert (order[other[:, ::-1]] == one).mean() > 0.995  # equal scores of two labels may fall either way

@@ -28,6 +28,15 @@ def write_weights(path: Path, network: TinyParserNet, input_hw: tuple[int, int])
     save_file(tensors, str(path), metadata=metadata)
 
 
+def holds_tiny(path: Path) -> bool:
+    """Whether a file says that it holds schp-tiny; False for anything else, unreadable files included."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return bool((file.metadata() or {}).get("network") == KIND)
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_weights(path: Path) -> tuple[TinyParserNet, tuple[int, int], str]:
     """The network in float32 and evaluation mode, the (height, width) it was trained at, and the file's short SHA-256.
 
@@ -42,7 +51,7 @@ def read_weights(path: Path) -> tuple[TinyParserNet, tuple[int, int], str]:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a readable safetensors file: {error}.", remedy) from error
     if metadata.get("network") != KIND:
-        raise UserError(f"{path} does not hold schp-tiny weights; full SCHP checkpoints are not supported by this version yet.", remedy)
+        raise UserError(f"{path} does not hold schp-tiny weights.", remedy)
     try:
         widths, labels = tuple(json.loads(metadata["widths"])), int(metadata["labels"])
         height, width = json.loads(metadata["input"])
