@@ -29,6 +29,78 @@ PRCC_FILES = (
     "rgb/test/C/300/cropped_rgb001.jpg",
 )
 
+LTCC_FILES = (
+    "train/000_1_c1_000010.png",
+    "train/000_1_c2_000011.png",
+    "train/000_10_c12_000030.png",
+    "train/000_2_c3_000020.png",
+    "train/001_1_c2_000040.png",  # constant clothes
+    "train/001_1_c4_000041.png",
+    "train/014_11_c2_015861.png",
+    "train/014_3_c1_000050.png",
+    "query/005_1_c1_000100.png",
+    "query/151_1_c5_000101.png",  # constant clothes
+    "test/005_1_c1_000110.png",
+    "test/005_12_c4_000111.png",
+    "test/005_1_c2_000112.png",
+    "test/005_2_c3_000113.png",
+    "test/151_1_c1_000114.png",
+)
+
+VCCLOTHES_FILES = (
+    "train/0001-01-01-01.jpg",
+    "train/0001-02-02-01.jpg",
+    "train/0001-04-10-02.jpg",
+    "train/0003-02-01-03.jpg",
+    "train/0003-03-01-04.jpg",
+    "train/0010-04-02-01.jpg",
+    "train/0010-04-02-02.jpg",
+    "query/0002-02-01-01.jpg",
+    "query/0002-03-01-01.jpg",
+    "query/0300-04-02-01.jpg",
+    "gallery/0002-02-01-02.jpg",
+    "gallery/0002-03-01-02.jpg",
+    "gallery/0002-04-03-02.jpg",
+    "gallery/0300-01-02-02.jpg",
+    "gallery/0300-03-01-02.jpg",
+)
+
+MARKET1501_FILES = (
+    "bounding_box_train/0002_c1s1_000451_03.jpg",
+    "bounding_box_train/0002_c2s1_000452_01.jpg",
+    "bounding_box_train/0007_c3s3_077419_03.jpg",
+    "bounding_box_train/0007_c6s1_000453_11.jpg",
+    "bounding_box_train/1500_c4s6_000454_01.jpg",
+    "bounding_box_train/1500_c5s6_000455_02.jpg.jpg",  # as in some mirrors
+    "query/0001_c1s1_001051_00.jpg",
+    "query/1501_c6s4_001877_00.jpg",
+    "bounding_box_test/-1_c1s1_000401_03.jpg",
+    "bounding_box_test/-1_c6s2_000402_01.jpg",
+    "bounding_box_test/0000_c1s1_000151_01.jpg",
+    "bounding_box_test/0001_c1s1_001052_01.jpg",
+    "bounding_box_test/0001_c2s1_000301_00.jpg",
+    "bounding_box_test/1501_c3s3_064744_04.jpg",
+)
+
+# list -> (folder of version 1, lines)
+MSMT17_LISTS = {
+    "train": (
+        "train",
+        (
+            "0000/0000_000_01_0303morning_0015_0.jpg 0",
+            "0000/0000_001_15_0303noon_0016_1.jpg 0",
+            "0002/0002_000_03_0303morning_0020_0.jpg 2",
+            "0002/0002_001_04_0303morning_0021_0.jpg 2",
+        ),
+    ),
+    "val": ("train", ("0000/0000_002_05_0303afternoon_0017_0.jpg 0",)),
+    "query": ("test", ("0000/0000_000_01_0113morning_0003_0.jpg 0", "0001/0001_000_02_0113morning_0004_0.jpg 1")),
+    "gallery": (
+        "test",
+        ("0000/0000_001_14_0113morning_0005_0.jpg 0", "0000/0000_002_01_0113noon_0006_0.jpg 0", "0001/0001_001_03_0113noon_0007_2.jpg 1"),
+    ),
+}
+
 FOLDER_ROWS = (
     ("a/1.jpg", 7, 0, 70, "train"),
     ("a/2.jpg", 9, 1, 90, "train"),
@@ -62,6 +134,30 @@ def write_pictures(root: Path, names: Iterable[str]) -> Path:
 def prcc(root: Path, extra: Iterable[str] = ()) -> Path:
     """A PRCC with three training and two test identities, and ``extra`` files."""
     return write_pictures(root, (*PRCC_FILES, *extra))
+
+
+def ltcc(root: Path, extra: Iterable[str] = ()) -> Path:
+    """An LTCC with three training and two test identities, one of each with constant clothes."""
+    return write_pictures(root, (*LTCC_FILES, *extra))
+
+
+def vcclothes(root: Path, extra: Iterable[str] = ()) -> Path:
+    """A VC-Clothes with three training and two test identities under all four cameras."""
+    return write_pictures(root, (*VCCLOTHES_FILES, *extra))
+
+
+def market1501(root: Path, extra: Iterable[str] = ()) -> Path:
+    """A Market-1501 with three training and two test identities, one distractor and two junk pictures."""
+    return write_pictures(root, (*MARKET1501_FILES, *extra))
+
+
+def msmt17(root: Path, train: str = "train", test: str = "test") -> Path:
+    """An MSMT17 with two training and two test identities whose numbers overlap; version 2 names its folders mask_{train,test}_v2."""
+    folders = {"train": train, "test": test}
+    for split, (folder, lines) in MSMT17_LISTS.items():
+        write_pictures(root, (f"{folders[folder]}/{line.split()[0]}" for line in lines))
+        (root / f"list_{split}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return root
 
 
 def table(rows: Iterable[Iterable[object]], header: str = "path,pid,camid,clothes_id,split") -> str:

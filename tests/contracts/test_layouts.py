@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from reidclip import registry
+from reidclip.data.missing_protocols import notes_on_missing_protocols
 from reidclip.data.open import GROUP, open_dataset, open_pictures
 from reidclip.errors import UserError
 from reidclip.interfaces import DataLayout
@@ -12,7 +13,14 @@ from reidclip.records import Dataset
 from tests import trees
 
 NAMES = [info.name for info in registry.all_infos(GROUP) if info.object is not None]
-TREES = {"prcc": trees.prcc, "folder": trees.folder}
+TREES = {
+    "prcc": trees.prcc,
+    "ltcc": trees.ltcc,
+    "vcclothes": trees.vcclothes,
+    "market1501": trees.market1501,
+    "msmt17": trees.msmt17,
+    "folder": trees.folder,
+}
 
 
 @pytest.fixture(params=NAMES)
@@ -78,7 +86,9 @@ def test_an_outfit_belongs_to_one_identity(dataset: Dataset) -> None:
 
 def test_protocols_are_sound(dataset: Dataset) -> None:
     assert len({p.name for p in dataset.protocols}) == len(dataset.protocols) > 0
-    assert {"same-clothes", "cloth-changing"} <= {p.name for p in dataset.protocols}
+    missing = {"same-clothes", "cloth-changing"} - {p.name for p in dataset.protocols}
+    reasons = " ".join(notes_on_missing_protocols(dataset))
+    assert all(name in reasons for name in missing)
     for protocol in dataset.protocols:
         query, gallery = dataset.query_and_gallery(protocol)
         assert query and gallery and {s.pid for s in query} & {s.pid for s in gallery}
