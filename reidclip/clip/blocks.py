@@ -1,53 +1,71 @@
 """Runs open_clip's transformer blocks, all positions or only those whose output is used.
 
 The class token (or the end-of-text token) is all that leaves the last block, so there the other positions need keys and values
-only: same numbers, and most of that block's work saved. Attention goes through `scaled_dot_product_attention`.
+only: same numbers, and most of that block's work saved. Where a text begins with words that never change, their keys and values may be
+given as ``past`` and only the later positions are run. Attention goes through `scaled_dot_product_attention`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def run_block(block: Any, x: Tensor, causal: bool = False) -> Tensor:
+class KeyValues(NamedTuple):
+    """Keys and values of positions that come before those that are run, (1, P, D) each: the same for every row."""
+
+    key: Tensor
+    value: Tensor
+
+
+def run_block(block: Any, x: Tensor, causal: bool = False, past: KeyValues | None = None) -> Tensor:
     """One pre-norm block at every position.
 
     Args:
         block: an open_clip ``ResidualAttentionBlock`` or ``CustomResidualAttentionBlock``.
         x: (B, L, D) residual stream.
         causal: position l sees positions 0..l only.
+        past: of the P positions before x, which all of x may see; causal, plain blocks only.
 
     Returns:
         (B, L, D).
     """
-    if not _is_plain(block):
+    if not is_plain(block):
         result: Tensor = block(x, attn_mask=_causal_mask(x) if causal else None)
         return result
     normed = block.ln_1(x)
-    return _rest_of_block(block, x, _attention(block.attn, normed, normed, None, causal))
+    mask = None if past is None else _seen_after(x, past.key.shape[1])
+    return _rest_of_block(block, x, _attention(block.attn, normed, normed, mask, causal and past is None, past))
 
 
-def run_block_at(block: Any, x: Tensor, positions: Tensor | int, causal: bool = False) -> Tensor:
+def run_block_at(block: Any, x: Tensor, positions: Tensor | int, causal: bool = False, past: KeyValues | None = None) -> Tensor:
     """One pre-norm block, its output at one position per row.
 
     Args:
         block: as for `run_block`.
         x: (B, L, D) residual stream at all positions.
-        positions: (B,) position of each row, or one position for all rows.
+        positions: (B,) position of each row in x, or one position for all rows.
         causal: the position sees itself and those before it only.
+        past: as for `run_block`.
 
     Returns:
         (B, D).
     """
-    if not _is_plain(block):
+    if not is_plain(block):
         return select(run_block(block, x, causal), positions)
     normed = block.ln_1(x)
-    attended = _attention(block.attn, select(normed, positions).unsqueeze(1), normed, _seen(x, positions) if causal else None)
+    mask = _seen(x, positions, 0 if past is None else past.key.shape[1]) if causal else None
+    attended = _attention(block.attn, select(normed, positions).unsqueeze(1), normed, mask, past=past)
     return _rest_of_block(block, select(x, positions).unsqueeze(1), attended).squeeze(1)
+
+
+def key_values(block: Any, x: Tensor) -> KeyValues:
+    """What a plain block's later positions read of these ones: (1, P, D) residual stream that enters the block -> keys and values."""
+    weight, bias = _rows_of_projection(block.attn, slice(block.attn.embed_dim, None))
+    return KeyValues(*F.linear(block.ln_1(x), weight, bias).chunk(2, dim=-1))
 
 
 def select(x: Tensor, positions: Tensor | int) -> Tensor:
@@ -63,22 +81,39 @@ def multi_head(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tens
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal).transpose(1, 2).flatten(2)
 
 
-def _is_plain(block: Any) -> bool:
+def is_plain(block: Any) -> bool:
+    """Whether the block is CLIP's own, run here from its parameters, and not one of open_clip's variants, which runs itself."""
     attention = getattr(block, "attn", None)
     return isinstance(attention, nn.MultiheadAttention) and attention.in_proj_weight is not None and not hasattr(block, "ln_1_kv")
 
 
-def _attention(attention: nn.MultiheadAttention, queries: Tensor, x: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
-    width, heads = attention.embed_dim, attention.num_heads
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    assert weight is not None  # checked by `_is_plain`
+def _attention(
+    attention: nn.MultiheadAttention,
+    queries: Tensor,
+    x: Tensor,
+    mask: Tensor | None,
+    causal: bool = False,
+    past: KeyValues | None = None,
+) -> Tensor:
+    width = attention.embed_dim
     if queries is x:
-        query, key, value = F.linear(x, weight, bias).chunk(3, dim=-1)
+        query, key, value = F.linear(x, *_rows_of_projection(attention)).chunk(3, dim=-1)
     else:
-        query = F.linear(queries, weight[:width], None if bias is None else bias[:width])
-        key, value = F.linear(x, weight[width:], None if bias is None else bias[width:]).chunk(2, dim=-1)
-    projected: Tensor = attention.out_proj(multi_head(query, key, value, heads, mask, causal))
+        query = F.linear(queries, *_rows_of_projection(attention, slice(width)))
+        key, value = F.linear(x, *_rows_of_projection(attention, slice(width, None))).chunk(2, dim=-1)
+    if past is not None:
+        key, value = (torch.cat([t.expand(len(x), -1, -1), new], dim=1) for t, new in zip(past, (key, value), strict=True))
+    projected: Tensor = attention.out_proj(multi_head(query, key, value, attention.num_heads, mask, causal))
     return projected
+
+
+def _rows_of_projection(attention: nn.MultiheadAttention, rows: slice | None = None) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of the joint projection, which stacks query, key and value, or of some of its rows."""
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    assert weight is not None  # checked by `is_plain`
+    if rows is None:
+        return weight, bias
+    return weight[rows], None if bias is None else bias[rows]
 
 
 def _rest_of_block(block: Any, x: Tensor, attended: Tensor) -> Tensor:
@@ -87,14 +122,20 @@ def _rest_of_block(block: Any, x: Tensor, attended: Tensor) -> Tensor:
     return result
 
 
-def _seen(x: Tensor, positions: Tensor | int) -> Tensor | None:
-    """(B, 1, 1, L) mask of the positions that a row's query may see; None when it sees all of them."""
+def _seen(x: Tensor, positions: Tensor | int, before: int) -> Tensor | None:
+    """(B, 1, 1, before + L) mask of the positions that a row's query may see; None when it sees all of them."""
     length = x.shape[1]
     if isinstance(positions, int):
         if positions == length - 1:
             return None
         positions = torch.full((len(x),), positions, device=x.device)
-    return (torch.arange(length, device=x.device) <= positions[:, None])[:, None, None]
+    return (torch.arange(-before, length, device=x.device) <= positions[:, None])[:, None, None]
+
+
+def _seen_after(x: Tensor, before: int) -> Tensor:
+    """(L, before + L) causal mask of L positions that come after ``before`` others."""
+    length = x.shape[1]
+    return torch.ones(length, before + length, dtype=torch.bool, device=x.device).tril(before)
 
 
 def _causal_mask(x: Tensor) -> Tensor:

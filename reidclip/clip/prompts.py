@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from reidclip.clip.prefix import PrefixCache
 from reidclip.clip.text_encoder import TextEncoder
 from reidclip.clip.tokenizer import Tokenizer
 
@@ -39,6 +40,11 @@ class PromptTemplate:
         self.text = text
         self.token_ids = ids[: len(words) + 2].clone()
         self.groups = _runs([i for i, token in enumerate(self.token_ids.tolist()) if token == slot[0]])
+
+    @property
+    def start(self) -> int:
+        """Position of the first slot, which is the number of tokens before it (the start mark is one): 5 for the sentence above."""
+        return self.groups[0][0]
 
     @property
     def end(self) -> int:
@@ -93,6 +99,7 @@ class PromptLearner(nn.Module):
         self.contexts = nn.Parameter(contexts.to(device))
         self.words: Tensor
         self.register_buffer("words", text_encoder.embed(template.token_ids.to(device)).detach().clone(), persistent=False)
+        self._prefix = PrefixCache()
 
     @property
     def text_encoder(self) -> TextEncoder:
@@ -117,7 +124,14 @@ class PromptLearner(nn.Module):
         return torch.cat([self._encode(part) for part in torch.split(self.contexts, chunk)])
 
     def _encode(self, contexts: Tensor) -> Tensor:
-        features: Tensor = self.text_encoder(self.template.fill(self.words, contexts), self.template.end)
+        text, template = self.text_encoder, self.template
+        filled = template.fill(self.words, contexts)
+        features: Tensor
+        if text.takes_prefix:  # only learned and later positions are run
+            prefix = self._prefix.get(text, self.words[: template.start])
+            features = text(filled[:, template.start :], template.end, prefix)
+        else:
+            features = text(filled, template.end)
         return features
 
 

@@ -1,16 +1,19 @@
 """The text side of CLIP, taking token embeddings, so that some of them may be learned.
 
 The text transformer is causal: positions after end-of-text cannot reach it. So only the positions up to it are encoded (12 of 77 for
-"A photo of a X X X X person."): same numbers, a sixth of the work. State-dict keys are CLIP's own.
+"A photo of a X X X X person."): same numbers, a sixth of the work. Nor can later positions reach earlier ones: what all texts begin with
+("<start> A photo of a") may be encoded once (`encode_prefix`), which leaves 7 positions. State-dict keys are CLIP's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from reidclip.clip.blocks import run_block, run_block_at
+from reidclip.clip.blocks import KeyValues, is_plain, key_values, run_block, run_block_at
 
 
 class TextEncoder(nn.Module):
@@ -50,28 +53,62 @@ class TextEncoder(nn.Module):
         """(B, L) token ids -> (B,) position of each text's end."""
         return token_ids.argmax(-1) if self._eos_id is None else (token_ids == self._eos_id).int().argmax(-1)
 
-    def forward(self, embeddings: Tensor, end: Tensor | int) -> Tensor:
+    def forward(self, embeddings: Tensor, end: Tensor | int, prefix: Sequence[KeyValues] | None = None) -> Tensor:
         """Encode token embeddings.
 
         Args:
             embeddings: (B, L, width) without positions; L may be anything from the longest text to the context length.
-            end: (B,) position of end-of-text of each row, or one for all.
+            end: (B,) position of end-of-text of each row, or one for all; never inside the prefix.
+            prefix: of the P positions that all rows begin with (`encode_prefix`); ``embeddings`` then are those after them, while
+                ``end`` still counts from the start of the text.
 
         Returns:
             (B, D) text features, not normalised, in the parameters' precision, also under autocast.
         """
+        before = prefix[0].key.shape[1] if prefix else 0
         length = (end if isinstance(end, int) else int(end.max())) + 1
-        if length > embeddings.shape[1] or length > self.context_length:
-            raise ValueError(f"end-of-text at {length - 1}, but there are {embeddings.shape[1]} tokens and {self.context_length} positions")
+        if length > before + embeddings.shape[1] or length > self.context_length:
+            have = f"there are {before + embeddings.shape[1]} tokens and {self.context_length} positions"
+            raise ValueError(f"end-of-text at {length - 1}, but {have}")
+        blocks = self.transformer.resblocks
+        past: Sequence[KeyValues | None] = prefix or [None] * len(blocks)
+        x = self._with_positions(embeddings[:, : length - before], before)
+        for block, seen in zip(blocks[:-1], past[:-1], strict=True):
+            x = run_block(block, x, causal=True, past=seen)
+        x = self.ln_final(run_block_at(blocks[-1], x, end - before, causal=True, past=past[-1]))
         dtype = self.positional_embedding.dtype
-        x = embeddings[:, :length].to(dtype) + self.positional_embedding[:length]
-        for block in self.transformer.resblocks[:-1]:
-            x = run_block(block, x, causal=True)
-        x = self.ln_final(run_block_at(self.transformer.resblocks[-1], x, end, causal=True))
         if self.text_projection is not None:
             x = self.text_projection(x) if isinstance(self.text_projection, nn.Linear) else x @ self.text_projection
         features: Tensor = x.to(dtype)
         return features
+
+    @property
+    def takes_prefix(self) -> bool:
+        """Whether `encode_prefix` can be used: all blocks are CLIP's own kind, and no weight is trained, so that none may change."""
+        return all(is_plain(block) for block in self.transformer.resblocks) and not any(p.requires_grad for p in self.parameters())
+
+    @torch.inference_mode(False)  # what is remembered may meet gradients later, also when the first to ask for it wanted none
+    @torch.no_grad()
+    def encode_prefix(self, embeddings: Tensor) -> tuple[KeyValues, ...]:
+        """Keys and values of what all texts begin with, for `forward`; they hold for these weights and this precision only.
+
+        Args:
+            embeddings: (P, width) without positions.
+
+        Returns:
+            per block, (1, P, width) keys and values.
+        """
+        x = self._with_positions(embeddings[None], 0)
+        found = []
+        for block in self.transformer.resblocks:
+            found.append(key_values(block, x))
+            x = run_block(block, x, causal=True)
+        return tuple(found)
+
+    def _with_positions(self, embeddings: Tensor, start: int) -> Tensor:
+        positions = self.positional_embedding[start : start + embeddings.shape[1]]
+        placed: Tensor = embeddings.to(positions.dtype) + positions
+        return placed
 
     def encode_text(self, token_ids: Tensor) -> Tensor:
         """Ordinary CLIP text encoding: (B, L) token ids -> (B, D) features, not normalised."""

@@ -145,7 +145,7 @@ def test_features_follow_the_labels_and_each_class_is_encoded_once(monkeypatch: 
     table = prompts.all_features()
     rows = []
     encode = TextEncoder.forward
-    monkeypatch.setattr(TextEncoder, "forward", lambda self, x, end: rows.append(len(x)) or encode(self, x, end))
+    monkeypatch.setattr(TextEncoder, "forward", lambda self, x, *rest: rows.append(len(x)) or encode(self, x, *rest))
     labels = torch.tensor([4, 0, 4, 4, 2, 0])
     torch.testing.assert_close(prompts(labels), table[labels], atol=1e-6, rtol=1e-5)
     assert rows == [3]
