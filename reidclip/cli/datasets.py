@@ -88,8 +88,11 @@ def verify(
     """
     set_quiet(quiet)
     from reidclip.cli import verify_view as view
+    from reidclip.errors import UserError
     from reidclip.stages.verify import verify as verify_data
 
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):  # told now, not after minutes of reading
+        raise UserError(f"{output} is no place for a file.", "Name a file in a folder that exists.")
     with progress_bar("open") as progress:
         report = verify_data(data, dataset, counts=counts, open_pictures=open_, workers=workers, progress=progress)
     told = report.as_json(strict)

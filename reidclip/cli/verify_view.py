@@ -33,6 +33,7 @@ def print_report(report: VerifyReport, show: int, strict: bool) -> None:
         console.print(_protocols(report.protocols))
     console.print()
     console.print(_pictures(report.pictures), markup=False, soft_wrap=True)
+    console.print()
     for finding in report.findings:
         _print_finding(finding, show)
     console.print(_verdict(report, strict), soft_wrap=True)
@@ -93,8 +94,11 @@ def _print_finding(finding: Finding, show: int) -> None:
 
 
 def _verdict(report: VerifyReport, strict: bool) -> str:
-    faults, warnings = report.number("fault"), report.number("warning")
-    told = ", ".join(f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((faults, "fault"), (warnings, "warning")) if n)
-    if report.passed(strict):
-        return f"[green]good[/]{f' ({told})' if told else ''}"
-    return f"[red]not good[/]: {told}"
+    numbers = [(report.number("fault"), "fault"), (report.number("warning"), "warning")]
+    told = ", ".join(f"{n} {word}{'s' if n > 1 else ''}" for n, word in numbers if n)
+    if not report.passed(strict):
+        return f"\n[red]not good[/]: {told}"
+    good = [f"{len(report.counts)} counts compared"] if report.counts else []
+    if report.pictures is not None:
+        good.append(f"{report.pictures.opened:,} pictures readable")
+    return f"\n[green]good[/]: {', '.join([*good, *([told] if told else [])]) or 'labels only'}"

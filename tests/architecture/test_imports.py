@@ -26,7 +26,17 @@ def test_import_contracts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["finetune", "--help"], ["plugins", "list"], ["plugins", "eq", "ccaf", "10"], ["plugins", "check"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["finetune", "--help"],
+        ["plugins", "list"],
+        ["plugins", "eq", "ccaf", "10"],
+        ["plugins", "check"],
+        ["datasets", "list"],
+        ["datasets", "show", "prcc"],
+        ["datasets", "verify", "--help"],
+    ],
 )
 def test_light_commands_import_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
     code = f"""
