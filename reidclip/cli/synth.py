@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,34 +11,65 @@ import typer
 from reidclip.cli import options
 from reidclip.cli.console import console, progress_bar, say, set_quiet
 
-
-class Layout(str, Enum):
-    """Trees that can be written."""
-
-    prcc = "prcc"
-    pairs = "pairs"
+LAYOUTS = ("prcc", "ltcc", "vcclothes", "market1501", "pairs")
+"""Trees that can be written; `reidclip.synth.layouts` is not imported for their names alone."""
 
 
 def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; an unfinished set there is continued.")],
-    layout: Annotated[
-        Layout, typer.Option("--layout", help="prcc: cameras A, B, C with other clothes in C. pairs: flat, for pre-training.")
-    ] = Layout.prcc,
+    layout: Annotated[str, typer.Option("--layout", metavar="NAME", help=f"Tree that is written: {', '.join(LAYOUTS)}.")] = "prcc",
     ids: Annotated[int, typer.Option("--ids", min=1, help="Number of people.")] = 60,
     test_ids: Annotated[
-        int | None, typer.Option("--test-ids", min=0, help="How many of them are for testing. Default: a third.", show_default=False)
+        int | None,
+        typer.Option(
+            "--test-ids",
+            min=0,
+            help="How many of them are for testing. Default: a third (prcc), half (ltcc, vcclothes, market1501).",
+            show_default=False,
+        ),
     ] = None,
     outfits: Annotated[
         int | None,
         typer.Option(
             "--outfits",
             min=0,
-            help="Outfits per person. prcc: the first is worn under A and B, the others in turn under C (default 2). "
-            "pairs: default a new one per picture.",
+            help="Outfits per person. prcc, vcclothes: the first is worn under all cameras but the last, the others in turn under that "
+            "(default 2). ltcc: two to so many (4). market1501: always 1. pairs: default a new one per picture.",
             show_default=False,
         ),
     ] = None,
-    images_per_camera: Annotated[int, typer.Option("--images-per-camera", min=1, help="Pictures per person and camera.")] = 4,
+    images_per_camera: Annotated[
+        int,
+        typer.Option(
+            "--images-per-camera",
+            min=1,
+            help="Pictures per person and camera, ltcc: and outfit. Where the tree has a folder query, test people get one more for it.",
+        ),
+    ] = 4,
+    cameras: Annotated[
+        int | None,
+        typer.Option(
+            "--cameras", min=2, help="Number of cameras: 2 to 12 (ltcc), 2 to 6 (market1501). Default: the most.", show_default=False
+        ),
+    ] = None,
+    distractors: Annotated[
+        int | None,
+        typer.Option(
+            "--distractors",
+            min=0,
+            help="Gallery pictures named 0000: strangers, pieces of them, empty places (market1501). Default: 3 per test person.",
+            show_default=False,
+        ),
+    ] = None,
+    junk: Annotated[
+        int | None,
+        typer.Option(
+            "--junk",
+            min=0,
+            help="Gallery pictures named -1: test people in badly cut boxes (market1501). Default: 3 per test person.",
+            show_default=False,
+        ),
+    ] = None,
     val_images: Annotated[int, typer.Option("--val-images", min=0, help="Held-out pictures per training person and camera (prcc).")] = 0,
     control: Annotated[bool, typer.Option("--control", help="Add camera C in the clothes of camera A: rgb/test/C_same (prcc).")] = False,
     size: Annotated[str, typer.Option("--size", metavar="HxW", help="Height and width of the pictures.")] = "256x128",
@@ -55,21 +85,33 @@ def synth(
     Writes pictures, exact LIP label maps (parsing/), captions and all attributes (attributes.jsonl). The same seed gives the
     same bytes. An interrupted run continues when repeated.
 
-    Example: reidclip synth data/synth --layout prcc --ids 60 --outfits 3
+    prcc: cameras A and B in one outfit, C in others; training and test people.
+
+    ltcc: 12 cameras, people in several outfits and some in constant clothes; train, query, test and the lists in info.
+
+    vcclothes: 4 cameras, the fourth in other clothes; train, query, gallery.
+
+    market1501: 6 cameras, one outfit; bounding_box_train, query, and bounding_box_test with distractors and junk.
+
+    pairs: one flat folder, a new outfit and place in every picture, for pre-training.
+
+    Example: reidclip synth data/synth --layout ltcc --ids 60 --outfits 3
     """
     set_quiet(quiet)
     from reidclip.stages.synth import default_workers, plan_synth
     from reidclip.stages.synth import synth as render
 
-    worn = outfits if outfits is not None else (2 if layout is Layout.prcc else 0)
     parameters = {
-        "layout": layout.value,
+        "layout": layout,
         "ids": ids,
         "test_ids": test_ids,
-        "outfits": worn,
+        "outfits": outfits,
         "images_per_camera": images_per_camera,
         "val_images": val_images,
         "control": control,
+        "cameras": cameras,
+        "distractors": distractors,
+        "junk": junk,
         "size": _size(size),
         "seed": seed,
     }

@@ -21,6 +21,7 @@ class View:
             ``bottom`` cuts the feet off.
         aspect: width over height of the crop before it is resized.
         shift: sideways displacement as a share of the crop's width.
+        rigid: whether the crop keeps its aspect where the person is wider; else it grows until they fit.
     """
 
     azimuth: float
@@ -30,6 +31,7 @@ class View:
     bottom: float
     aspect: float
     shift: float
+    rigid: bool = False
 
     @property
     def word(self) -> str:
@@ -72,7 +74,9 @@ class Projection:
         tall = float(y.max() - y.min())
         self._top = float(y.max()) + view.top * tall
         self._height = self._top - float(y.min()) + view.bottom * tall
-        self._width = max(self._height * view.aspect, float(x.max() - x.min()) * 1.05)
+        self._width = self._height * view.aspect
+        if not view.rigid:
+            self._width = max(self._width, float(x.max() - x.min()) * 1.05)
         self._left = float(x.max() + x.min()) / 2 + view.shift * self._width - self._width / 2
         self._size = (height, width)
         self.horizon = (self._top - float(np.tan(elevation))) / self._height

@@ -13,6 +13,7 @@ from reidclip.synth.captions import bottom_words, captions, extra_words, identit
 from reidclip.synth.compose import sample_response
 from reidclip.synth.dress import dress
 from reidclip.synth.figure import Figure
+from reidclip.synth.framing import reframe
 from reidclip.synth.identity import Identity, identity_rng, sample_identity
 from reidclip.synth.layouts.base import Plan, Shot, pid_name
 from reidclip.synth.measure import build_words, measure
@@ -49,15 +50,17 @@ class Person:
         """Take a picture and describe it."""
         rng = np.random.default_rng(np.random.SeedSequence([self.plan.seed, 3, self.pid, shot.camera.number, shot.number]))
         camera = shot.camera
+        view = sample_view(rng, cut_feet=camera.cut_feet)
         setting = Setting(
-            view=sample_view(rng, cut_feet=camera.cut_feet),
+            view=view if shot.framing == "whole" else reframe(view, shot.framing, rng),
             pose=str(rng.choice(POSES, p=_POSE_SHARES)),
             place=camera.places[int(rng.integers(len(camera.places)))],
             response=camera.response or sample_response(rng),
             occluded=bool(rng.random() < camera.occluded),
         )
         picture = render(self.body, self.figure(shot.outfit), self.identity, setting, rng, self.plan.height, self.plan.width)
-        return picture, self._describe(shot, setting, picture, rng)
+        record = self._describe(shot, setting, picture, rng)
+        return picture, record if shot.named is None else _as_named(shot, record)
 
     def _describe(self, shot: Shot, setting: Setting, picture: Picture, rng: np.random.Generator) -> dict[str, object]:
         identity, outfit = self.identity, self.outfit(shot.outfit)
@@ -97,6 +100,16 @@ class Person:
             "captions": captions(rng, identity, outfit, self.build, self.height, view.word, setting.pose, picture.place),
             "identity_captions": identity_captions(rng, identity, self.build, self.height),
         }
+
+
+def _as_named(shot: Shot, record: dict[str, object]) -> dict[str, object]:
+    """The record of a picture whose tree does not tell who is shown: ``shown_pid`` does, and what is not to be seen is taken out."""
+    record |= {"pid": shot.named, "shown_pid": shot.pid, "framing": shot.framing}
+    if shot.framing != "whole":  # half a person does not show what a caption says
+        record |= {"captions": [], "identity_captions": []}
+    if shot.framing == "beside":
+        record |= dict.fromkeys(("shown_pid", "clothes_id", "identity", "measurements", "outfit", "pose", "view"))
+    return record
 
 
 def describe_outfit(outfit: Outfit) -> dict[str, object]:

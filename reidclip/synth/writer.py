@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from reidclip.data.images import write_indexed_png
 from reidclip.data.lip import LIP_PALETTE
@@ -63,18 +65,25 @@ def _check_same(file: Path, parameters: dict[str, object]) -> None:
 
 def pending(out: Path, plan: Plan) -> list[int]:
     """People that are not completely written yet; recovers shards from a finished ``attributes.jsonl``."""
-    _recover_shards(out)
-    return [pid for pid in range(1, plan.ids + 1) if not _is_done(out, plan, pid)]
+    _recover_shards(out, plan)
+    return [pid for pid in everybody(plan) if not _is_done(out, plan, pid)]
 
 
-def _recover_shards(out: Path) -> None:
+def everybody(plan: Plan) -> range:
+    """Numbers of all people that are rendered, strangers included."""
+    return range(1, LAYOUTS[plan.layout].people(plan) + 1)
+
+
+def _recover_shards(out: Path, plan: Plan) -> None:
     file = out / ATTRIBUTES
     if not file.exists():
         return
+    # By path, because a description may call a person nobody.
+    shown = {shot.path: pid for pid in everybody(plan) for shot in LAYOUTS[plan.layout].shots(plan, pid)}
     lines: dict[int, list[str]] = {}
     for line in file.read_text("utf-8").splitlines(keepends=True):
         try:
-            lines.setdefault(int(json.loads(line)["pid"]), []).append(line)
+            lines.setdefault(shown[json.loads(line)["path"]], []).append(line)
         except (ValueError, KeyError, TypeError):
             continue  # a damaged line: its person is rendered again
     for pid, mine in lines.items():
@@ -106,16 +115,26 @@ def write_person(out: Path, plan: Plan, pid: int) -> int:
 
 
 def _write_picture(out: Path, shot: Shot, picture: Picture) -> None:
-    done, data = cv2.imencode(".jpg", picture.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, picture.quality])
-    if not done:
-        raise WorkError(f"OpenCV could not encode {shot.path}.", "Check the OpenCV installation.")
+    data = _encoded(shot.path, ".jpg", picture.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, picture.quality])
+    if shot.path.endswith(".png"):  # cut out of a compressed video and stored without further loss: the same faults as a JPEG's
+        data = _encoded(shot.path, ".png", np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8), [])
     (out / shot.path).write_bytes(data.tobytes())
     write_indexed_png(out / shot.parsing, picture.label, LIP_PALETTE)
 
 
+def _encoded(path: str, suffix: str, image: NDArray[np.uint8], options: list[int]) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) BGR as the bytes (n,) of a file."""
+    done, data = cv2.imencode(suffix, image, options)
+    if not done:
+        raise WorkError(f"OpenCV could not encode {path}.", "Check the OpenCV installation.")
+    return np.asarray(data, np.uint8)
+
+
 def join(out: Path, plan: Plan) -> int:
-    """Join the shards in the order of people, remove them, and return the number of descriptions."""
-    text = [_shard(out, pid).read_text("utf-8") for pid in range(1, plan.ids + 1)]
+    """Join the shards in the order of people, remove them, write the set's lists, and return the number of descriptions."""
+    for path, content in LAYOUTS[plan.layout].lists(plan).items():
+        _write_atomically(out / path, content)
+    text = [_shard(out, pid).read_text("utf-8") for pid in everybody(plan)]
     _write_atomically(out / ATTRIBUTES, "".join(text))
     folder = out / _SHARDS
     for file in folder.iterdir():

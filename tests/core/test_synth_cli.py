@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
+from reidclip.cli import synth as command
 from reidclip.cli.app import app
-from reidclip.cli.synth import Layout
 from reidclip.errors import UserError
 from reidclip.synth.layouts import LAYOUTS
 
@@ -16,7 +17,9 @@ RUN = CliRunner().invoke
 
 
 def test_every_layout_can_be_asked_for() -> None:
-    assert {layout.value for layout in Layout} == set(LAYOUTS)
+    assert set(command.LAYOUTS) == set(LAYOUTS)
+    shown = RUN(app, ["synth", "--help"]).output
+    assert all(f"{name}:" in shown for name in LAYOUTS)
 
 
 def test_renders_and_reports_json(tmp_path: Path) -> None:
@@ -46,6 +49,17 @@ def test_renders_and_reports_json(tmp_path: Path) -> None:
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     result = RUN(app, ["synth", str(tmp_path / "set"), "--dry-run"])
     assert json.loads(result.stdout)["test_ids"] == 20
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("ltc", "ltcc"), ("vc-clothes", "vcclothes"), ("Market-1501", "market1501"), ("market", "market1501")]
+)
+def test_unknown_layout_names_the_nearest(tmp_path: Path, wrong: str, meant: str) -> None:
+    result = RUN(app, ["synth", str(tmp_path / "set"), "--layout", wrong])
+    assert isinstance(result.exception, UserError)
+    assert f"'{wrong}'" in result.exception.what
+    assert f"Did you mean '{meant}'?" in result.exception.remedy
     assert not (tmp_path / "set").exists()
 
 

@@ -1,13 +1,16 @@
-"""What a layout must say: which pictures there are of a person, where they go and under which camera."""
+"""What a layout must say: which options it has, which pictures there are of a person, where they go and under which camera."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 
 from reidclip.synth.compose import Response, sample_response
+
+NO_LIMIT = 10**6  # what no one will render
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Plan:
         seed: seed of everything.
         height, width: pixels.
         control: whether the same-clothes control is added.
+        cameras: number of cameras; None where the layout fixes it.
+        distractors, junk: pictures in the gallery of nobody, and of badly cut boxes; None where the layout has none.
     """
 
     layout: str
@@ -36,10 +41,47 @@ class Plan:
     height: int
     width: int
     control: bool
+    cameras: int | None = None
+    distractors: int | None = None
+    junk: int | None = None
 
     def as_dict(self) -> dict[str, object]:
-        """The parameters as plain values."""
-        return asdict(self)
+        """The parameters as plain values; those that the layout does not have are left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def is_test(self, pid: int) -> bool:
+        """Whether the person is for testing."""
+        return pid > self.ids - self.test_ids
+
+
+@dataclass(frozen=True)
+class Span:
+    """Values that an option may take, both ends included, and the one that it takes when nothing is said."""
+
+    least: int
+    most: int
+    default: int
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a layout makes of the parameters of a `Plan`.
+
+    Attributes:
+        ids: most people that its names have room for.
+        images: most pictures per person and camera that its names have room for.
+        outfits: outfits per person.
+        cameras: number of cameras; None when it is fixed.
+        test_part: by default one person in so many is for testing; 0 when the layout has no testing half.
+        others: which of ``control``, ``val_images``, ``distractors`` and ``junk`` it has.
+    """
+
+    ids: int
+    images: int
+    outfits: Span
+    cameras: Span | None = None
+    test_part: int = 2
+    others: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -72,7 +114,9 @@ class Shot:
         camera: camera.
         outfit: which of the person's outfits.
         number: counts the pictures of this person under this camera; part of the picture's seed.
-        split: train, val, test.
+        split: train, val, test; query, gallery where the tree tells them apart.
+        named: the identity that the tree gives the picture where that is not the person: 0 nobody, -1 a useless box.
+        framing: what the box holds, see `reidclip.synth.framing`.
     """
 
     path: str
@@ -81,6 +125,8 @@ class Shot:
     outfit: int
     number: int
     split: str
+    named: int | None = None
+    framing: str = "whole"
 
     @property
     def parsing(self) -> str:
@@ -88,15 +134,24 @@ class Shot:
         return "parsing/" + self.path.rsplit(".", 1)[0] + ".png"
 
 
-class SynthLayout(Protocol):
+class SynthLayout(ABC):
     """A tree of files."""
 
-    name: str
-    title: str
+    name: ClassVar[str]
+    title: ClassVar[str]
+    options: ClassVar[Options]
 
+    @abstractmethod
     def shots(self, plan: Plan, pid: int) -> list[Shot]:
         """The pictures of one person, in the order in which they are described."""
-        ...
+
+    def people(self, plan: Plan) -> int:
+        """How many people are rendered; those after ``plan.ids`` are strangers whom the tree calls nobody."""
+        return plan.ids
+
+    def lists(self, plan: Plan) -> dict[str, str]:
+        """Text files of the whole set: relative path -> content."""
+        return {}
 
 
 def fixed_camera(plan: Plan, name: str, number: int, rooms: int = 3) -> Camera:
@@ -104,6 +159,11 @@ def fixed_camera(plan: Plan, name: str, number: int, rooms: int = 3) -> Camera:
     rng = np.random.default_rng(np.random.SeedSequence([plan.seed, 4, number]))
     places = tuple(int(p) for p in rng.integers(1 << 20, 1 << 30, rooms))
     return Camera(name, number, places, sample_response(rng))
+
+
+def appearances_rng(plan: Plan, pid: int) -> np.random.Generator:
+    """The stream that decides where and when a person is seen; it is no part of who they are."""
+    return np.random.default_rng(np.random.SeedSequence([plan.seed, 6, pid]))
 
 
 def pid_name(plan: Plan, pid: int) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from reidclip.synth.layouts.base import Camera, Plan, Shot, pid_name
+from reidclip.synth.layouts.base import NO_LIMIT, Camera, Options, Plan, Shot, Span, SynthLayout, pid_name
 
 _PLACES, _NEIGHBOURS = 24, 16  # people in a row share places, so that a process can keep them in memory
 
 
-class PairsLayout:
+class PairsLayout(SynthLayout):
     """``images/<pid>_<k>.jpg``; ``outfits`` 0 means a new outfit for every picture."""
 
     name = "pairs"
     title = "Flat picture-caption pairs for pre-training"
+    options = Options(ids=NO_LIMIT, images=999, outfits=Span(0, NO_LIMIT, 0), test_part=0)
 
     def shots(self, plan: Plan, pid: int) -> list[Shot]:
         """The pictures of one person, in the order in which they are described."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from reidclip.synth.layouts.base import Plan, Shot, fixed_camera, pid_name
+from reidclip.synth.layouts.base import NO_LIMIT, Options, Plan, Shot, Span, SynthLayout, fixed_camera, pid_name
 
 
-class PrccLayout:
+class PrccLayout(SynthLayout):
     """Training and test people as in PRCC; with more than two outfits camera C's pictures rotate through the later ones.
 
     With ``control`` the test people also appear under camera C in their first outfit (``rgb/test/C_same``), which tells
@@ -14,12 +14,15 @@ class PrccLayout:
 
     name = "prcc"
     title = "PRCC: cameras A, B (same clothes) and C (other clothes)"
+    options = Options(
+        ids=NO_LIMIT, images=999, outfits=Span(2, NO_LIMIT, 2), test_part=3, others=frozenset({"control", "val_images"})
+    )  # fmt: skip
 
     def shots(self, plan: Plan, pid: int) -> list[Shot]:
         """The pictures of one person, in the order in which they are described."""
         cameras = [fixed_camera(plan, name, number) for number, name in enumerate("ABC")]
         person = pid_name(plan, pid)
-        test = pid > plan.ids - plan.test_ids
+        test = plan.is_test(pid)
         out = []
         for camera in cameras:
             for n in range(plan.images_per_camera + (0 if test else plan.val_images)):
