@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,13 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("REIDCLIP_STORE", str(home / "artifacts"))
     for variable in ("REIDCLIP_PLUGINS", "REIDCLIP_DEBUG"):
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="session")
+def filled_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A full SCHP checkpoint of deterministic weights; nonsense labels, right plumbing. Removed again: it is large."""
+    from tests.plugins.schp_fixtures import write_filled_checkpoint
+
+    path = write_filled_checkpoint(tmp_path_factory.mktemp("schp") / "exp-schp-201908261155-lip.pth")
+    yield path
+    path.unlink()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ from reidclip_schp.network import SchpNetwork, key_shapes
 
 PREFIX = "module."
 LAST = "fushion.3.weight"
+PICKLE = b"\x80"
+"""First byte of a bare pickle; a checkpoint in today's format is a zip file."""
 INPUTS: Mapping[int, tuple[LabelSet, tuple[int, int]]] = {
     len(LIP.labels): (LIP, (473, 473)),
     len(ATR.labels): (ATR, (512, 512)),
@@ -72,27 +76,42 @@ def _content(path: Path) -> Any:
         except (SafetensorError, OSError) as error:
             raise UserError(f"{path} is not a readable safetensors file: {error}.", REMEDY) from error
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's remarks on odd pickles; what matters ends as an error
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error}.", "Check the file's permissions.") from error
     except Exception as error:  # bytes that are no checkpoint make the unpickler raise almost anything
-        found = re.search(r"(?:GLOBAL|Unsupported (?:global|class))\W+(?:GLOBAL\s+)?([\w.]+)", str(error))
-        if found is not None:
-            raise UserError(
-                f"{path} holds {found[1]}, code and not only tensors; nothing of it was run.",
-                "If you trust the file, save its state_dict as safetensors where it came from, and give that.",
-            ) from error
-        raise UserError(f"{path} is not a PyTorch checkpoint, or is cut off or damaged ({_size(path)}).", REMEDY) from error
+        raise _unreadable(path, error) from error
 
 
-def _size(path: Path) -> str:
-    return f"{path.stat().st_size:,} bytes; SCHP's have about 267 million"
+def _unreadable(path: Path, error: Exception) -> UserError:
+    found = re.search(r"(?:GLOBAL|Unsupported (?:global|class))\W+(?:GLOBAL\s+)?([\w.]+)", str(error))
+    with path.open("rb") as file:
+        is_pickle = file.read(1) == PICKLE
+    if found is not None or (is_pickle and isinstance(error, pickle.UnpicklingError)):
+        what = "objects of Python" if found is None else found[1]
+        return UserError(
+            f"{path} holds {what}, not only tensors; nothing of it was run.",
+            "If you trust the file, save its state_dict as safetensors where it came from, and give that.",
+        )
+    size = f"{path.stat().st_size:,} bytes; SCHP's have about 267 million"
+    return UserError(f"{path} is not a PyTorch checkpoint, or is cut off or damaged ({size}).", REMEDY)
 
 
 def _state(content: Any, path: Path) -> dict[str, Tensor]:
     """The state dict in the file, without the prefix that training on several GPUs left."""
     inner = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(inner, Mapping) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in inner.items()):
+    if not isinstance(inner, Mapping) or not all(isinstance(key, str) and _is_plain(value) for key, value in inner.items()):
         raise UserError(f"{path} holds no state dict of tensors.", REMEDY)
     return {key.removeprefix(PREFIX): value for key, value in inner.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    """An ordinary tensor of real numbers, not a sparse, quantised or empty shell of one."""
+    if not isinstance(value, Tensor) or value.is_quantized or value.is_complex():
+        return False
+    return value.layout == torch.strided and value.device.type == "cpu"
 
 
 def _recognise(state: Mapping[str, Tensor], path: Path) -> tuple[LabelSet, tuple[int, int]]:
@@ -116,6 +135,9 @@ def _check(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]],
     faults = [_listed(*fault) for fault in (("missing", missing), ("unknown", unknown), ("of another shape", wrong)) if fault[1]]
     if faults:
         raise UserError(f"{path} does not fit SCHP's network: {'; '.join(faults)}.", REMEDY)
+    broken = next((key for key, value in state.items() if not torch.isfinite(value).all()), None)
+    if broken is not None:
+        raise UserError(f"{path} holds numbers that are not finite, in {broken}.", REMEDY)
 
 
 def _listed(word: str, keys: list[str]) -> str:

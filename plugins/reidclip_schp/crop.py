@@ -7,6 +7,7 @@ version 5 does not, so that label maps would depend on what is installed. The ma
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,12 +85,11 @@ class Taps:
         bounded = np.clip(low, 0, length - 1), np.clip(low + 1, 0, length - 1)
         return cls(*bounded, np.where(inside_low, 1 - part, 0.0), np.where(inside_high, part, 0.0))
 
-    def rows_of(self, source: npt.NDArray[np.generic], dtype: type = np.float32) -> npt.NDArray[np.floating]:
-        """Interpolate along the first axis: (length, ...) -> (positions, ...)."""
+    def rows_of(self, source: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Interpolate along the first axis: uint8 or float32 (length, ...) -> (positions, ...)."""
         ones = (1,) * (source.ndim - 1)
-        low, high = (w.astype(dtype).reshape(-1, *ones) for w in (self.low_weight, self.high_weight))
-        result: npt.NDArray[np.floating] = source[self.low] * low + source[self.high] * high
-        return result
+        low, high = (np.asarray(w.reshape(-1, *ones), np.float32) for w in (self.low_weight, self.high_weight))
+        return np.asarray(source[self.low] * low + source[self.high] * high, np.float32)
 
 
 def warp(picture: npt.NDArray[np.uint8], crop: Crop) -> npt.NDArray[np.uint8]:
@@ -98,7 +98,8 @@ def warp(picture: npt.NDArray[np.uint8], crop: Crop) -> npt.NDArray[np.uint8]:
     (ax, _, bx), (_, ay, by) = crop.inverse()
     rows = Taps.at(ay * np.arange(height) + by, picture.shape[0]).rows_of(picture)
     columns = Taps.at(ax * np.arange(width) + bx, picture.shape[1]).rows_of(rows.transpose(1, 0, 2))
-    return np.rint(columns.transpose(1, 0, 2)).astype(np.uint8)
+    warped: npt.NDArray[np.uint8] = np.rint(columns.transpose(1, 0, 2)).astype(np.uint8)
+    return warped
 
 
 def normalised(warped: Tensor) -> Tensor:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from reidclip_schp.abn import EPS, ActivatedBatchNorm
-from reidclip_schp.network import SchpNetwork
+
+M = TypeVar("M", bound=nn.Module)
 
 
-def fold(network: SchpNetwork) -> SchpNetwork:
+def fold(network: M) -> M:
     """Fold in place and put in evaluation mode: the same function up to rounding, with running statistics; it cannot be trained again."""
     modules = dict(network.named_modules())
     for name, norm in modules.items():
@@ -23,7 +26,7 @@ def fold(network: SchpNetwork) -> SchpNetwork:
         )
         owner, _, last = name.rpartition(".")
         setattr(modules[owner], last, nn.Identity() if norm.slope is None else nn.LeakyReLU(norm.slope, inplace=True))
-    return network.eval()  # type: ignore[no-any-return]
+    return network.eval()
 
 
 def convolution_before(norm: str) -> str:
