@@ -80,6 +80,8 @@ class Dataset:
         protocols: in the order in which they are reported.
         notes: what a reader of a result should know: what was skipped, why a protocol is missing.
         left_out: what the tree holds and the samples do not, by name -> number of pictures ("junk": 3819); `datasets verify` counts it.
+        numbered_apart: identities of the training half and of the others are numbered each from the start, so that the same number in
+            both means two people.
     """
 
     layout: str
@@ -88,6 +90,7 @@ class Dataset:
     protocols: tuple[Protocol, ...] = ()
     notes: tuple[str, ...] = field(default=())
     left_out: Mapping[str, int] = field(default_factory=dict)
+    numbered_apart: bool = False
 
     def split(self, name: str) -> tuple[Sample, ...]:
         """Samples of one split, in order; empty when there are none."""

@@ -33,7 +33,8 @@ def print_report(report: VerifyReport, show: int, strict: bool) -> None:
         console.print(_protocols(report.protocols))
     console.print()
     console.print(_pictures(report.pictures), markup=False, soft_wrap=True)
-    console.print()
+    if report.findings:
+        console.print()
     for finding in report.findings:
         _print_finding(finding, show)
     console.print(_verdict(report, strict), soft_wrap=True)

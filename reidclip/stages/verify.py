@@ -94,8 +94,7 @@ def _open_all(
     dataset: Dataset, compared: Sequence[CountCheck], workers: int | None, progress: Progress
 ) -> tuple[PictureCheck, list[Finding]]:
     start = time.monotonic()
-    owner = owners(dataset)
-    inspected = inspect_pictures(dataset.root, tuple(owner), workers, progress)
-    check = check_pictures(inspected, owner, time.monotonic() - start)
+    inspected = inspect_pictures(dataset.root, tuple(owners(dataset)), workers, progress)
+    check = check_pictures(dataset, inspected, time.monotonic() - start)
     is_the_release = bool(compared) and all(c.state != "differs" for c in compared)
     return check, picture_findings(inspected, check, is_the_release)

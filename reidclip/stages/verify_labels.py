@@ -56,12 +56,12 @@ def count_findings(counts: Sequence[CountCheck]) -> list[Finding]:
     findings = []
     differing = [c for c in counts if c.state == "differs"]
     if differing:
-        text = f"{len(differing)} of {len(counts)} counts are not the published ones ({_first(differing)}). "
+        text = f"Counts that are not the published ones: {len(differing)} of {len(counts)} ({_first(differing)}). "
         remedy = "Fetch the data set again; if this is a part of it on purpose, verify it with --no-counts."
         findings.append(Finding("fault", "counts", text + remedy))
     doubtful = [c for c in counts if c.state == "doubtful"]
     if doubtful:
-        text = f"{len(doubtful)} of {len(counts)} counts differ from numbers that are hearsay ({_first(doubtful)})."
+        text = f"Counts that differ from hearsay: {len(doubtful)} of {len(counts)} ({_first(doubtful)})."
         findings.append(Finding("warning", "counts", text))
     return findings
 
@@ -112,7 +112,8 @@ def label_findings(dataset: Dataset) -> list[Finding]:
     """What makes training or results meaningless, from labels alone."""
     train = dataset.split("train")
     test = [s for s in dataset.samples if s.split not in TRAINING_HALF]
-    return [*_training_findings(train), *_test_findings(test), *_overlap(dataset.samples, test)]
+    overlap = [] if dataset.numbered_apart else _overlap(dataset.samples, test)
+    return [*_training_findings(train), *_test_findings(test), *overlap]
 
 
 def _training_findings(train: Sequence[Sample]) -> list[Finding]:
@@ -121,20 +122,20 @@ def _training_findings(train: Sequence[Sample]) -> list[Finding]:
     findings = _one_of(train, "training")
     nobody = tuple(s.path for s in train if s.pid < 0)
     if nobody:
-        findings.append(Finding("fault", "labels", f"{len(nobody)} training pictures have no identity.", nobody))
+        findings.append(Finding("fault", "labels", f"Training pictures without an identity: {len(nobody):,}.", nobody))
     unknown = sum(s.clothes_id < 0 for s in train)
     if unknown:
-        text = f"{unknown:,} of {len(train):,} training pictures have no clothes label: methods that learn from clothes will refuse them."
+        text = f"Training pictures without a clothes label: {unknown:,} of {len(train):,}. Methods that learn from clothes need them."
         findings.append(Finding("note", "labels", text))
     single = sum(n == 1 for n in Counter(s.pid for s in train).values())
     if single:
-        findings.append(Finding("note", "labels", f"{single:,} training identities have one picture only."))
+        findings.append(Finding("note", "labels", f"Training identities with one picture only: {single:,}."))
     return findings
 
 
 def _test_findings(test: Sequence[Sample]) -> list[Finding]:
     nobody = sum(s.pid < 0 for s in test)
-    text = f"{nobody:,} test pictures show nobody who is known; they match no query."
+    text = f"Test pictures of nobody known: {nobody:,}. They match no query."
     return (_one_of(test, "test") if test else []) + ([Finding("note", "labels", text)] if nobody else [])
 
 
@@ -155,5 +156,5 @@ def _overlap(samples: Sequence[Sample], test: Sequence[Sample]) -> list[Finding]
     if not both:
         return []
     some = ", ".join(str(pid) for pid in sorted(both)[:5]) + (", ..." if len(both) > 5 else "")
-    text = f"{len(both):,} identities are in the training and in the test half ({some}): results will look better than they are."
+    text = f"Identities in the training and in the test half: {len(both):,} ({some}). Results will look better than they are."
     return [Finding("warning", "labels", text)]

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
+from reidclip.data.images import PictureFacts
 from reidclip.data.inspect import Inspected
 from reidclip.records import Dataset, Sample
 from reidclip.stages.verify_labels import TRAINING_HALF
@@ -17,11 +18,11 @@ SPREAD = 10  # largest height over smallest: crops of one release are mostly wit
 
 _KINDS: tuple[Kind, ...] = ("identities", "train-test", "splits", "split")
 _ENDINGS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
-_DUPLICATES: Mapping[Kind, str] = {
-    "identities": "files are there under several identities: labels contradict each other.",
-    "train-test": "files are there both for training and for testing: results will look better than they are.",
-    "splits": "files are there in several splits of one half: a query's own picture is no match worth counting.",
-    "split": "files are there more than once in one split.",
+_DUPLICATES: Mapping[Kind, tuple[str, str]] = {
+    "identities": ("under different identities", "Their labels contradict each other."),
+    "train-test": ("in training and in test", "Results will look better than they are."),
+    "splits": ("in several splits of one half", "To find a query's own file in the gallery, or a training file in val, proves nothing."),
+    "split": ("within one split", ""),
 }
 
 
@@ -30,8 +31,8 @@ def owners(dataset: Dataset) -> dict[str, Sample]:
     return {path: sample for sample in dataset.samples for path in sample.frames or (sample.path,)}
 
 
-def check_pictures(inspected: Sequence[Inspected], owner: Mapping[str, Sample], seconds: float) -> PictureCheck:
-    """Sum up what reading all files told."""
+def check_pictures(dataset: Dataset, inspected: Sequence[Inspected], seconds: float) -> PictureCheck:
+    """Sum up what reading all files of a data set told."""
     readable = [i.facts for i in inspected if i.facts is not None]
     return PictureCheck(
         opened=len(inspected),
@@ -41,7 +42,7 @@ def check_pictures(inspected: Sequence[Inspected], owner: Mapping[str, Sample], 
         formats=dict(Counter(f.format for f in readable).most_common()),
         height=_spread([f.height for f in readable]),
         width=_spread([f.width for f in readable]),
-        duplicates=duplicates(inspected, owner),
+        duplicates=duplicates(dataset, inspected),
         seconds=round(seconds, 3),
     )
 
@@ -51,20 +52,27 @@ def _spread(values: Sequence[int]) -> Spread | None:
     return Spread(ordered[0], ordered[len(ordered) // 2], ordered[-1]) if ordered else None
 
 
-def duplicates(inspected: Sequence[Inspected], owner: Mapping[str, Sample]) -> tuple[DuplicateGroup, ...]:
+def duplicates(dataset: Dataset, inspected: Sequence[Inspected]) -> tuple[DuplicateGroup, ...]:
     """Groups of files with the same bytes, the worst kind first. Empty files are unreadable, not alike."""
+    owner = owners(dataset)
     by_digest: dict[str, list[str]] = defaultdict(list)
     for one in inspected:
         if one.sha256 and one.size:
             by_digest[one.sha256].append(one.path)
-    groups = [DuplicateGroup(_kind([owner[p] for p in paths]), d, tuple(paths)) for d, paths in by_digest.items() if len(paths) > 1]
+    groups = [
+        DuplicateGroup(_kind([owner[path] for path in paths], dataset.numbered_apart), digest, tuple(paths))
+        for digest, paths in by_digest.items()
+        if len(paths) > 1
+    ]
     return tuple(sorted(groups, key=lambda g: (_KINDS.index(g.kind), g.paths)))
 
 
-def _kind(samples: Sequence[Sample]) -> Kind:
-    if len({s.pid for s in samples if s.pid >= 0}) > 1:
+def _kind(samples: Sequence[Sample], numbered_apart: bool) -> Kind:
+    people = {(numbered_apart and s.split in TRAINING_HALF, s.pid) for s in samples if s.pid >= 0}
+    halves = {s.split in TRAINING_HALF for s in samples}
+    if len(people) > (len(halves) if numbered_apart else 1):  # people of two halves numbered apart cannot be told to be the same or not
         return "identities"
-    if len({s.split in TRAINING_HALF for s in samples}) > 1:
+    if len(halves) > 1:
         return "train-test"
     return "splits" if len({s.split for s in samples}) > 1 else "split"
 
@@ -84,7 +92,7 @@ def picture_findings(inspected: Sequence[Inspected], check: PictureCheck, is_the
 def _unreadable(check: PictureCheck) -> list[Finding]:
     if not check.unreadable:
         return []
-    text = f"{len(check.unreadable):,} of {check.opened:,} pictures cannot be read. Replace them by intact copies."
+    text = f"Pictures that cannot be read: {len(check.unreadable):,} of {check.opened:,}. Replace them by intact copies."
     return [Finding("fault", "pictures", text, tuple(f"{path}: {problem}" for path, problem in check.unreadable.items()))]
 
 
@@ -96,39 +104,39 @@ def _duplicates(groups: Sequence[DuplicateGroup], is_the_release: bool) -> list[
             serious: Level = "warning" if is_the_release else "fault"
             level = serious if kind in ("identities", "train-test") else "warning" if kind == "splits" else "note"
             files = tuple(" = ".join(group.paths) for group in alike)
-            findings.append(Finding(level, "duplicates", f"{len(alike):,} {_DUPLICATES[kind]}", files))
+            where, so = _DUPLICATES[kind]
+            findings.append(Finding(level, "duplicates", f"Groups of equal files {where}: {len(alike):,}. {so}".rstrip(), files))
     return findings
 
 
 def _oddities(inspected: Sequence[Inspected], check: PictureCheck) -> list[Finding]:
     """Pictures that are read without trouble but look like a mistake; each with what is done about it."""
-    told: list[tuple[list[str], str]] = [
+    readable = [(i.path, i.facts) for i in inspected if i.facts is not None]
+    told = (
         (
-            [f"{i.path}: {i.facts.mode}" for i in inspected if i.facts and i.facts.mode != "RGB"],
-            f"pictures are not RGB ({_shares(check.modes)}); they are converted when read.",
+            "Pictures that are not RGB",
+            f"They are converted when read ({_shares(check.modes)}).",
+            [f"{path}: {f.mode}" for path, f in readable if f.mode != "RGB"],
+        ),
+        ("Pictures turned by their EXIF orientation", "They are read upright.", [path for path, f in readable if f.rotated]),
+        (
+            "Pictures in another format than their names say",
+            "They are read all the same.",
+            [f"{path}: {f.format}" for path, f in readable if _misnamed(path, f.format)],
         ),
         (
-            [i.path for i in inspected if i.facts and i.facts.rotated],
-            "pictures are turned by their EXIF orientation; they are read upright.",
+            f"Pictures smaller than {SMALL[0]} x {SMALL[1]} (height x width)",
+            "",
+            [_sized(path, f) for path, f in readable if f.height < SMALL[0] or f.width < SMALL[1]],
         ),
         (
-            [f"{i.path}: {i.facts.format}" for i in inspected if i.facts and _misnamed(i.path, i.facts.format)],
-            "pictures have another format than their names say; they are read all the same.",
+            f"Pictures of more than {LARGE_PIXELS // 10**6} million pixels",
+            "Whole frames instead of crops of one person?",
+            [_sized(path, f) for path, f in readable if f.height * f.width > LARGE_PIXELS],
         ),
-        (
-            [_sized(i) for i in inspected if i.facts and (i.facts.height < SMALL[0] or i.facts.width < SMALL[1])],
-            f"pictures are smaller than {SMALL[0]} x {SMALL[1]} (height x width).",
-        ),
-        (
-            [_sized(i) for i in inspected if i.facts and i.facts.height * i.facts.width > LARGE_PIXELS],
-            f"pictures have more than {LARGE_PIXELS // 10**6} million pixels: whole frames instead of crops of one person?",
-        ),
-        (
-            [_sized(i) for i in inspected if i.facts and i.facts.width > i.facts.height],
-            "pictures are wider than tall, which people seldom are.",
-        ),
-    ]
-    findings = [Finding("note", "pictures", f"{len(files):,} {text}", tuple(files)) for files, text in told if files]
+        ("Pictures wider than tall", "People seldom are.", [_sized(path, f) for path, f in readable if f.width > f.height]),
+    )
+    findings = [Finding("note", "pictures", f"{what}: {len(files):,}. {so}".rstrip(), tuple(files)) for what, so, files in told if files]
     if check.height is not None and check.height.most > SPREAD * check.height.least:
         text = f"Sizes differ much: heights from {check.height.least} to {check.height.most} pixels."
         findings.append(Finding("note", "pictures", text))
@@ -144,5 +152,5 @@ def _misnamed(path: str, kind: str) -> bool:
     return expected is not None and expected != kind
 
 
-def _sized(one: Inspected) -> str:
-    return f"{one.path}: {one.facts.height} x {one.facts.width}" if one.facts else one.path
+def _sized(path: str, facts: PictureFacts) -> str:
+    return f"{path}: {facts.height} x {facts.width}"

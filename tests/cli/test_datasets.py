@@ -168,7 +168,7 @@ class TestCounts:
         report = reidclip("datasets", "verify", small, "--json", code=1).json
         assert report["ok"] is False and report["counts"][-1]["state"] == "differs"
         text = one(findings(report, "fault", "counts"))["text"]
-        assert "1 of 7 counts" in text and "train: images: 9 found, 10 published" in text and "--no-counts" in text
+        assert "1 of 7 (" in text and "train: images: 9 found, 10 published" in text and "--no-counts" in text
 
     def test_a_missing_file_is_a_wrong_count(self, small: Path, reidclip: CommandLine) -> None:
         (small / "rgb/train/101/C_cropped_rgb005.jpg").unlink()
@@ -180,7 +180,7 @@ class TestCounts:
     def test_hearsay_only_warns(self, small: Path, reidclip: CommandLine, register: Callable[..., None]) -> None:
         with_counts(register, count("images", 18, "T"), count("identities", 77, "G", "val"))
         run = reidclip("datasets", "verify", small)
-        assert "hearsay (val: identities: 2 found, 77 published)" in run.out and "1 warning" in run.out
+        assert "hearsay: 1 of 2 (val: identities: 2 found, 77 published)" in run.out and "1 warning" in run.out
         reidclip("datasets", "verify", small, "--strict", code=1)
 
     def test_a_part_on_purpose(self, small: Path, reidclip: CommandLine, register: Callable[..., None]) -> None:
@@ -229,8 +229,8 @@ class TestPictures:
         assert unreadable[names[1]] == "empty (0 bytes)"
         assert unreadable[names[2]].startswith("not a readable picture")
         told = reidclip("datasets", "verify", small, "--show", "1", code=1).out
-        assert "3 of 18 pictures cannot be read" in told and "2 more (--show 3, or --json)" in told
-        assert str(small) not in told.split("cannot be read")[1], "files are named relative to the data set"
+        assert "cannot be read: 3 of 18" in told and "2 more (--show 3, or --json)" in told
+        assert str(small) not in told.split("cannot be read:")[1], "files are named relative to the data set"
 
     def test_an_absurdly_large_picture_fills_no_memory(self, small: Path, reidclip: CommandLine) -> None:
         name = "rgb/train/092/A_cropped_rgb001.jpg"
@@ -256,7 +256,7 @@ class TestPictures:
         def relative(path: Path) -> str:
             return path.relative_to(small).as_posix()
 
-        assert files("not RGB (L 1)") == [f"{relative(grey)}: L"]
+        assert files("converted when read (L 1)") == [f"{relative(grey)}: L"]
         assert files("EXIF") == [relative(turned)]
         assert files("another format") == [f"{relative(png)}: PNG"]
         assert files("smaller than 32 x 16") == [f"{relative(tiny)}: 9 x 4"]
@@ -316,12 +316,24 @@ class TestDuplicates:
         report = reidclip("datasets", "verify", root, "--json", code=1).json
         assert report["pictures"]["duplicates"][0]["kind"] == "train-test"
         assert "results will look better" in one(findings(report, "fault", "duplicates"))["text"]
-        assert "1 identities are in the training and in the test half (7)" in one(findings(report, "warning", "labels"))["text"]
+        assert "in the training and in the test half: 1 (7)" in one(findings(report, "warning", "labels"))["text"]
+
+    def test_halves_that_are_numbered_apart(self, tmp_path: Path, reidclip: CommandLine) -> None:
+        """In MSMT17 person 0 of training and person 0 of test are two people, so neither the number nor another one says anything."""
+        root = trees.msmt17(tmp_path / "msmt")
+        for seed, path in enumerate(sorted(root.rglob("*.jpg"))):
+            trees.write_picture(path, seed)
+        train, test = root / trees.MSMT17_LISTS["train"][0], root / trees.MSMT17_LISTS["query"][0]
+        first, second = (f.joinpath(trees.MSMT17_LISTS[s][1][1].split()[0]) for f, s in ((train, "train"), (test, "query")))
+        assert reidclip("datasets", "verify", root, "--no-counts", "--strict", "--json").json["pictures"]["duplicates"] == []
+        second.write_bytes(first.read_bytes())
+        (group,) = reidclip("datasets", "verify", root, "--no-counts", "--json", code=1).json["pictures"]["duplicates"]
+        assert group["kind"] == "train-test"
 
     def test_those_of_the_release_itself_are_a_warning(self, small: Path, reidclip: CommandLine) -> None:
         (small / OTHER).write_bytes((small / A1).read_bytes())
         report = reidclip("datasets", "verify", small, "--json").json
-        assert one(findings(report, "warning", "duplicates"))["text"].startswith("1 files are there under several identities")
+        assert one(findings(report, "warning", "duplicates"))["text"].startswith("Groups of equal files under different identities: 1.")
 
     def test_empty_files_are_not_alike(self, small: Path, reidclip: CommandLine) -> None:
         for name in (A1, OTHER):
@@ -358,7 +370,7 @@ class TestLabels:
             "cloth-changing": ("cc", 3, 1, 2, 4),
         }
         notes = " ".join(f["text"] for f in findings(report, "note", "labels"))
-        assert "No training split" in notes and "1 test pictures show nobody" in notes
+        assert "No training split" in notes and "nobody known: 1." in notes
         line = next(line for line in reidclip("datasets", "verify", root).out.splitlines() if line.startswith("cloth-changing"))
         assert line.split() == ["cloth-changing", "cc", "3", "1", "2", "4"]
 
@@ -381,7 +393,7 @@ class TestLabels:
     def test_unknown_clothes_are_told_before_a_method_refuses_them(self, tmp_path: Path, reidclip: CommandLine) -> None:
         rows = [(f"{n}.jpg", n // 2, n % 2, "", "train") for n in range(4)]
         report = reidclip("datasets", "verify", own(tmp_path / "own", *rows), "--json").json
-        assert any("4 of 4 training pictures have no clothes label" in f["text"] for f in findings(report, "note", "labels"))
+        assert any("without a clothes label: 4 of 4." in f["text"] for f in findings(report, "note", "labels"))
         assert report["splits"][0]["outfits"] is None
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reidclip.data.files import is_picture
@@ -93,7 +93,7 @@ class Msmt17Layout:
         if not samples:
             raise UserError(" ".join((f"{root} has MSMT17's folders but no pictures.", *notes)), f"Expected:\n{EXPECTED_TREE}")
         notes.append(missing_protocols_note(("same-clothes", "cloth-changing"), "MSMT17 has no clothes labels, and nobody changes."))
-        return assemble(self.name, copy.base, samples, _PROTOCOLS, notes)
+        return replace(assemble(self.name, copy.base, samples, _PROTOCOLS, notes), numbered_apart=True)
 
 
 LAYOUT = Msmt17Layout()
