@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 # ------------------------------------------------------------------------------------------------------------ data layouts
 @runtime_checkable
 class DataLayout(Protocol):
-    """Reads one kind of data set from disk. It may not open pictures, only list folders and read label files."""
+    """Reads one kind of data set from disk. It may not open pictures, only list folders and read label files.
+
+    It may also have ``yields(root) -> bool``: True when it recognises the tree by so little that any other layout that does comes first.
+    """
 
     name: str  # "prcc"
     title: str  # "PRCC (Yang, Wu, Zheng; TPAMI 2021)"

@@ -7,12 +7,14 @@ import os
 from pathlib import Path
 
 from reidclip import registry
+from reidclip.data.files import folders
 from reidclip.data.layouts.pictures import load_pictures
 from reidclip.errors import ReidclipError, UserError, WorkError
 from reidclip.interfaces import DataLayout
 from reidclip.records import Dataset
 
 GROUP = "reidclip.layouts"
+_LOOK_BELOW = 50  # sub-folders that are looked at for a better suggestion
 
 
 def open_dataset(root: Path, layout: str | None = None) -> Dataset:
@@ -32,7 +34,7 @@ def open_dataset(root: Path, layout: str | None = None) -> Dataset:
         return _load(registry.get(GROUP, layout), layout, root)
     found = _recognise(root)
     if found is None:
-        raise UserError(f"No data layout recognises {root}.", _known_trees())
+        raise UserError(f"No data layout recognises {root}.", _known_below(root) or _known_trees())
     return _load(*found, root)
 
 
@@ -64,16 +66,23 @@ def _check_folder(root: Path) -> None:
 
 def _recognise(root: Path) -> tuple[DataLayout, str] | None:
     """The one layout that knows the tree, and its name. A plugin that is broken or raises knows nothing."""
-    found = [(info.object, info.name) for info in registry.all_infos(GROUP) if info.object is not None and _knows(info.object, root)]
+    found = _candidates(root)
+    if len(found) > 1:
+        found = [(layout, name) for layout, name in found if not _says(layout, "yields", root)] or found
     if len(found) > 1:
         names = ", ".join(name for _, name in found)
         raise UserError(f"Several data layouts recognise {root}: {names}.", f"Name one of them, for example --dataset {found[0][1]}.")
     return found[0] if found else None
 
 
-def _knows(layout: DataLayout, root: Path) -> bool:
+def _candidates(root: Path) -> list[tuple[DataLayout, str]]:
+    return [(i.object, i.name) for i in registry.all_infos(GROUP) if i.object is not None and _says(i.object, "recognises", root)]
+
+
+def _says(layout: DataLayout, question: str, root: Path) -> bool:
+    """The layout's answer; False when it raises or has no such method."""
     try:
-        return bool(layout.recognises(root))
+        return bool(getattr(layout, question)(root))
     except Exception:
         return False
 
@@ -95,6 +104,14 @@ def _load(layout: DataLayout, name: str, root: Path) -> Dataset:
 def _with_absolute_root(dataset: Dataset) -> Dataset:
     """A manifest that holds the root must lead back to it from any working folder. Links are left as they are."""
     return dataclasses.replace(dataset, root=Path(os.path.abspath(dataset.root)))
+
+
+def _known_below(root: Path) -> str:
+    """Which sub-folders some layout recognises, as a remedy; empty when none."""
+    known = [
+        f"{folder} ({', '.join(name for _, name in found)})" for folder in folders(root)[:_LOOK_BELOW] if (found := _candidates(folder))
+    ]
+    return f"Give the folder of one data set: {', '.join(known)}." if known else ""
 
 
 def _known_trees() -> str:

@@ -44,6 +44,7 @@ def test_bundled_layouts_are_registered() -> None:
 def test_fulfils_the_protocol(layout: DataLayout) -> None:
     assert isinstance(layout, DataLayout)
     assert layout.title and layout.expected_tree.strip()
+    assert bool(layout.published) is bool(layout.source)  # people's own data have neither
 
 
 def test_recognises_nothing_in_strange_places_and_never_raises(layout: DataLayout, tmp_path: Path) -> None:
@@ -62,6 +63,21 @@ def test_load_refuses_an_empty_folder(layout: DataLayout, tmp_path: Path) -> Non
 def test_each_tree_is_recognised_by_its_layout_alone(layout: DataLayout, tmp_path: Path) -> None:
     for name, build in TREES.items():
         assert layout.recognises(build(tmp_path / name)) is (layout.name == name)
+
+
+def test_a_table_beside_the_pictures_changes_nothing(dataset: Dataset, tmp_path: Path) -> None:
+    if dataset.layout == "folder":
+        pytest.skip("there the table is the data set")
+    rows = [(s.path, s.pid, s.camid, s.clothes_id, "train") for s in dataset.samples]
+    (tmp_path / "data" / "predictions.csv").write_text(trees.table(rows), encoding="utf-8")
+    assert open_dataset(tmp_path / "data") == dataset
+
+
+def test_published_counts_are_unique_and_can_be_counted(layout: DataLayout, dataset: Dataset) -> None:
+    assert len({row.what for row in layout.published}) == len(layout.published)
+    for row in layout.published:
+        assert row.value > 0 and row.status in ("C", "R", "T", "S", "G")
+        assert 0 <= row.of(dataset) <= len(dataset.samples) + sum(dataset.left_out.values()), row.what
 
 
 def test_samples_are_sound(dataset: Dataset) -> None:

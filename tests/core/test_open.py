@@ -72,6 +72,35 @@ def test_two_candidates_are_told_and_the_name_decides(tmp_path: Path) -> None:
         open_pictures(root)
 
 
+@pytest.mark.usefixtures("plugins")
+def test_a_table_that_is_not_named_index_gives_way_to_a_tree(tmp_path: Path) -> None:
+    root = folder(prcc(tmp_path / "a"), name="people.csv")
+    assert open_dataset(root).layout == open_pictures(root).layout == "prcc"
+    assert open_dataset(root, "folder").layout == "folder"
+    assert open_dataset(folder(tmp_path / "b", name="people.csv")).layout == "folder"
+
+
+def test_where_everybody_gives_way_the_names_are_told(tmp_path: Path, plugins: list[PluginInfo]) -> None:
+    class Shy(Stranger):
+        def yields(self, root: Path) -> bool:
+            return True
+
+    add(plugins, Shy())
+    with pytest.raises(UserError, match="folder, stranger"):
+        open_dataset(folder(tmp_path / "a", name="people.csv"))
+    assert open_dataset(folder(tmp_path / "b")).layout == "folder"  # an index is meant
+
+
+@pytest.mark.usefixtures("plugins")
+def test_the_folder_above_points_at_the_data_sets_below(tmp_path: Path) -> None:
+    prcc(tmp_path / "one")
+    folder(tmp_path / "two")
+    write_picture(tmp_path / "three" / "a.jpg")
+    with pytest.raises(UserError, match="No data layout recognises") as caught:
+        open_dataset(tmp_path)
+    assert caught.value.remedy == f"Give the folder of one data set: {tmp_path / 'one'} (prcc), {tmp_path / 'two'} (folder)."
+
+
 def test_nothing_recognised_tells_the_known_trees(tmp_path: Path, plugins: list[PluginInfo]) -> None:
     add(plugins, None, "ImportError: no module named x")
     write_picture(tmp_path / "a.jpg")

@@ -40,6 +40,10 @@ class FolderLayout:
         except OSError:
             return False
 
+    def yields(self, root: Path) -> bool:
+        """True when no table is named index: then the table may be anybody's, and a layout that knows the tree comes first."""
+        return not _index_files(root)
+
     def load(self, root: Path) -> Dataset:
         """All samples and protocols.
 

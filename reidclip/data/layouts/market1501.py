@@ -16,6 +16,7 @@ from reidclip.data.layouts.assemble import assemble
 from reidclip.data.layouts.flat import FlatNames, NamedPicture, samples_of
 from reidclip.data.missing_protocols import missing_protocols_note
 from reidclip.data.published import count, left_out
+from reidclip.errors import UserError
 from reidclip.records import Dataset, Protocol, Rule
 
 EXPECTED_TREE = """\
@@ -75,6 +76,8 @@ class Market1501Layout:
         pictures, notes = _NAMES.read(base)
         kept, dropped = _without_junk(pictures)
         notes += [f"{number} pictures were left out: {why}." for why, number in dropped.items()]
+        if not kept:
+            raise UserError(" ".join((f"{root} has Market-1501's folders but no pictures.", *notes)), f"Expected:\n{EXPECTED_TREE}")
         if (base / "images").is_dir():
             notes.append("The 500,000 distractors in images/ are not read; published numbers come without them.")
         notes.append(missing_protocols_note(("same-clothes", "cloth-changing"), "Market-1501 has no clothes labels, and nobody changes."))
