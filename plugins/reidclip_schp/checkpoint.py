@@ -129,9 +129,8 @@ def _check(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]],
     """Every key with its shape, and no other."""
     missing = [key for key in expected if key not in state]
     unknown = [key for key in state if key not in expected]
-    wrong = [
-        f"{key} {tuple(state[key].shape)} for {shape}" for key, shape in expected.items() if key in state and state[key].shape != shape
-    ]
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    wrong = [f"{key} {shapes[key]}, not {shape}" for key, shape in expected.items() if shapes.get(key, shape) != shape]
     faults = [_listed(*fault) for fault in (("missing", missing), ("unknown", unknown), ("of another shape", wrong)) if fault[1]]
     if faults:
         raise UserError(f"{path} does not fit SCHP's network: {'; '.join(faults)}.", REMEDY)
