@@ -37,6 +37,11 @@ def finetune(
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     workers: options.Workers = None,
+    compile_: options.Compile = False,
+    accumulate: Annotated[
+        int,
+        typer.Option("--accumulate", min=1, help="Encode each batch in so many pieces: less memory, the same result, a third more time."),
+    ] = 1,
     json_: options.Json = False,
     dry_run: options.DryRun = False,
     verbose: options.Verbose = False,
@@ -74,10 +79,12 @@ def finetune(
             device=device,
             precision=precision,
             workers=workers,
+            compiled=compile_,
+            accumulate=accumulate,
             say=say,
         )
 
-    def run(job: TrainJob, progress: Progress) -> Artifact:
+    def run(job: TrainJob, progress: Progress) -> Artifact | None:
         from reidclip.stages.finetune import finetune as run_job
 
         return run_job(job, progress)

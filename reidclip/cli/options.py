@@ -44,7 +44,12 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random c
 Device = Annotated[
     str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes a GPU when there is one.", rich_help_panel=_COMMON)
 ]
-Precision = Annotated[str, typer.Option("--precision", help="fp32 or bf16 (autocast).", rich_help_panel=_COMMON)]
+Precision = Annotated[
+    str, typer.Option("--precision", help="fp32, bf16 (autocast); on CUDA also tf32, fp16 (with loss scaling).", rich_help_panel=_COMMON)
+]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Compile the image encoder (torch.compile): minutes at the start, faster steps on a GPU.")
+]
 Workers = Annotated[
     int | None,
     typer.Option(

@@ -73,7 +73,7 @@ def prompt_learn(
             say=say,
         )
 
-    def run(job: TrainJob, progress: Progress) -> Artifact:
+    def run(job: TrainJob, progress: Progress) -> Artifact | None:
         from reidclip.stages.prompt_learn import prompt_learn as run_job
 
         return run_job(job, progress)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def run_training(
     plan: Callable[[], TrainJob],
-    run: Callable[[TrainJob, StageProgress], Artifact],
+    run: Callable[[TrainJob, StageProgress], Artifact | None],
     *,
     fresh: bool,
     as_json: bool,
@@ -28,21 +28,33 @@ def run_training(
 
     Args:
         plan: makes a `reidclip.stages.training.TrainJob`.
-        run: (job, progress) -> artifact.
+        run: (job, progress) -> artifact, or None in a process that writes none.
         fresh: forget an unfinished run of the same command first.
     """
-    set_quiet(quiet)
-    job = plan()
-    if dry_run:
-        console.print_json(json.dumps(job.plan()))
-        return
-    from reidclip.stages.training import start_over
+    from reidclip.cli.processes import processes
 
-    if fresh:
-        start_over(job)
-    elif any(job.run_folder().glob("stage-*.safetensors")):
-        say("going on with the unfinished run of this command (--fresh starts over)")
-    with ExitStack() as stack:
+    set_quiet(quiet)
+    with processes():
+        job = plan()
+        if dry_run:
+            console.print_json(json.dumps(job.plan()))
+            return
+        artifact = _run(job, run, fresh)
+    if artifact is not None:
+        _tell(artifact, as_json)
+
+
+def _run(job: TrainJob, run: Callable[[TrainJob, StageProgress], Artifact | None], fresh: bool) -> Artifact | None:
+    from reidclip.parallel.processes import is_first, joined, wait_for_all
+    from reidclip.stages.training import start_over
+    from reidclip.train.device import pick_device
+
+    with joined(pick_device(job.device)), ExitStack() as stack:
+        if fresh and is_first():
+            start_over(job)
+        wait_for_all()
+        if any(job.run_folder().glob("stage-*.safetensors")):
+            say("going on with the unfinished run of this command (--fresh starts over)")
         bars: dict[str, Progress] = {}
 
         def progress(what: str, done: int, total: int) -> None:
@@ -51,7 +63,10 @@ def run_training(
                 bars[what] = stack.enter_context(progress_bar(what, "steps"))
             bars[what](done, total)
 
-        artifact = run(job, progress)
+        return run(job, progress)
+
+
+def _tell(artifact: Artifact, as_json: bool) -> None:
     manifest = artifact.manifest
     if as_json:
         console.print_json(

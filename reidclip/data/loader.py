@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from reidclip.data.images import UInt8, read_picture
+from reidclip.data.samplers import part_of_batch
 from reidclip.data.source import ImageSource
 from reidclip.data.transforms import Transform, apply, draw
 from reidclip.errors import ReidclipError, WorkError
@@ -52,6 +53,7 @@ def fetch(
     epoch: int = 0,
     workers: int | None = None,
     labels: LabelMap | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[dict[str, Tensor]]:
     """Yield one batch per index list, in order. B pictures of H x W each:
 
@@ -75,6 +77,7 @@ def fetch(
         epoch: of the random geometry.
         workers: worker processes; 0 reads in this process; None takes `default_workers`.
         labels: dense training labels.
+        part: (number, of how many): only that consecutive part of every batch is read, as if the whole batch had been.
 
     Raises:
         ValueError: source and samples of different length.
@@ -82,7 +85,7 @@ def fetch(
     """
     if len(source) != len(samples):
         raise ValueError(f"{len(source)} pictures but {len(samples)} samples")
-    dataset = _Batches(source, _Labels.of(samples, labels), tuple(tuple(b) for b in batches), transform, seed, epoch)
+    dataset = _Batches(source, _Labels.of(samples, labels), tuple(tuple(b) for b in batches), transform, seed, epoch, part)
     count = 0 if source.fits_cache(transform) else _worker_count(workers, len(batches))
     return _iterate(dataset, count)
 
@@ -128,10 +131,17 @@ class _Batches(TorchDataset[Any]):
     """Item k is the whole k-th batch, so that one worker does all of it."""
 
     def __init__(
-        self, source: ImageSource, labels: _Labels, batches: tuple[tuple[int, ...], ...], transform: Transform, seed: int, epoch: int
+        self,
+        source: ImageSource,
+        labels: _Labels,
+        batches: tuple[tuple[int, ...], ...],
+        transform: Transform,
+        seed: int,
+        epoch: int,
+        part: tuple[int, int],
     ) -> None:
         self.source, self.labels, self.batches = source, labels, batches
-        self.transform, self.seed, self.epoch = transform, seed, epoch
+        self.transform, self.seed, self.epoch, self.part = transform, seed, epoch, part
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -142,13 +152,14 @@ class _Batches(TorchDataset[Any]):
         except ReidclipError as error:
             return _Failure(error.what, error.remedy)
 
-    def _build(self, indices: tuple[int, ...]) -> dict[str, Tensor]:
+    def _build(self, whole: tuple[int, ...]) -> dict[str, Tensor]:
         t = self.transform
+        own = part_of_batch(len(whole), *self.part)
+        indices, seen = whole[own], Counter(whole[: own.start])  # a picture that comes twice gets two geometries, whoever reads it
         image = np.empty((len(indices), 3, t.height, t.width), np.uint8)
         keep = np.empty((len(indices), t.height, t.width), np.uint8) if self.source.has_masks else None
         erase = np.zeros((len(indices), 4), np.int64)
         erase_seed = np.zeros(len(indices), np.int64)
-        seen: Counter[int] = Counter()
         for row, index in enumerate(indices):
             geometry = draw(t, self._generator(index, seen[index]))
             seen[index] += 1

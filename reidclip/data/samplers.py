@@ -77,3 +77,10 @@ def _cut(indices: list[int], batch_size: int) -> list[list[int]]:
     if batch_size < 1:
         raise ValueError(f"batch size {batch_size} is below 1")
     return [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
+
+
+def part_of_batch(rows: int, number: int, count: int) -> slice:
+    """The consecutive rows that process ``number`` of ``count`` reads of a batch; the first processes read one more when it must be."""
+    base, rest = divmod(rows, count)
+    start = number * base + min(number, rest)
+    return slice(start, start + base + (number < rest))

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,14 @@ from reidclip.data.samplers import sequential_batches
 from reidclip.data.transforms import Normalisation, Transform, finish
 from reidclip.errors import UserError
 from reidclip.evaluation.protocols import Evaluation, Features, evaluate_protocol, find_protocol, required_samples
+from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.records import Dataset, Protocol, Sample
+from reidclip.settings import parse_assignments
 from reidclip.stages.choose import Say, dataset_for, of_data
-from reidclip.train.device import check_precision, pick_device
+from reidclip.stages.compare import Comparison, compare
+from reidclip.stages.evaluate_settings import given_values, of_recipe, resolve_evaluate
+from reidclip.train.device import pick_device
+from reidclip.train.precision import autocast, check_precision
 
 DEFAULT_CLIP = "reidclip-tiny"
 
@@ -40,8 +45,7 @@ class EvaluateJob:
     Attributes:
         checkpoint: what is evaluated; None evaluates the plain CLIP ``clip``.
         protocols: in the order in which they are reported.
-        flip: average each feature with that of the mirrored picture.
-        batch_size: pictures per forward.
+        comparison: published numbers that the results stand beside.
     """
 
     dataset: Dataset
@@ -50,8 +54,8 @@ class EvaluateJob:
     checkpoint: Artifact | None
     clip: str
     name: str
-    flip: bool = False
-    batch_size: int = 128
+    settings: EvaluateSettings = field(default_factory=EvaluateSettings)
+    comparison: Comparison = field(default_factory=Comparison)
     device: str = "auto"
     precision: str = "fp32"
     workers: int | None = None
@@ -65,7 +69,8 @@ class EvaluateJob:
             "checkpoint": self.checkpoint.ref if self.checkpoint else None,
             "zero_shot": None if self.checkpoint else self.clip,
             "protocols": [p.name for p in self.protocols],
-            "flip": self.flip,
+            "settings": self.settings.model_dump(mode="json"),
+            "published": [name for name in self.comparison.rows],
             "writes": f"evaluation/{self.name}",
             "device": str(pick_device(self.device)),
             "precision": self.precision,
@@ -82,8 +87,9 @@ def plan_evaluate(
     protocols: Sequence[str] = (),
     layout: str | None = None,
     name: str | None = None,
-    flip: bool = False,
-    batch_size: int = 128,
+    recipe: str | None = None,
+    config: Path | None = None,
+    assignments: Sequence[str] = (),
     device: str = "auto",
     precision: str = "fp32",
     workers: int | None = None,
@@ -97,6 +103,7 @@ def plan_evaluate(
         checkpoint: reference; None takes the newest, of this data when there is one.
         zero_shot: evaluate the plain CLIP instead; ``clip`` says which.
         protocols: names; empty takes all of the data set but the single-shot variants.
+        recipe: of the checkpoint's method; None takes the one it was trained by. Only its table [evaluate] is read.
 
     Raises:
         UserError: anything that does not fit.
@@ -105,6 +112,8 @@ def plan_evaluate(
         raise UserError("A checkpoint and --zero-shot exclude each other.", "Leave one of them out.")
     if clip and not zero_shot:
         raise UserError("--clip names a plain CLIP, which only --zero-shot evaluates.", "Add --zero-shot, or leave --clip out.")
+    # What is wrong with the settings is told before the data is read.
+    values = given_values(config, parse_assignments(assignments))
     opened = None if data is None else open_dataset(data, layout)
     chosen = None if zero_shot else _checkpoint(checkpoint, opened, store, say)
     dataset = opened or dataset_for(None, layout, store, ("checkpoint", "masks", "prompts", "parsing"), say, chosen)
@@ -116,8 +125,23 @@ def plan_evaluate(
     spec = clip or DEFAULT_CLIP
     subject = chosen.name if chosen else f"zero-shot-{Path(spec).stem if Path(spec).suffix in SUFFIXES else spec}"
     default_name = safe_name(subject if subject.endswith(f"-{safe_name(dataset.name)}") else f"{subject}-{dataset.name}")
+    settings = resolve_evaluate(*of_recipe(chosen, recipe), *values)
+    comparison = compare(chosen, dataset, selected, settings, store)
+    if comparison.withheld:
+        say(comparison.withheld)
     return EvaluateJob(
-        dataset, store, selected, chosen, spec, name or default_name, flip, batch_size, device, check_precision(precision), workers, seed
+        dataset,
+        store,
+        selected,
+        chosen,
+        spec,
+        name or default_name,
+        settings,
+        comparison,
+        device,
+        check_precision(precision),
+        workers,
+        seed,
     )
 
 
@@ -148,8 +172,8 @@ def evaluate(job: EvaluateJob, progress: Callable[[int, int], None] | None = Non
     _check_cameras(encoder, samples)
     with job.store.create("evaluation", job.name) as draft:
         features = extract_features(encoder, job, samples, progress)
-        results = [evaluate_protocol(job.dataset, p, features, seed=job.seed) for p in job.protocols]
-        metrics = {r.protocol.name: {**dataclasses.asdict(r.metrics), "rule": r.protocol.rule.value} for r in results}
+        results = [evaluate_protocol(job.dataset, p, features, job.settings.resamples, job.seed) for p in job.protocols]
+        metrics = {r.protocol.name: _told(r, job.comparison) for r in results}
         (draft.path / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
         for result in results:
             _write_ranks(draft.path / f"ranks-{result.protocol.name}.csv", result)
@@ -176,6 +200,21 @@ def evaluate(job: EvaluateJob, progress: Callable[[int, int], None] | None = Non
     return draft.artifact, results
 
 
+def _told(result: Evaluation, comparison: Comparison) -> dict[str, Any]:
+    """One protocol's entry in metrics.json: shares in 0..1, the published ones among them."""
+    metrics = result.metrics
+    told = {**dataclasses.asdict(metrics), "rule": result.protocol.rule.value}
+    row = comparison.rows.get(result.protocol.name)
+    if row is not None:
+        told["published"] = {
+            "R1": row.R1 / 100,
+            "mAP": row.mAP / 100,
+            "difference": {"R1": metrics.R1 - row.R1 / 100, "mAP": metrics.mAP - row.mAP / 100},
+            **row.model_dump(include={"method", "recipe", "source", "status", "note"}),
+        }
+    return told
+
+
 def _load_encoder(job: EvaluateJob) -> InferenceEncoder:
     device = pick_device(job.device)
     if job.checkpoint is not None:
@@ -185,7 +224,7 @@ def _load_encoder(job: EvaluateJob) -> InferenceEncoder:
     else:
         clip = load_clip(job.clip, device=device)
         encoder = InferenceEncoder(clip.image_encoder, InferenceOptions(mean=clip.mean, std=clip.std)).eval()
-    encoder.options = dataclasses.replace(encoder.options, flip=job.flip)
+    encoder.options = dataclasses.replace(encoder.options, flip=job.settings.flip)
     if encoder.image_encoder.config.is_resnet:
         encoder.to(memory_format=torch.channels_last)
     return encoder
@@ -212,9 +251,11 @@ def extract_features(
     source = ImageSource.of(job.dataset, samples, cache_bytes=0)
     rows: list[Tensor] = []
     done = 0
-    for batch in fetch(source, samples, sequential_batches(len(samples), job.batch_size), transform=transform, workers=job.workers):
+    for batch in fetch(
+        source, samples, sequential_batches(len(samples), job.settings.batch_size), transform=transform, workers=job.workers
+    ):
         views = finish({name: value.to(device) for name, value in batch.items()}, normalisation)
-        with torch.autocast(device.type, torch.bfloat16, enabled=job.precision == "bf16"):
+        with autocast(device, job.precision):
             rows.append(encoder.features(views["x"], batch["camid"].to(device)).float().cpu())
         done += len(batch["index"])
         if progress:

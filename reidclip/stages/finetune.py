@@ -14,18 +14,31 @@ from reidclip.errors import UserError
 from reidclip.interfaces import Method
 from reidclip.records import Dataset
 from reidclip.settings import parse_assignments
-from reidclip.stages.choose import Say, clip_of, dataset_for, masks_for, method_for, of_data, prompts_for, recipe_for, settings_for
+from reidclip.stages.choose import (
+    Say,
+    clip_of,
+    dataset_for,
+    masks_for,
+    method_for,
+    note_on_layout,
+    of_data,
+    prompts_for,
+    recipe_for,
+    settings_for,
+)
 from reidclip.stages.training import (
     Progress,
     TrainJob,
     build_context,
     check_batches,
     describe_run,
+    draft_by_first,
     finish_run,
     labels_of,
     run_stages,
 )
-from reidclip.train.device import check_precision
+from reidclip.train.device import pick_device
+from reidclip.train.precision import check_precision
 from reidclip.train.settings import ModelSettings
 
 COMMAND = "finetune"
@@ -47,6 +60,8 @@ def plan_finetune(
     device: str = "auto",
     precision: str = "fp32",
     workers: int | None = None,
+    compiled: bool = False,
+    accumulate: int = 1,
     say: Say = lambda text: None,
 ) -> TrainJob:
     """Decide everything, read nothing heavy.
@@ -62,7 +77,7 @@ def plan_finetune(
     Raises:
         UserError: anything that does not fit.
     """
-    check_precision(precision)
+    check_precision(precision, pick_device(device))
     named = {role: store.open(ref, kind=role) for role, ref in (("prompts", prompts), ("masks", masks)) if ref}
     opened = None if data is None else open_dataset(data, layout)
     of_this_data = of_data(opened) if opened else lambda manifest: True
@@ -75,6 +90,7 @@ def plan_finetune(
     kinds = ("prompts", "masks", "parsing") if chosen.needs_prompts(settings) else ("masks", "prompts", "parsing")
     dataset = opened or dataset_for(None, layout, store, kinds, say, next(iter(named.values()), None))
     inputs = _inputs(chosen, settings, named, dataset, store, say)
+    note_on_layout(chosen, recipe, dataset, say)
     check_batches(settings, dataset)
     return TrainJob(
         COMMAND,
@@ -90,6 +106,8 @@ def plan_finetune(
         device,
         precision,
         workers,
+        compiled,
+        accumulate,
     )
 
 
@@ -120,13 +138,19 @@ def _inputs(
     return inputs
 
 
-def finetune(job: TrainJob, progress: Progress = lambda what, done, total: None) -> Artifact:
-    """Run a planned fine-tuning, from its last state when it was interrupted, and commit its artifact."""
-    train, labels = labels_of(job.dataset)
+def finetune(job: TrainJob, progress: Progress = lambda what, done, total: None) -> Artifact | None:
+    """Run a planned fine-tuning, from its last state when it was interrupted, and commit its artifact.
+
+    Returns:
+        the artifact; None in all but the first of several processes.
+    """
+    train, labels = labels_of(job)
     context = build_context(job, labels, train, progress)
-    with job.store.create(job.kind, job.name) as draft:
+    with draft_by_first(job) as draft:
         stages = job.method.finetune_stages(context)
         histories = run_stages(job, stages, context, progress)
+        if draft is None:
+            return None
         encoder = cast(InferenceEncoder, job.method.encoder(context, stages))
         encoder.save(draft.path)
         describe_run(draft, job, context, histories)

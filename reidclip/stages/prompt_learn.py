@@ -13,18 +13,20 @@ from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.errors import UserError
 from reidclip.settings import parse_assignments
-from reidclip.stages.choose import DEFAULT_METHOD, Say, dataset_for, masks_for, method_for, recipe_for, settings_for
+from reidclip.stages.choose import DEFAULT_METHOD, Say, dataset_for, masks_for, method_for, note_on_layout, recipe_for, settings_for
 from reidclip.stages.training import (
     Progress,
     TrainJob,
     build_context,
     check_batches,
     describe_run,
+    draft_by_first,
     finish_run,
     labels_of,
     run_stages,
 )
-from reidclip.train.device import check_precision
+from reidclip.train.device import pick_device
+from reidclip.train.precision import check_precision
 from reidclip.train.settings import ModelSettings
 
 COMMAND = "prompt-learn"
@@ -58,7 +60,7 @@ def plan_prompt_learn(
     Raises:
         UserError: anything that does not fit.
     """
-    check_precision(precision)
+    check_precision(precision, pick_device(device))
     if method is None:
         method = DEFAULT_METHOD
         say(f"method: {method} (the default)")
@@ -67,6 +69,7 @@ def plan_prompt_learn(
     settings = cast(ModelSettings, settings_for(chosen, COMMAND, recipe, config, parse_assignments(assignments)))
     named = store.open(masks, kind="masks") if masks else None
     dataset = dataset_for(data, layout, store, ("masks", "parsing", "prompts"), say, named)
+    note_on_layout(chosen, recipe, dataset, say)
     check_batches(settings, dataset)
     inputs = {}
     if chosen.needs_masks(COMMAND, settings):
@@ -90,13 +93,19 @@ def plan_prompt_learn(
     )
 
 
-def prompt_learn(job: TrainJob, progress: Progress = lambda what, done, total: None) -> Artifact:
-    """Run a planned prompt learning, from its last state when it was interrupted, and commit its artifact."""
-    train, labels = labels_of(job.dataset)
+def prompt_learn(job: TrainJob, progress: Progress = lambda what, done, total: None) -> Artifact | None:
+    """Run a planned prompt learning, from its last state when it was interrupted, and commit its artifact.
+
+    Returns:
+        the artifact; None in all but the first of several processes.
+    """
+    train, labels = labels_of(job)
     context = build_context(job, labels, train, progress)
-    with job.store.create(job.kind, job.name) as draft:
+    with draft_by_first(job) as draft:
         stages = job.method.prompt_stages(context)
         histories = run_stages(job, stages, context, progress)
+        if draft is None:
+            return None
         tensors = {k: v.detach().cpu().contiguous() for k, v in job.method.prompt_tensors(context, stages).items()}
         save_file(tensors, draft.path / "prompts.safetensors")
         facts = {

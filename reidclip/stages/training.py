@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,12 @@ from reidclip.clip.load import ClipModel, load_clip
 from reidclip.data.loader import ImageSource
 from reidclip.errors import InterruptedRunError, UserError, WorkError
 from reidclip.interfaces import Method, StageContext, TrainStage
+from reidclip.parallel.processes import is_first, launched
 from reidclip.records import Dataset, LabelMap, Sample, training_labels
-from reidclip.stages.mask import KEEP, keep_file
+from reidclip.stages.use_masks import KEEP, keep_file, shielding_of, with_masks, without_mask
 from reidclip.train.device import pick_device
 from reidclip.train.loop import LoopOptions, run_stage
+from reidclip.train.prepare import prepare
 from reidclip.train.settings import FinetuneSettings, ModelSettings
 
 Progress = Callable[[str, int, int], None]
@@ -45,6 +47,7 @@ class TrainJob:
         recipe: name of the recipe that the settings started from, or None.
         settings: resolved.
         inputs: artifacts read, by role ("masks", "prompts").
+        compiled, accumulate: see `reidclip.train.prepare.prepare`; they change the speed and the memory, not the result.
     """
 
     command: str
@@ -60,6 +63,8 @@ class TrainJob:
     device: str = "auto"
     precision: str = "fp32"
     workers: int | None = None
+    compiled: bool = False
+    accumulate: int = 1
 
     @property
     def key(self) -> str:
@@ -85,17 +90,21 @@ class TrainJob:
 
     def plan(self) -> dict[str, Any]:
         """The resolved configuration, inputs and planned output, for --dry-run and the manifest."""
+        pictures = len(training_samples(self.dataset, self.settings.train_splits))
         return {
             "command": self.command,
             "method": self.method.name,
             "recipe": self.recipe,
             "settings": self.settings.model_dump(mode="json"),
-            "data": {"root": str(self.dataset.root), "layout": self.dataset.layout, "training pictures": len(self.dataset.split("train"))},
+            "data": {"root": str(self.dataset.root), "layout": self.dataset.layout, "training pictures": pictures},
             "inputs": {role: f"{a.kind}/{a.ref}" for role, a in self.inputs.items()},
             "writes": f"{self.kind}/{self.name}",
             "seed": self.seed,
             "device": str(pick_device(self.device)),
             "precision": self.precision,
+            "processes": launched(),
+            "compile": self.compiled,
+            "accumulate": self.accumulate,
         }
 
 
@@ -105,7 +114,7 @@ def check_batches(settings: ModelSettings, dataset: Dataset) -> None:
     Raises:
         UserError: see `training_samples`; or fewer identities than a batch takes.
     """
-    identities = len({s.pid for s in training_samples(dataset)})
+    identities = len({s.pid for s in training_samples(dataset, settings.train_splits)})
     if isinstance(settings, FinetuneSettings) and settings.identities > identities:
         raise UserError(
             f"A batch takes {settings.identities} identities, the training split of {dataset.root} has {identities}.",
@@ -113,22 +122,34 @@ def check_batches(settings: ModelSettings, dataset: Dataset) -> None:
         )
 
 
-def training_samples(dataset: Dataset) -> tuple[Sample, ...]:
-    """The training split, checked to be trainable.
+def training_samples(dataset: Dataset, splits: Sequence[str] = ("train",)) -> tuple[Sample, ...]:
+    """The training pictures: those of the splits named, in the data set's order, checked to be trainable.
 
     Raises:
-        UserError: no training split, a picture of nobody, or fewer than two identities in it.
+        UserError: a split without pictures, a picture of nobody, or fewer than two identities.
     """
-    train = dataset.split("train")
-    if not train:
-        known = ", ".join(sorted({s.split for s in dataset.samples})) or "none"
-        raise UserError(f"{dataset.root} has no training pictures (splits: {known}).", "Training needs a 'train' split.")
+    _check_splits(dataset, splits)
+    train = tuple(s for s in dataset.samples if s.split in splits)
     nobody = [s.path for s in train if s.pid < 0]
     if nobody:
         raise UserError(f"{len(nobody)} training pictures have no identity; the first is {nobody[0]}.", "Name them, or leave them out.")
     if len({s.pid for s in train}) < 2:
         raise UserError(f"The training split of {dataset.root} has one identity only.", "Re-identification needs at least two.")
     return train
+
+
+def _check_splits(dataset: Dataset, splits: Sequence[str]) -> None:
+    present = {s.split for s in dataset.samples}
+    missing = [split for split in splits if split not in present]
+    if not missing:
+        return
+    known = ", ".join(sorted(present)) or "none"
+    if missing == ["train"]:
+        raise UserError(f"{dataset.root} has no training pictures (splits: {known}).", "Training needs a 'train' split.")
+    raise UserError(
+        f"train_splits names '{missing[0]}', but {dataset.root} has no pictures of such a split (splits: {known}).",
+        "Name splits that it has, for example --set 'train_splits=[\"train\"]'.",
+    )
 
 
 def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], progress: Progress | None = None) -> StageContext:
@@ -144,10 +165,10 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
         clip.image_encoder.to(memory_format=torch.channels_last)
     masks = job.inputs.get("masks")
     if masks:
-        for name in (keep_file(sample.path) for sample in train):
-            if name in masks.files:  # what is missing, the source tells, with a count
-                masks.file(name)  # a mask that was changed after it was written must not train anything
-    source = ImageSource.of(job.dataset, train, masks=masks.path / KEEP if masks else None)
+        train = with_masks(masks, train)
+        for sample in train:
+            masks.file(keep_file(sample.path))  # a mask that was changed after it was written must not train anything
+    source = ImageSource.of(job.dataset, train, masks=masks.path / KEEP if masks else None, shielding=shielding_of(masks))
     prompts = job.inputs.get("prompts")
     return StageContext(
         settings=s,
@@ -194,9 +215,11 @@ def run_stages(job: TrainJob, stages: Sequence[TrainStage], context: StageContex
     """
     folder = job.run_folder()
     histories = {}
+    prepare(stages, compiled=job.compiled, accumulate=job.accumulate)
     try:
-        with _at_work(folder):
-            _check_same_clip(folder / "clip.json", context.clip)
+        with _at_work(folder) if is_first() else nullcontext():
+            if is_first():
+                _check_same_clip(folder / "clip.json", context.clip)
             for number, stage in enumerate(stages):
                 title = f"{job.method.name} {job.command}" + (f" {number + 1}/{len(stages)}" if len(stages) > 1 else "")
                 options = LoopOptions(context.device, job.precision, folder / f"stage-{number}.safetensors")
@@ -239,8 +262,28 @@ def describe_run(draft: Draft, job: TrainJob, context: StageContext, histories: 
         dataset=DatasetRef.of(job.dataset),
         inputs=[InputRef.of(artifact, role=role) for role, artifact in job.inputs.items()],
         metrics=last_losses(histories),
+        notes=notes_on_masks(job),
         device=context.device,
     )
+
+
+@contextmanager
+def draft_by_first(job: TrainJob) -> Iterator[Draft | None]:
+    """The artifact in the making, in the process that writes it; None in the others."""
+    if not is_first():
+        yield None
+        return
+    with job.store.create(job.kind, job.name) as draft:
+        yield draft
+
+
+def notes_on_masks(job: TrainJob) -> list[str]:
+    """Training pictures that were left out because they have no mask, for the manifest."""
+    masks = job.inputs.get("masks")
+    left_out = without_mask(masks, training_samples(job.dataset, job.settings.train_splits)) if masks else ()
+    if not left_out:
+        return []
+    return [f"{len(left_out)} training pictures have no mask and were left out; the first is {left_out[0].path}."]
 
 
 def finish_run(job: TrainJob) -> None:
@@ -264,7 +307,7 @@ def last_losses(histories: dict[str, list[dict[str, float]]]) -> dict[str, float
     return {f"{stage}/{name}": value for stage, rows in histories.items() if rows for name, value in rows[-1].items()}
 
 
-def labels_of(dataset: Dataset) -> tuple[tuple[Sample, ...], LabelMap]:
-    """Training split and its dense labels."""
-    train = training_samples(dataset)
+def labels_of(job: TrainJob) -> tuple[tuple[Sample, ...], LabelMap]:
+    """Training pictures and their dense labels."""
+    train = training_samples(job.dataset, job.settings.train_splits)
     return train, training_labels(train)

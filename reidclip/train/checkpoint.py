@@ -34,6 +34,7 @@ class Position:
     done: bool = False
     history: list[dict[str, float]] = field(default_factory=list)  # one row of mean losses per finished epoch
     partial: dict[str, float] = field(default_factory=dict)  # sums of the losses of the unfinished epoch
+    scaler: dict[str, Any] = field(default_factory=dict)  # of float16's loss scaling; empty without
 
 
 def save_state(path: Path, module: nn.Module, updates: Sequence[tuple[Update, torch.optim.Optimizer]], position: Position) -> None:
@@ -113,8 +114,9 @@ def _restore_optimizer(update: Update, optimizer: torch.optim.Optimizer, tensors
         prefix = f"optim.{update.name}.{name}."
         slots: dict[str, Any] = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
         for slot, value in slots.items():
-            # Adam keeps its step count on the CPU unless it is fused or capturable; moments live beside the parameter.
-            slots[slot] = value if slot == "step" else value.to(parameter.device)
+            # Adam keeps its step count on the CPU unless it is fused; moments live beside the parameter.
+            on_host = slot == "step" and not optimizer.defaults.get("fused")
+            slots[slot] = value if on_host else value.to(parameter.device)
         if slots:
             optimizer.state[parameter] = slots
 

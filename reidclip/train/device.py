@@ -1,20 +1,21 @@
-"""Device and precision by name."""
+"""Device by name."""
 
 from __future__ import annotations
 
 import torch
 
 from reidclip.errors import UserError
+from reidclip.parallel.processes import launched, local_rank
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """``auto`` takes a GPU when there is one.
+    """``auto`` takes a GPU when there is one; of several processes each takes the GPU of its number.
 
     Raises:
         UserError: an unknown name, or a device that this machine lacks.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -23,15 +24,11 @@ def pick_device(name: str = "auto") -> torch.device:
         raise UserError("This machine has no CUDA device that torch can use.", "Use --device cpu, or install a CUDA build of torch.")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError("This machine has no MPS device.", "Use --device cpu.")
+    if device.type == "cuda" and device.index is None and launched() > 1:
+        if local_rank() >= torch.cuda.device_count():
+            raise UserError(
+                f"Process {local_rank()} has no GPU: this machine has {torch.cuda.device_count()}.",
+                "Start one process per GPU, or use --device cpu.",
+            )
+        device = torch.device("cuda", local_rank())
     return device
-
-
-def check_precision(name: str) -> str:
-    """fp32 or bf16.
-
-    Raises:
-        UserError: any other name.
-    """
-    if name not in ("fp32", "bf16"):
-        raise UserError(f"There is no precision '{name}'.", "Use fp32 or bf16.")
-    return name

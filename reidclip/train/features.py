@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from reidclip.data.samplers import sequential_batches
 from reidclip.data.transforms import Derived, Transform, finish
 from reidclip.interfaces import StageContext
 from reidclip.train.model_inputs import normalisation_of
+from reidclip.train.precision import autocast
 from reidclip.train.settings import ModelSettings
 
 
@@ -36,15 +36,14 @@ def frozen_features(
     """
     keys = [_KEYS[name] for name in derived] or ["x"]
     encoder = context.clip.image_encoder.to(context.device).eval()
-    autocast = torch.autocast(context.device.type, torch.bfloat16) if context.precision == "bf16" else nullcontext()
     rows: dict[str, list[Tensor]] = {key: [] for key in keys}
     transform = Transform(settings.height, settings.width, "bilinear")
     plan = sequential_batches(len(context.train), batch_size)
     batches = fetch(context.source, context.train, plan, transform=transform, workers=context.workers, labels=context.labels)
     for done, batch in enumerate(batches, start=1):
         moved = {name: value.to(context.device) for name, value in batch.items()}
-        views = finish(moved, normalisation_of(context.clip, settings), derived)
-        with autocast:
+        views = finish(moved, normalisation_of(context.clip, settings), derived, context.source.shielding)
+        with autocast(context.device, context.precision):
             for key in keys:
                 rows[key].append(encoder(views[key]).projected.float())
         if context.progress:

@@ -12,6 +12,7 @@ from reidclip.data.loader import fetch
 from reidclip.data.samplers import pk_batches
 from reidclip.data.transforms import Derived, Transform, finish
 from reidclip.interfaces import ParamGroup, StageContext, Update
+from reidclip.parallel.processes import rank, size
 from reidclip.train.model_inputs import normalisation_of
 from reidclip.train.optim import param_groups
 from reidclip.train.schedule import Schedule, constant, cosine, warmup_multistep
@@ -52,11 +53,12 @@ class FinetuneStage:
             epoch=epoch,
             workers=self.context.workers,
             labels=self.context.labels,
+            part=(rank(), size()),
         )
 
     def prepare(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """uint8 batch -> normalised, erased ``x`` (and derived pictures), float32 (B, 3, H, W)."""
-        return finish(batch, self.normalisation, self.derived)
+        return finish(batch, self.normalisation, self.derived, self.context.source.shielding)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Any:
         """The method's forward; see the subclass."""

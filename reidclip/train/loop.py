@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ from torch import Tensor
 
 from reidclip.errors import WorkError
 from reidclip.interfaces import TrainStage, Update
+from reidclip.parallel.processes import any_process, is_first, size, wait_for_all
+from reidclip.parallel.rows import batch_of, gather_labels, mean_gradients
 from reidclip.train.checkpoint import NOT_FINITE_REMEDY, Position, load_state, save_state
 from reidclip.train.optim import build_adam
+from reidclip.train.precision import autocast, loss_scaler
 
 CHECK_EVERY = 20  # iterations between looks at the losses on the host: a look waits for the device
 
@@ -29,7 +32,7 @@ class LoopOptions:
 
     Attributes:
         device: where the stage's modules are.
-        precision: "fp32" or "bf16" (autocast around forward and losses).
+        precision: see `reidclip.train.precision`.
         state: file of the unfinished run, or None to keep nothing.
         save_seconds: a state is written at the end of every epoch, and within an epoch at most this often.
     """
@@ -77,15 +80,19 @@ def run_stage(stage: TrainStage, options: LoopOptions, progress: Callable[[int, 
     if stage.epochs and not stage.plan(0):
         raise WorkError("There is nothing to train on: an epoch of this stage has no batch.", "Give it more data, or smaller batches.")
     updates = [(update, build_adam(update.groups)) for update in stage.updates]
+    scaler = loss_scaler(options.precision)
     position = load_state(options.state, stage.module, updates) if options.state else Position()
+    if position.scaler:
+        scaler.load_state_dict(position.scaler)
+    wait_for_all()  # everybody has read the state before anybody writes a new one
     if position.done:
         return position.history
     steps = _StepCounter(stage, position, progress)
     with _Interrupt().watch() as interrupt:
         while position.epoch < stage.epochs:
-            _run_epoch(stage, updates, position, options, interrupt, steps)
+            _run_epoch(stage, updates, scaler, position, options, interrupt, steps)
         position.done = True
-        _save(stage, updates, position, options)
+        _save(stage, updates, scaler, position, options)
     return position.history
 
 
@@ -107,6 +114,7 @@ class _StepCounter:
 def _run_epoch(
     stage: TrainStage,
     updates: Sequence[tuple[Update, torch.optim.Optimizer]],
+    scaler: torch.amp.GradScaler,
     position: Position,
     options: LoopOptions,
     interrupt: _Interrupt,
@@ -119,49 +127,63 @@ def _run_epoch(
     stage.set_mode(True)
     sums: dict[str, Tensor] = {}
     start = last_save = time.monotonic()
+    rows = [len(indices) for indices in stage.plan(position.epoch)]
     for batch in stage.fetch(position.epoch, position.batch):
-        for name, value in step(stage, updates, _to(batch, options.device), options).items():
+        with batch_of(rows[position.batch]):
+            losses = step(stage, updates, _to(batch, options.device), options, scaler)
+        for name, value in losses.items():
             sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value
         position.batch += 1
         steps.advance()
         if position.batch % CHECK_EVERY == 0:
             _check_finite(sums, position)
-        if interrupt.asked or time.monotonic() - last_save > options.save_seconds:
+        asked = any_process(interrupt.asked)
+        if asked or time.monotonic() - last_save > options.save_seconds:
             _check_finite(sums, position)  # a state with a NaN in it must never replace a good one
             _bank(sums, position)
-            _save(stage, updates, position, options)
+            _save(stage, updates, scaler, position, options)
             last_save = time.monotonic()
-        if interrupt.asked:
+        if asked:
             raise KeyboardInterrupt
     _check_finite(sums, position)
     _bank(sums, position)
     row = {name: value / max(position.batch, 1) for name, value in position.partial.items()}
     position.history.append({"epoch": float(position.epoch), **row, "seconds": time.monotonic() - start})
     position.epoch, position.batch, position.partial = position.epoch + 1, 0, {}
-    _save(stage, updates, position, options)
+    _save(stage, updates, scaler, position, options)
 
 
 def step(
-    stage: TrainStage, updates: Sequence[tuple[Update, torch.optim.Optimizer]], batch: Mapping[str, Tensor], options: LoopOptions
+    stage: TrainStage,
+    updates: Sequence[tuple[Update, torch.optim.Optimizer]],
+    batch: Mapping[str, Tensor],
+    options: LoopOptions,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> dict[str, Tensor]:
-    """One iteration: one shared forward, then every update in order. Returns detached scalars, still on the device."""
-    autocast = torch.autocast(options.device.type, torch.bfloat16) if options.precision == "bf16" else nullcontext()
+    """One iteration: one shared forward, then every update in order. Returns detached scalars, still on the device.
+
+    Of several processes each forwards its own rows; losses see the labels, and by `gather_rows` the features, of the whole batch.
+    """
+    scaler = scaler or loss_scaler("fp32")
     logged: dict[str, Tensor] = {}
-    with autocast:
+    with autocast(options.device, options.precision):
         outputs = stage.forward(batch)
+    batch = gather_labels(batch) if size() > 1 else batch
     for update, optimizer in updates:
-        with autocast:
+        with autocast(options.device, options.precision):
             losses = update.losses(batch, outputs)
             total = torch.stack([value.float() * update.weights.get(name, 1.0) for name, value in losses.items()]).sum()
         parameters = [p for group in update.groups for _, p in group.params]
         # Gradients for this update's parameters alone: everything else counts as constant, whatever the graph holds.
-        gradients = torch.autograd.grad(total, parameters, allow_unused=True, retain_graph=update is not updates[-1][0])
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+        last = update is updates[-1][0]
+        gradients = torch.autograd.grad(scaler.scale(total), parameters, allow_unused=True, retain_graph=not last)
+        for parameter, gradient in zip(parameters, mean_gradients(gradients), strict=True):
             parameter.grad = gradient
-        optimizer.step()
+        scaler.step(optimizer)
         optimizer.zero_grad(set_to_none=True)
         logged.update({name: value.detach().float() for name, value in losses.items()})
         logged[f"{update.name}/total"] = total.detach()
+    scaler.update()
     return logged
 
 
@@ -170,13 +192,19 @@ def _to(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
 
 
 def _bank(sums: dict[str, Tensor], position: Position) -> None:
-    for name, value in sums.items():
-        position.partial[name] = position.partial.get(name, 0.0) + float(value)
+    for name, value in zip(list(sums), _on_host(sums), strict=True):
+        position.partial[name] = position.partial.get(name, 0.0) + value
     sums.clear()
 
 
+def _on_host(sums: Mapping[str, Tensor]) -> list[float]:
+    """All sums in one transfer: each transfer waits for the device."""
+    values: list[float] = torch.stack(list(sums.values())).tolist() if sums else []
+    return values
+
+
 def _check_finite(sums: Mapping[str, Tensor], position: Position) -> None:
-    broken = [name for name, value in sums.items() if not math.isfinite(float(value))]
+    broken = [name for name, value in zip(sums, _on_host(sums), strict=True) if not math.isfinite(value)]
     if broken:
         raise WorkError(
             f"Loss '{broken[0]}' is not finite (epoch {position.epoch + 1}, at or just before iteration {position.batch}).",
@@ -184,6 +212,14 @@ def _check_finite(sums: Mapping[str, Tensor], position: Position) -> None:
         )
 
 
-def _save(stage: TrainStage, updates: Sequence[tuple[Update, torch.optim.Optimizer]], position: Position, options: LoopOptions) -> None:
-    if options.state:
+def _save(
+    stage: TrainStage,
+    updates: Sequence[tuple[Update, torch.optim.Optimizer]],
+    scaler: torch.amp.GradScaler,
+    position: Position,
+    options: LoopOptions,
+) -> None:
+    """Every process holds the same state; the first one writes it."""
+    if options.state and is_first():
+        position.scaler = scaler.state_dict()
         save_state(options.state, stage.module, updates, position)

@@ -51,8 +51,7 @@ def build_adam(groups: Sequence[ParamGroup]) -> torch.optim.Adam:
     """Adam with L2 decay (not decoupled: the decay goes through the moments), betas (0.9, 0.999), eps 1e-8.
 
     The optimiser's ``param_groups`` keep the order of ``groups``, so that a schedule can set each rate from its base ``lr``.
-    On the CPU the fused kernel is used, one pass over memory in place of a dozen. On accelerators torch's own default is nearly as fast,
-    and unlike the fused kernel it takes step counts that live on the CPU, which is where a resumed run has them.
+    On CPU and CUDA the fused kernel is used: one pass over memory in place of a dozen, and no waiting for a step count.
 
     Raises:
         ValueError: no group has a parameter.
@@ -60,6 +59,6 @@ def build_adam(groups: Sequence[ParamGroup]) -> torch.optim.Adam:
     parameters = [parameter for group in groups for _, parameter in group.params]
     if not parameters:
         raise ValueError("build_adam needs at least one trainable parameter; every group is empty")
-    fused = all(p.device.type == "cpu" for p in parameters)
+    fused = {p.device.type for p in parameters} in ({"cpu"}, {"cuda"})
     settings = [{"params": [p for _, p in g.params], "lr": g.lr, "weight_decay": g.weight_decay} for g in groups]
     return torch.optim.Adam(settings, fused=fused or None)

@@ -17,6 +17,7 @@ from reidclip.clip.prompts import PromptLearner, PromptTemplate
 from reidclip.data.samplers import shuffled_batches
 from reidclip.errors import UserError
 from reidclip.interfaces import ParamGroup, Update
+from reidclip.parallel.rows import gather_rows, share
 from reidclip.train.schedule import warmup_cosine
 from reidclip.train.settings import PromptLearnSettings
 
@@ -80,13 +81,12 @@ class PromptStage:
     def fetch(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
         """Rows of the cached features."""
         for indices in self.plan(epoch)[start:]:
-            rows = torch.as_tensor(indices)
+            rows = torch.as_tensor(share(indices))
             yield {"features": self.features[rows], "labels": self.labels[rows]}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """(B, D) text features of the batch's labels; each distinct identity is encoded once."""
-        text: Tensor = self.learner(batch["labels"])
-        return text
+        return gather_rows(self.learner(batch["labels"]))
 
     def set_mode(self, training: bool) -> None:
         """The text encoder is frozen and stays in evaluation mode; the contexts have no mode."""

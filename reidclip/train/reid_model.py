@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from reidclip.clip.heads import ReidHeads
 from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.data.transforms import Normalisation
+from reidclip.parallel.rows import gather_rows
 
 
 class ReidOutputs(NamedTuple):
@@ -23,7 +26,14 @@ class ReidOutputs(NamedTuple):
 
 
 class ReidModel(nn.Module):
-    """Image encoder with two heads."""
+    """Image encoder with two heads.
+
+    Attributes:
+        chunks: the encoder takes a batch in so many pieces and computes each again on the way back, so that memory holds the activations
+            of one piece. Features are kept whole, so every loss is what it is without: exact, at the price of a second forward.
+    """
+
+    chunks: int = 1
 
     def __init__(self, encoder: ImageEncoder, identities: int) -> None:
         super().__init__()
@@ -31,10 +41,18 @@ class ReidModel(nn.Module):
         self.heads = ReidHeads(encoder.pooled_width, encoder.joint_width, identities)
 
     def forward(self, images: Tensor, camera: Tensor | None = None) -> ReidOutputs:
-        """(B, 3, H, W) normalised pictures -> features and identity logits."""
-        features: ImageFeatures = self.encoder(images, camera)
+        """(B, 3, H, W) normalised pictures -> features and identity logits; of several processes, of all their pictures."""
+        features = ImageFeatures(*(gather_rows(feature) for feature in self._encode(images, camera)))
         pooled, projected = self.heads(features)
         return ReidOutputs(*features, pooled.scores, projected.scores)
+
+    def _encode(self, images: Tensor, camera: Tensor | None) -> ImageFeatures:
+        if self.chunks == 1 or not torch.is_grad_enabled():
+            features: ImageFeatures = self.encoder(images, camera)
+            return features
+        cameras = [None] * self.chunks if camera is None else camera.chunk(self.chunks)
+        parts = [checkpoint(self.encoder, x, c, use_reentrant=False) for x, c in zip(images.chunk(self.chunks), cameras, strict=False)]
+        return ImageFeatures(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
     def for_inference(self, normalisation: Normalisation) -> InferenceEncoder:
         """The encoder alone: pooled and projected before the BatchNorms, joined and L2-normalised (CLIP-ReID's test feature)."""

@@ -37,18 +37,23 @@ class ModelSettings(Settings):
     )
     sie_camera: bool = Field(False, description="Add a learned camera embedding to the class token (ViT).")
     sie_coefficient: float = Field(1.0, description="Factor on the camera embedding.")
+    train_splits: tuple[str, ...] = Field(
+        ("train",), min_length=1, description="Splits of the data set that are trained on, joined; CLIP-ReID joins train and val of MSMT17."
+    )
 
 
 class PromptLearnSettings(ModelSettings):
     """Stage 1 of CLIP-ReID: one learned context per identity, both encoders frozen."""
 
-    epochs: int = Field(120, ge=0)
-    batch_size: int = Field(64, gt=0)
-    lr: float = Field(3.5e-4, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    warmup_epochs: int = Field(5, ge=0)
-    warmup_lr: float = Field(1e-5, ge=0)
-    min_lr: float = Field(1e-6, ge=0)
+    epochs: int = Field(120, ge=0, description="Passes over the training pictures' features.")
+    batch_size: int = Field(64, gt=0, description="Pictures per batch, shuffled.")
+    lr: float = Field(3.5e-4, gt=0, description="Adam's rate at the top of the schedule.")
+    weight_decay: float = Field(1e-4, ge=0, description="L2 decay inside Adam (not decoupled).")
+    warmup_epochs: int = Field(
+        5, ge=0, description="Epochs in which the rate rises from warmup_lr; the cosine does not restart after them."
+    )
+    warmup_lr: float = Field(1e-5, ge=0, description="Rate of the first epoch.")
+    min_lr: float = Field(1e-6, ge=0, description="Rate at the end of the cosine.")
     tokens: int = Field(4, gt=0, description="M, learned tokens per prompt.")
     template: str = Field("A photo of a {X} person.", description="Identity prompt; {X} stands for the M learned tokens.")
 
@@ -56,19 +61,19 @@ class PromptLearnSettings(ModelSettings):
 class FinetuneSettings(ModelSettings):
     """What fine-tuning the image encoder has in common: batches, augmentation, Adam, schedule."""
 
-    epochs: int = Field(60, ge=0)
+    epochs: int = Field(60, ge=0, description="Passes of the sampler over the training pictures.")
     identities: int = Field(16, gt=1, description="P, identities per batch.")
     images_per_identity: int = Field(4, gt=1, description="K, pictures per identity.")
-    lr: float = Field(5e-6, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
+    lr: float = Field(5e-6, gt=0, description="Adam's rate, which the schedule scales.")
+    weight_decay: float = Field(1e-4, ge=0, description="L2 decay inside Adam (not decoupled), on every parameter.")
     bias_lr_factor: float = Field(2.0, gt=0, description="Parameters whose name contains 'bias' train at lr times this.")
     head_lr_factor: float = Field(1.0, gt=0, description="The classifiers and BNNecks train at lr times this (published: 1).")
-    schedule: Literal["multistep", "cosine"] = "multistep"
+    schedule: Literal["multistep", "cosine"] = Field("multistep", description="How the rate falls: in steps, or along a cosine to 0.")
     milestones: tuple[int, ...] = Field((30, 50), description="Epochs at which the rate drops to a tenth (multistep).")
-    warmup_epochs: int = Field(10, ge=0)
-    warmup_factor: float = Field(0.1, ge=0)
+    warmup_epochs: int = Field(10, ge=0, description="Epochs in which the rate rises linearly from warmup_factor times lr.")
+    warmup_factor: float = Field(0.1, ge=0, description="Share of lr at which the warm-up begins.")
     resize: Literal["bilinear", "bicubic"] = Field("bicubic", description="Training resize filter; tests resize bilinearly, as published.")
-    flip: float = Field(0.5, ge=0, le=1)
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring a training picture.")
     pad: int = Field(10, ge=0, description="Zero padding before the random crop, in pixels.")
     erase: float = Field(0.5, ge=0, le=1, description="Probability of random erasing.")
 

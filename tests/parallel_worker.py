@@ -1,0 +1,66 @@
+"""One of several processes that train together; started by tests/core/test_parallel.py with torchrun's variables in the environment.
+
+    python -m tests.parallel_worker ROOT MASKS OUT CASES
+
+CASES is a JSON object, name -> {"method", "command", "settings", "tower", "accumulate"}. For each, ``OUT/NAME-<process>.json`` gets the
+total loss of every step and ``OUT/NAME-<process>.safetensors`` what was trained. One start for all cases: importing torch takes longest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from reidclip.interfaces import Update
+from reidclip.parallel.processes import joined, rank
+from reidclip.train.loop import LoopOptions, run_stage
+from reidclip.train.prepare import prepare
+from tests import fakes
+from tests.method_bench import CPU, Bench
+from tests.tiny_clip import TINY_RESNET
+
+
+def main(root: str, masks: str, out: str, cases: str) -> None:
+    Path(out).mkdir(parents=True, exist_ok=True)
+    plain = fakes.TINY_CONFIG, fakes.SIZE
+    with joined(CPU):
+        for name, case in json.loads(cases).items():
+            resnet = {**TINY_RESNET, "text_cfg": plain[0]["text_cfg"]}, (64, 32)
+            fakes.TINY_CONFIG, fakes.SIZE = resnet if case.get("tower") == "resnet" else plain
+            fakes._tiny_clip.cache_clear()
+            _train(case, Bench(case["method"], Path(root), Path(masks)), Path(out) / f"{name}-{rank()}")
+
+
+def _train(case: Mapping[str, Any], bench: Bench, out: Path) -> None:
+    command = case["command"]
+    stages = bench.build(bench.context(command, **case["settings"]), command)
+    prepare(stages, accumulate=case.get("accumulate", 1))
+    curves, tensors = [], {}
+    for number, stage in enumerate(stages):
+        curve: list[float] = []
+        stage.updates = [_listened(update, curve) for update in stage.updates]
+        run_stage(stage, LoopOptions(CPU))
+        curves.append(curve)
+        tensors.update({f"{number}.{key}": value.contiguous().clone() for key, value in stage.module.state_dict().items()})
+    out.with_suffix(".json").write_text(json.dumps(curves))
+    save_file(tensors, out.with_suffix(".safetensors"))
+
+
+def _listened(update: Update, curve: list[float]) -> Update:
+    def losses(batch: Mapping[str, Tensor], outputs: Any) -> Mapping[str, Tensor]:
+        found = update.losses(batch, outputs)
+        curve.append(sum(float(value.detach()) * update.weights.get(key, 1.0) for key, value in found.items()))
+        return found
+
+    return dataclasses.replace(update, losses=losses)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
