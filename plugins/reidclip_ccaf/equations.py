@@ -6,6 +6,8 @@ M (B, H, W) is 1 where a pixel is not clothes; f (B, D) raw feature, f_s (B, D) 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,9 +34,9 @@ def eq03_id_loss(cross_entropy: Tensor, triplet: Tensor) -> Tensor:
     return cross_entropy + triplet
 
 
-def eq04_shielding_image(x: Tensor, M: Tensor) -> Tensor:
-    """Eq. (4), x_s = M x + (1 - M) 255: clothes painted white; x (B, 3, H, W) in 0..255, before normalisation."""
-    return shield(x, M, 255.0)
+def eq04_shielding_image(x: Tensor, M: Tensor, colour: float | Sequence[float] = 255.0) -> Tensor:
+    """Eq. (4), x_s = M x + (1 - M) 255: clothes painted white, or in a colour; x (B, 3, H, W) in 0..255, before normalisation."""
+    return shield(x, M, colour)
 
 
 def eq05_image_to_text(f_s: Tensor, T: Tensor, y: Tensor, rule: SimilarityRule) -> Tensor:
@@ -77,9 +79,9 @@ def eq10_centre_consistency(f: Tensor, f_s: Tensor, y: Tensor, normalise: bool =
     return centres.square().sum(1).mean()
 
 
-def eq11_clothes_image(x: Tensor, M: Tensor) -> Tensor:
-    """Eq. (11), x_c = (1 - M) x + M 255: everything but clothes painted white; x (B, 3, H, W) in 0..255, before normalisation."""
-    return shield(x, M == 0, 255.0)
+def eq11_clothes_image(x: Tensor, M: Tensor, colour: float | Sequence[float] = 255.0) -> Tensor:
+    """Eq. (11), x_c = (1 - M) x + M 255: all but clothes painted white, or in a colour; x (B, 3, H, W) in 0..255, not normalised."""
+    return shield(x, M == 0, colour)
 
 
 def eq12_clothes_image_to_text(f_c: Tensor, T_c: Tensor, c: Tensor, rule: SimilarityRule) -> Tensor:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from reidclip.data.images import UInt8
+from reidclip.data.shielding import WHITE, Colour
 
 
 def keep_mask(labels: UInt8, clothes: Sequence[int], dilation: int = 0, min_area: int = 0) -> UInt8:
@@ -36,11 +37,11 @@ def keep_mask(labels: UInt8, clothes: Sequence[int], dilation: int = 0, min_area
     return (1 - worn).astype(np.uint8)
 
 
-def shielding_image(picture: UInt8, keep: UInt8) -> UInt8:
-    """Eq. (4), CCAF: x_s = M x + (1 - M) 255. (H, W, 3) and (H, W) -> (H, W, 3)."""
-    return np.where(keep[:, :, None] == 1, picture, 255).astype(np.uint8)
+def shielding_image(picture: UInt8, keep: UInt8, colour: Colour = WHITE) -> UInt8:
+    """Eq. (4), CCAF: x_s = M x + (1 - M) 255, or another colour. (H, W, 3) and (H, W) -> (H, W, 3)."""
+    return np.where(keep[:, :, None] == 1, picture, np.array(colour, np.uint8)).astype(np.uint8)
 
 
-def clothes_image(picture: UInt8, keep: UInt8) -> UInt8:
-    """Eq. (11), CCAF: x_c = (1 - M) x + 255 M. (H, W, 3) and (H, W) -> (H, W, 3)."""
-    return np.where(keep[:, :, None] == 1, 255, picture).astype(np.uint8)
+def clothes_image(picture: UInt8, keep: UInt8, colour: Colour = WHITE) -> UInt8:
+    """Eq. (11), CCAF: x_c = (1 - M) x + 255 M, or another colour. (H, W, 3) and (H, W) -> (H, W, 3)."""
+    return np.where(keep[:, :, None] == 1, np.array(colour, np.uint8), picture).astype(np.uint8)

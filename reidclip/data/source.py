@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reidclip.data.files import mirrored
 from reidclip.data.images import UInt8, read_mask_png, read_picture, resize, resize_nearest
+from reidclip.data.shielding import WHITE, Colour
 from reidclip.errors import UserError, WorkError
 from reidclip.records import Dataset, Sample
 
@@ -23,19 +24,31 @@ class ImageSource:
         keep_paths: one mask file per index (1 = not clothes), or None.
         cache_bytes: resized pictures are kept in memory when all of them fit in so many bytes; 0 keeps none. A source
             whose pictures fit is read in the calling process, whatever the number of workers.
+        shielding: RGB that takes the place of what a mask hides, as the masks artifact says; white is CCAF's eq. (4).
     """
 
-    def __init__(self, paths: Sequence[Path], keep_paths: Sequence[Path] | None = None, *, cache_bytes: int = 2**30) -> None:
+    def __init__(
+        self, paths: Sequence[Path], keep_paths: Sequence[Path] | None = None, *, cache_bytes: int = 2**30, shielding: Colour = WHITE
+    ) -> None:
         if keep_paths is not None and len(keep_paths) != len(paths):
             raise ValueError(f"{len(paths)} pictures but {len(keep_paths)} masks")
         self.paths = tuple(paths)
         self.keep_paths = None if keep_paths is None else tuple(keep_paths)
         self.cache_bytes = cache_bytes
+        self.shielding = shielding
         self._cache: dict[int, tuple[UInt8, UInt8 | None]] = {}
         self._cached_for: tuple[int, int, str] | None = None
 
     @classmethod
-    def of(cls, dataset: Dataset, samples: Sequence[Sample], *, masks: Path | None = None, cache_bytes: int = 2**30) -> ImageSource:
+    def of(
+        cls,
+        dataset: Dataset,
+        samples: Sequence[Sample],
+        *,
+        masks: Path | None = None,
+        cache_bytes: int = 2**30,
+        shielding: Colour = WHITE,
+    ) -> ImageSource:
         """Source of some samples of a data set; ``masks`` is a folder of 1-bit PNGs that mirrors the relative paths.
 
         Raises:
@@ -50,7 +63,7 @@ class ImageSource:
             raise UserError(
                 f"{len(missing)} of {len(paths)} pictures have no mask; the first is {missing[0]}.", "Run `reidclip mask` on this data set."
             )
-        return cls(paths, keep_paths, cache_bytes=cache_bytes)
+        return cls(paths, keep_paths, cache_bytes=cache_bytes, shielding=shielding)
 
     def __len__(self) -> int:
         return len(self.paths)

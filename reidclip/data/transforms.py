@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from reidclip.data.images import Filter, UInt8
+from reidclip.data.shielding import WHITE, Colour
 
 Derived = Literal["shield", "clothes"]
 NO_BOX = (0, 0, 0, 0)
 
-# Name of a derived image -> its key in the result, and the mask value whose pixels stay; the others become white.
+# Name of a derived image -> its key in the result, and the mask value whose pixels stay; the others get the shielding colour.
 _DERIVED: Mapping[str, tuple[str, bool]] = {"shield": ("x_s", True), "clothes": ("x_c", False)}
 
 
@@ -143,7 +144,9 @@ def _shifted(plane: UInt8, shift: tuple[int, int], fill: int) -> UInt8:
     return out
 
 
-def finish(batch: Mapping[str, Tensor], normalisation: Normalisation, derived: Collection[Derived] = ()) -> dict[str, Tensor]:
+def finish(
+    batch: Mapping[str, Tensor], normalisation: Normalisation, derived: Collection[Derived] = (), shielding: Colour = WHITE
+) -> dict[str, Tensor]:
     """Normalise and erase on the batch's device.
 
     Args:
@@ -152,6 +155,7 @@ def finish(batch: Mapping[str, Tensor], normalisation: Normalisation, derived: C
         derived: which images to add, CCAF eq. (4) and (11), computed on 0..255 values before normalisation:
             "shield" -> ``x_s`` = M x + (1 - M) 255 and "clothes" -> ``x_c`` = (1 - M) x + M 255, M = keep.
             All images of a sample share the erased box and its noise.
+        shielding: RGB in place of the 255, see `reidclip.data.source.ImageSource.shielding`.
 
     Returns:
         ``x`` float32 (B, 3, H, W), and ``x_s``, ``x_c`` of the same shape as asked for.
@@ -165,11 +169,12 @@ def finish(batch: Mapping[str, Tensor], normalisation: Normalisation, derived: C
         if "keep" not in batch:
             raise ValueError("derived images need masks: the batch has no 'keep'")
         kept = batch["keep"].bool().unsqueeze(1)  # (B, 1, H, W): M
+        fill = torch.tensor(shielding, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
         for name in derived:
             if name not in _DERIVED:
                 raise ValueError(f"no derived image '{name}'; there are {sorted(_DERIVED)}")
             key, wanted = _DERIVED[name]
-            pixels[key] = torch.where(kept == wanted, image, torch.full_like(image, 255))
+            pixels[key] = torch.where(kept == wanted, image, fill)
     result = {key: normalise(value, normalisation) for key, value in pixels.items()}
     _erase(list(result.values()), batch["erase"].tolist(), batch["erase_seed"].tolist())
     return result

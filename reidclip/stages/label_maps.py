@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections import Counter
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+from reidclip.artifacts.manifest import printable
 from reidclip.artifacts.store import Artifact
-from reidclip.data.files import mirrored
-from reidclip.data.images import UInt8, picture_size, read_indexed_png
-from reidclip.data.lip import LIP_LABELS
+from reidclip.data.foreign_maps import BY_COLOUR, ForeignMap, read_foreign_map
+from reidclip.data.images import UInt8, picture_size, read_indexed_png, resize_nearest
+from reidclip.data.infer_label_set import infer_label_set
+from reidclip.data.label_sets import LabelSet, named_set
+from reidclip.data.map_names import Naming, files_below, match
 from reidclip.errors import UserError, WorkError
+from reidclip.records import Dataset
 from reidclip.stages.parse import TABLE, label_file
+from reidclip.stages.pictures import OnError, picture_paths
 
 ELSEWHERE = (
-    "Name each label map like its picture: the same relative path, or the same stem in one folder, as 8-bit PNG of the picture's size "
-    f"with the LIP labels 0 to {len(LIP_LABELS) - 1}."
+    "Name each label map like its picture: the same relative path or the end of it, down to the same stem in one folder, as 8-bit PNG "
+    "(or .npy) of the picture's size."
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class LabelMaps:
-    """Where each picture's label map lies.
+    """Where each picture's label map lies, and how it is read.
 
     Attributes:
         files: relative picture path -> label map file, in the order of the data set.
-        names: label index -> name.
-        remedy: what to do when a map turns out to be wrong.
+        label_set: what the labels mean.
+        missing: pictures without a map, which the caller agreed to leave out.
+        artifact: the parsing they belong to; None for maps made elsewhere.
+        folder, naming, reason: of maps made elsewhere: where, named how, and how their label set was found.
+        resize, colours: permissions for maps made elsewhere, see `reidclip.stages.mask.MaskSettings`.
+        notes: what the caller should know.
+        counts: how many maps were resized, read by colour, or have colours of their own; grows while they are read.
     """
 
     files: dict[str, Path]
-    names: tuple[str, ...]
-    remedy: str
+    label_set: LabelSet
+    missing: tuple[str, ...] = ()
+    artifact: Artifact | None = None
+    folder: Path | None = None
+    naming: Naming | None = None
+    reason: str = ""
+    resize: bool = False
+    colours: bool = False
+    notes: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=lambda: {"resized": 0, "coloured": 0, "other_palette": 0})
+
+    def __post_init__(self) -> None:
+        self._digests: dict[str, str] = {}
 
     @classmethod
     def of_artifact(cls, artifact: Artifact, paths: Sequence[str]) -> LabelMaps:
@@ -45,55 +68,116 @@ class LabelMaps:
         table = json.loads(artifact.file(TABLE).read_text(encoding="utf-8"))
         skipped = set(table["skipped"])
         files = {path: artifact.file(label_file(path)) for path in paths if path not in skipped}
-        return cls(files, tuple(table["labels"]), "Parse the pictures again with `reidclip parse`.")
+        missing = tuple(path for path in paths if path in skipped)
+        label_set = named_set(table["labels"], artifact.manifest.method or "own")
+        return cls(files, label_set, missing, artifact, reason="the parser's labels")
 
     @classmethod
-    def of_folder(cls, folder: Path, paths: Sequence[str]) -> LabelMaps:
-        """Maps made elsewhere: ``folder/<relative path>.png``, or ``folder/<stem>.png``.
+    def of_folder(
+        cls,
+        folder: Path,
+        dataset: Dataset,
+        *,
+        label_set: LabelSet | None = None,
+        on_error: OnError = "fail",
+        resize: bool = False,
+        colours: bool = False,
+    ) -> LabelMaps:
+        """Maps made elsewhere, found by name (see `reidclip.data.map_names`).
+
+        Args:
+            folder: mirrors the data set's tree or its last folders, or is flat.
+            dataset: whose pictures need maps.
+            label_set: what the labels mean; None infers it, where that is safe.
+            on_error: "skip" leaves pictures without a map out.
+            resize: maps of another size are brought to the picture's, by nearest neighbour.
+            colours: labels are looked up by colour.
 
         Raises:
-            UserError: no such folder, maps that are missing, or stems that two pictures share.
+            UserError: no such folder, missing maps, or no telling which labels they hold.
         """
         if not folder.is_dir():
             raise UserError(f"There is no folder of label maps at {folder}.", "Check the path given with --parsing.")
-        if all((folder / mirrored(path)).is_file() for path in paths):
-            return cls({path: folder / mirrored(path) for path in paths}, LIP_LABELS, ELSEWHERE)
-        stems = Counter(PurePosixPath(path).stem for path in paths)
-        files = {path: _map_of(folder, path, stems) for path in paths}
-        missing = [path for path, file in files.items() if file is None]
-        if missing:
-            raise UserError(f"{len(missing)} of {len(paths)} pictures have no label map in {folder}; the first is {missing[0]}.", ELSEWHERE)
-        return cls({path: file for path, file in files.items() if file is not None}, LIP_LABELS, ELSEWHERE)
+        paths = picture_paths(dataset)
+        naming, names = match(paths, files_below(folder) - _pictures_in(folder, dataset, paths))
+        missing = tuple(path for path in paths if path not in names)
+        if missing and (on_error == "fail" or not names):
+            raise _incomplete(folder, dataset, missing, len(paths))
+        files = {path: folder / names[path] for path in paths if path in names}
+        if label_set is not None:
+            return cls(files, label_set, missing, None, folder, naming, "named by the user", resize, colours)
+        found = infer_label_set(list(files.values()))
+        notes = (found.note,) if found.note else ()
+        return cls(files, found.label_set, missing, None, folder, naming, found.reason, resize, colours, notes)
 
     def read(self, root: Path, path: str) -> UInt8:
         """One label map (H, W), checked against its picture.
 
         Raises:
             UserError: no label map, of another size than the picture, or with labels that are not known.
-            WorkError: a broken picture.
+            WorkError: a broken picture, or a broken file of an artifact.
         """
         file = self.files[path]
-        try:
-            labels, _ = read_indexed_png(file)
-        except WorkError as error:
-            raise UserError(error.what, self.remedy) from error
+        found = self._read_file(file)
         height, width = picture_size(root / path)
+        labels = found.labels
         if labels.shape != (height, width):
-            raise UserError(
-                f"Label map {file} is {labels.shape[1]} x {labels.shape[0]} pixels, its picture {root / path} {width} x {height}.",
-                self.remedy,
-            )
+            if not self.resize:
+                raise UserError(
+                    f"Label map {file} is {labels.shape[1]} x {labels.shape[0]} pixels, its picture {root / path} {width} x {height}.",
+                    "Parse the pictures again with `reidclip parse`."
+                    if self.artifact
+                    else "Maps that were made on resized pictures may be brought to the picture's size: --set resize=true.",
+                )
+            labels = resize_nearest(labels, height, width)
         highest = int(labels.max(initial=0))
-        if highest >= len(self.names):
-            raise UserError(f"Label map {file} holds label {highest}; known are 0 to {len(self.names) - 1}.", self.remedy)
+        if highest >= len(self.label_set.labels):
+            raise UserError(
+                f"Label map {file} holds label {highest}; known are 0 to {len(self.label_set.labels) - 1} "
+                f"(label set {self.label_set.name}: {self.reason}).",
+                self._remedy("Name the label set that it follows, with --label-set."),
+            )
+        if path not in self._digests:
+            self.counts["resized"] += labels is not found.labels
+            self.counts["coloured"] += found.coloured
+            self.counts["other_palette"] += found.other_palette
+            self._digests[path] = "" if self.artifact else hashlib.sha256(file.read_bytes()).hexdigest()
         return labels
 
+    def record(self) -> dict[str, Any]:
+        """What a manifest says of maps made elsewhere: folder, naming, label set and a SHA-256 over the maps that were read."""
+        if self.folder is None:
+            return {"label_maps": None}
+        digest = hashlib.sha256("".join(f"{path}\t{sha}\n" for path, sha in sorted(self._digests.items())).encode())
+        return {
+            "label_maps": printable(os.path.abspath(self.folder)),
+            "label_maps_naming": str(self.naming),
+            "label_maps_sha256": digest.hexdigest(),
+            **{f"label_maps_{name}": count for name, count in self.counts.items()},
+        }
 
-def _map_of(folder: Path, path: str, stems: Counter[str]) -> Path | None:
-    """The file by relative path, else by stem; None when there is neither. A stem that two pictures share says nothing."""
-    whole = folder / mirrored(path)
-    if whole.is_file():
-        return whole
-    stem = PurePosixPath(path).stem
-    by_stem = folder / f"{stem}.png"
-    return by_stem if stems[stem] == 1 and by_stem.is_file() else None
+    def _read_file(self, file: Path) -> ForeignMap:
+        try:
+            return ForeignMap(read_indexed_png(file)[0]) if self.artifact else read_foreign_map(file, self.label_set, self.colours)
+        except WorkError as error:
+            raise UserError(error.what, error.remedy if error.remedy == BY_COLOUR else self._remedy(ELSEWHERE)) from error
+
+    def _remedy(self, elsewhere: str) -> str:
+        return "Parse the pictures again with `reidclip parse`." if self.artifact else elsewhere
+
+
+def _pictures_in(folder: Path, dataset: Dataset, paths: Sequence[str]) -> frozenset[str]:
+    """The data set's own pictures, as paths below the folder: maps may lie beside them, but they are none."""
+    root, place = os.path.realpath(dataset.root), os.path.realpath(folder)
+    if os.path.commonpath([root, place]) not in (root, place):
+        return frozenset()
+    return frozenset(os.path.relpath(os.path.join(root, path), place).replace(os.sep, "/") for path in paths)
+
+
+def _incomplete(folder: Path, dataset: Dataset, missing: Sequence[str], count: int) -> UserError:
+    """All missing maps counted, the first named; when the training pictures have theirs, that is a way out."""
+    what = f"{len(missing)} of {count} pictures have no label map in {folder}; the first is {missing[0]}."
+    train = {path for s in dataset.split("train") for path in s.frames or (s.path,)}
+    if len(missing) < count and train and not train & set(missing):
+        return UserError(what, "All training pictures have one: leave the others out with --on-error skip (only training reads masks).")
+    return UserError(what, ELSEWHERE + (" Or leave those pictures out with --on-error skip." if len(missing) < count else ""))

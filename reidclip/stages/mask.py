@@ -6,51 +6,59 @@ Payload: ``keep/<relative path>.png``, 1-bit, 1 = not clothes (M of CCAF eq. (4)
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from reidclip.artifacts.manifest import DatasetRef, InputRef
 from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
-from reidclip.data.files import mirrored
-from reidclip.data.images import UInt8, read_picture, write_mask_png
+from reidclip.data.images import UInt8, read_mask_png, read_picture, write_mask_png
 from reidclip.data.keep_mask import keep_mask
-from reidclip.data.preview import Shown, contact_sheet, spread
-from reidclip.errors import UserError, WorkError, nearest
+from reidclip.data.label_sets import Clothes, choose_clothes
+from reidclip.data.mask_statistics import MaskStatistics
+from reidclip.data.preview import Look, Shown, contact_sheet, spread
+from reidclip.data.shielding import WHITE, Colour, colour_of
+from reidclip.errors import WorkError
 from reidclip.interfaces import ParserSession
 from reidclip.records import Dataset
 from reidclip.settings import Settings
 from reidclip.stages.choose import made_from
 from reidclip.stages.label_maps import LabelMaps
-from reidclip.stages.pictures import picture_paths
+from reidclip.stages.pictures import OnError, picture_paths
+from reidclip.stages.use_masks import keep_file
 
-KEEP = "keep"
 PREVIEW = "preview.png"
+EXTREMES = 3  # pictures with the fewest, and with the most clothes, that the preview adds
 
 Progress = Callable[[int, int], None]
 
 
 class MaskSettings(Settings):
-    """What counts as clothes."""
+    """What counts as clothes, and what stands in their place."""
 
-    clothes: tuple[str, ...] = Field(
-        default=("Upper-clothes", "Dress", "Coat", "Socks", "Pants", "Jumpsuits", "Scarf", "Skirt", "Glove"),
+    clothes: tuple[str, ...] | None = Field(
+        default=None,
         min_length=1,
-        description="Labels that are clothes, upper or lower case. Hats and shoes are not among them (CCAF, section 3).",
+        description="Labels that are clothes, upper or lower case. Default: the label set's own table (`reidclip mask --list-labels`).",
     )
     dilation: int = Field(
         default=0, ge=0, le=64, description="Pixels by which clothes grow; 1 or 2 hides the rim that a coarse parser leaves."
     )
     min_area: int = Field(default=0, ge=0, description="Pieces of clothes with fewer pixels are taken as noise and stay visible.")
-
-
-def keep_file(path: str) -> str:
-    """Payload path of the mask of a picture (relative path)."""
-    return f"{KEEP}/{mirrored(path)}"
+    when_all_clothes: Literal["keep-picture", "shield"] = Field(
+        default="keep-picture",
+        description="A picture of nothing but clothes: leave it as it is, or shield all of it, so that one colour is left.",
+    )
+    shielding: Annotated[Colour, BeforeValidator(colour_of)] = Field(
+        default=WHITE,
+        description="Colour in place of clothes: white (eq. 4: 255), black, grey, or r,g,b. Training takes it from the masks.",
+    )
+    resize: bool = Field(default=False, description="Label maps made elsewhere may be of another size than their pictures.")
+    colours: bool = Field(default=False, description="Label maps made elsewhere tell labels by colour (the label set's palette).")
 
 
 def fitting_parsing(dataset: Dataset, session: ParserSession, parser_settings: Settings, store: Store) -> Artifact | None:
@@ -69,120 +77,133 @@ def fitting_parsing(dataset: Dataset, session: ParserSession, parser_settings: S
 
 def mask(
     dataset: Dataset,
-    parsing: Artifact | Path,
+    parsing: Artifact | Path | LabelMaps,
     store: Store,
     *,
     settings: MaskSettings | None = None,
     name: str | None = None,
     preview: bool = False,
+    on_error: OnError = "fail",
     progress: Progress = lambda done, total: None,
 ) -> Artifact:
     """Make a mask for every picture of a data set.
 
     Args:
         dataset: pictures; labels are not needed, but they are part of the fingerprint that the masks record.
-        parsing: a ``parsing`` artifact of this data, or a folder of label maps made elsewhere (see `LabelMaps.of_folder`).
+        parsing: a ``parsing`` artifact of this data, a folder of label maps made elsewhere, or maps already found (see `LabelMaps`).
         store: where the artifact goes.
-        settings: which labels are clothes, dilation, smallest area.
+        settings: which labels are clothes, dilation, smallest area, shielding colour.
         name: artifact name; None makes it from parser (or folder) and data set.
         preview: also write a contact sheet, ``preview.png`` in the artifact.
+        on_error: with "skip", pictures without a label map in a folder made elsewhere are left out.
         progress: told (done, total).
 
     Returns:
-        the ``masks`` artifact; its metrics tell the mean share of clothes pixels and count pictures without and with nothing but clothes.
+        the ``masks`` artifact. Its config tells label set, clothes and shielding colour; its metrics the share of clothes pixels and of
+        every label, and count pictures without and with nothing but clothes.
 
     Raises:
         UserError: a parsing of other data, label maps that are missing, of another size or with unknown labels, unknown clothes labels.
         WorkError: a damaged artifact, a broken picture, a full disk.
     """
     settings = settings or MaskSettings()
-    paths = picture_paths(dataset)
-    if isinstance(parsing, Artifact):
-        maps = LabelMaps.of_artifact(made_from(parsing, dataset, "label maps"), paths)
-        source, version, inputs = parsing.manifest.method, parsing.manifest.plugin_version, [InputRef.of(parsing, role="parsing")]
-    else:
-        maps = LabelMaps.of_folder(parsing, paths)
-        source, version, inputs = parsing.resolve().name, None, []
+    maps = find_maps(dataset, parsing, settings, on_error)
     if not maps.files:
         raise WorkError(f"The parsing skipped every picture of {dataset.root}.", "Check the first one with an image viewer.")
-    clothes = clothes_indices(settings.clothes, maps.names)
-    tally, rows = _Tally(), []
-    with store.create("masks", name or safe_name(f"{source}-{dataset.name}")) as draft:
-        chosen = set(spread(len(maps.files))) if preview else set()
+    clothes = choose_clothes(maps.label_set, settings.clothes)
+    statistics = MaskStatistics(clothes)
+    with store.create("masks", name or default_name(maps, dataset)) as draft:
         for index, path in enumerate(maps.files):
             labels = maps.read(dataset.root, path)
-            keep = keep_mask(labels, clothes, settings.dilation, settings.min_area)
-            tally.add(path, keep)
+            keep = keep_mask(labels, clothes.indices, settings.dilation, settings.min_area)
+            statistics.add(path, labels, keep)
+            if settings.when_all_clothes == "keep-picture" and not keep.any():
+                keep = np.ones_like(keep)
             _write(draft.path / keep_file(path), keep)
-            if index in chosen:
-                rows.append(Shown(path, read_picture(dataset.root / path), labels, keep))
             progress(index + 1, len(maps.files))
         if preview:
-            contact_sheet(rows).save(draft.path / PREVIEW, format="PNG")
-        skipped = [path for path in paths if path not in maps.files]
+            _preview(dataset, maps, statistics, settings.shielding, draft.path)
         draft.describe(
-            config={**settings.model_dump(mode="json"), "label_maps": None if isinstance(parsing, Artifact) else str(parsing)},
-            method=source,
-            plugin_version=version,
+            config=_config(settings, clothes, maps),
+            method=source_of(maps),
+            plugin_version=maps.artifact.manifest.plugin_version if maps.artifact else None,
             dataset=DatasetRef.of(dataset),
-            inputs=inputs,
-            metrics={**tally.metrics(), "skipped": len(skipped)},
-            notes=tally.notes(skipped),
+            inputs=[InputRef.of(maps.artifact, role="parsing")] if maps.artifact else [],
+            metrics={**statistics.metrics(), "skipped": len(maps.missing)},
+            notes=[*maps.notes, *statistics.notes(settings.when_all_clothes == "keep-picture"), *_notes(maps)],
         )
     return draft.artifact
 
 
-def clothes_indices(clothes: Sequence[str], names: Sequence[str]) -> list[int]:
-    """Label names, upper or lower case, -> indices.
+def find_maps(dataset: Dataset, parsing: Artifact | Path | LabelMaps, settings: MaskSettings, on_error: OnError = "fail") -> LabelMaps:
+    """The label maps of a parsing or a folder, found but not read; see `LabelMaps` for what they raise."""
+    if isinstance(parsing, LabelMaps):
+        return parsing
+    if isinstance(parsing, Artifact):
+        return LabelMaps.of_artifact(made_from(parsing, dataset, "label maps"), picture_paths(dataset))
+    return LabelMaps.of_folder(parsing, dataset, on_error=on_error, resize=settings.resize, colours=settings.colours)
 
-    Raises:
-        UserError: a name that the parser does not have (with the nearest one).
-    """
-    known = {name.lower(): index for index, name in enumerate(names)}
-    wrong = [label for label in clothes if label.lower() not in known]
-    if wrong:
-        raise UserError(
-            f"Setting 'clothes' names the label '{wrong[0]}', which the parser does not have.", nearest(wrong[0].lower(), known)
+
+def source_of(maps: LabelMaps) -> str | None:
+    """Who made the label maps: the parser, or the name of the folder that they came in."""
+    return maps.artifact.manifest.method if maps.artifact else maps.folder.resolve().name if maps.folder else None
+
+
+def default_name(maps: LabelMaps, dataset: Dataset) -> str:
+    """``schp-tiny-prcc``: whose label maps, and of what."""
+    return safe_name(f"{source_of(maps)}-{dataset.name}")
+
+
+def _config(settings: MaskSettings, clothes: Clothes, maps: LabelMaps) -> dict[str, Any]:
+    """Everything that decides on the masks, resolved."""
+    return {
+        **settings.model_dump(mode="json"),
+        "clothes": list(clothes.names),
+        "clothes_indices": list(clothes.indices),
+        "clothes_from": "the label set's table" if settings.clothes is None else "the user",
+        "label_set": clothes.label_set.name,
+        "label_set_from": maps.reason,
+        "labels": list(clothes.label_set.labels),
+        **maps.record(),
+    }
+
+
+def _notes(maps: LabelMaps) -> list[str]:
+    found = []
+    if maps.missing:
+        why = "the parsing skipped them" if maps.artifact else "they have no label map"
+        found.append(
+            f"{len(maps.missing)} pictures have no mask, because {why}; trainings that read masks leave them out; "
+            f"the first is {maps.missing[0]}."
         )
-    return sorted({known[label.lower()] for label in clothes})
+    if maps.counts["resized"]:
+        found.append(f"{maps.counts['resized']} label maps were of another size than their pictures and were resized.")
+    if maps.counts["other_palette"]:
+        found.append(f"{maps.counts['other_palette']} label maps have colours of their own; their numbers were taken as labels.")
+    return found
 
 
-class _Tally:
-    """What was masked so far."""
-
-    def __init__(self) -> None:
-        self.shares: list[float] = []
-        self.none: list[str] = []
-        self.all: list[str] = []
-
-    def add(self, path: str, keep: UInt8) -> None:
-        share = 1.0 - float(keep.mean())
-        self.shares.append(share)
-        if share == 0.0:
-            self.none.append(path)
-        elif share == 1.0:
-            self.all.append(path)
-
-    def metrics(self) -> dict[str, Any]:
-        low, high = (float(v) for v in np.percentile(self.shares, (5, 95)))
-        return {
-            "pictures": len(self.shares),
-            "clothes_share": round(float(np.mean(self.shares)), 4),
-            "clothes_share_p5": round(low, 4),
-            "clothes_share_p95": round(high, 4),
-            "without_clothes": len(self.none),
-            "all_clothes": len(self.all),
-        }
-
-    def notes(self, skipped: Sequence[str]) -> list[str]:
-        found = []
-        if self.none:
-            found.append(f"{len(self.none)} pictures show no clothes, so nothing of them is shielded; the first is {self.none[0]}.")
-        if self.all:
-            found.append(f"{len(self.all)} pictures are nothing but clothes, so all of them is shielded; the first is {self.all[0]}.")
-        if skipped:
-            found.append(f"{len(skipped)} pictures have no mask, because the parsing skipped them; the first is {skipped[0]}.")
-        return found
+def _preview(dataset: Dataset, maps: LabelMaps, statistics: MaskStatistics, shielding: Colour, folder: Path) -> None:
+    """Pictures evenly spread, then those with the fewest and with the most clothes; masks as they were written."""
+    paths = list(maps.files)
+    marks = {paths[index]: "" for index in spread(len(paths), 24 - 2 * EXTREMES)}
+    fewest, most = statistics.extremes(min(EXTREMES, len(paths) // 2))
+    marks |= {path: "fewest clothes" for path in fewest} | {path: "most clothes" for path in most}
+    marks |= {path: "no clothes" for path in marks if path in set(statistics.none)}
+    marks |= {path: "nothing but clothes" for path in marks if path in set(statistics.all)}
+    rows = [
+        Shown(
+            path,
+            read_picture(dataset.root / path),
+            maps.read(dataset.root, path),
+            read_mask_png(folder / keep_file(path)),
+            f"{statistics.shares[path]:.0%} clothes" + (f", {mark}" if mark else ""),
+            path in statistics.none or path in statistics.all,
+        )
+        for path, mark in marks.items()
+    ]
+    sheet = contact_sheet(rows, Look(maps.label_set, shielding, statistics.headline()))
+    sheet.save(folder / PREVIEW, format="PNG")
 
 
 def _write(path: Path, keep: UInt8) -> None:

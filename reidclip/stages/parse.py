@@ -1,6 +1,6 @@
 """`reidclip parse`: pictures -> human-parsing label maps, artifact kind ``parsing``.
 
-Payload: ``labels/<relative path>.png`` (8-bit indexed, LIP palette) and ``labels.json`` (index -> name, pictures left out).
+Payload: ``labels/<relative path>.png`` (8-bit indexed, SCHP's palette) and ``labels.json`` (index -> name, pictures left out).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.files import mirrored
 from reidclip.data.images import UInt8, read_indexed_png, write_indexed_png
-from reidclip.data.lip import LIP_PALETTE
+from reidclip.data.label_sets import palette
 from reidclip.errors import WorkError
 from reidclip.interfaces import Parser, ParserSession
 from reidclip.records import Dataset
@@ -203,5 +203,5 @@ def _write(path: Path, labels: UInt8, count: int) -> None:
     """Written beside and renamed, so that a kill leaves no half label map behind for the next run to keep."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    write_indexed_png(part, labels, LIP_PALETTE if count <= len(LIP_PALETTE) else [(i, i, i) for i in range(count)])
+    write_indexed_png(part, labels, palette(count))
     os.replace(part, path)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,19 @@ import torch
 
 from reidclip import registry
 from reidclip.artifacts.manifest import MANIFEST
-from reidclip.artifacts.names import check_name, safe_name
+from reidclip.artifacts.names import check_name
 from reidclip.artifacts.store import Artifact, Store
+from reidclip.data.label_set_file import label_set_for
+from reidclip.data.label_sets import Clothes, choose_clothes, named_set
 from reidclip.data.open import open_pictures
 from reidclip.errors import UserError
 from reidclip.interfaces import Parser, ParserSession
 from reidclip.records import Dataset
 from reidclip.settings import Settings, parse_assignments, read_toml, resolve, section
-from reidclip.stages.choose import Say, made_from
-from reidclip.stages.mask import MaskSettings, fitting_parsing, mask
+from reidclip.stages.choose import Say
+from reidclip.stages.label_maps import LabelMaps
+from reidclip.stages.mask import MaskSettings, find_maps, fitting_parsing, mask
+from reidclip.stages.mask import default_name as default_mask_name
 from reidclip.stages.parse import GROUP, Progress, default_name, parse
 from reidclip.stages.pictures import OnError, picture_paths
 from reidclip.train.device import pick_device
@@ -86,25 +90,27 @@ class MaskPlan:
     store: Store
     name: str | None
     preview: bool
-    label_maps: Artifact | Path | None  # None: parse first
+    clothes: Clothes
+    label_maps: LabelMaps | None  # None: parse first
     parse_plan: ParsePlan | None
 
     def plan(self) -> dict[str, Any]:
         """What ``--dry-run`` prints."""
-        if isinstance(self.label_maps, Artifact):
-            maps, source = f"parsing/{self.label_maps.ref}", self.label_maps.manifest.method
-        elif self.label_maps is not None:
-            maps, source = str(self.label_maps), self.label_maps.resolve().name
-        else:
-            maps, source = None, self.parse_plan.session.name if self.parse_plan else ""
+        maps = self.label_maps
+        where = None if maps is None else f"parsing/{maps.artifact.ref}" if maps.artifact else str(maps.folder)
+        name = default_mask_name(maps, self.dataset) if maps else self.parse_plan.output if self.parse_plan else ""
         return {
             "command": "mask",
             "data": {"root": str(self.dataset.root), "layout": self.dataset.layout, "pictures": len(picture_paths(self.dataset))},
-            "label_maps": maps,
+            "label_maps": where,
+            "left_out": len(maps.missing) if maps else 0,
+            "label_set": {"name": self.clothes.label_set.name, "from": maps.reason if maps else "the parser's labels"},
+            "labels": list(self.clothes.label_set.labels),
+            "clothes": list(self.clothes.names),
             "first": self.parse_plan.plan() if maps is None and self.parse_plan is not None else None,
             "settings": self.settings.model_dump(mode="json"),
             "preview": self.preview,
-            "writes": f"masks/{self.name or safe_name(f'{source}-{self.dataset.name}')}",
+            "writes": f"masks/{self.name or name}",
         }
 
     def parse(self, progress: Progress = lambda done, total: None) -> Artifact:
@@ -113,7 +119,7 @@ class MaskPlan:
             raise ValueError("there are label maps already")
         return self.parse_plan.run(progress)
 
-    def run(self, label_maps: Artifact | Path, progress: Progress = lambda done, total: None) -> Artifact:
+    def run(self, label_maps: Artifact | LabelMaps, progress: Progress = lambda done, total: None) -> Artifact:
         """Make the masks; see `reidclip.stages.mask.mask`."""
         return mask(self.dataset, label_maps, self.store, settings=self.settings, name=self.name, preview=self.preview, progress=progress)
 
@@ -151,7 +157,7 @@ def plan_parse(
         UserError: anything that does not fit.
     """
     chosen: Parser = registry.get(GROUP, parser)
-    settings = _settings("parse", chosen.settings, config, parse_assignments(assignments), f"settings of parser {parser}")
+    settings = _settings("parse", chosen.settings, config, parse_assignments(assignments), f"settings of parser {parser}", parser)
     dataset = pictures_for(data, layout, store, say)
     return ParsePlan(dataset, chosen, settings, store, name and check_name(name), pick_device(device), workers, on_error)
 
@@ -162,6 +168,7 @@ def plan_mask(
     *,
     parser: str = DEFAULT_PARSER,
     parsing: str | None = None,
+    label_set: str | None = None,
     layout: str | None = None,
     config: Path | None = None,
     assignments: Sequence[str] = (),
@@ -180,6 +187,7 @@ def plan_mask(
         parser: parses what is not parsed yet.
         parsing: reference of a parsing artifact, or a folder of label maps made elsewhere; None takes the newest fitting artifact, and
             parses when there is none.
+        label_set: of label maps made elsewhere, see `reidclip.data.label_set_file.label_set_for`; None infers it.
         layout: of the data.
         config: TOML file; tables ``[mask]`` and, for the parser, ``[parse]``.
         assignments: settings of the masks, ``key=value``; those of the parser begin with ``parse.``.
@@ -187,7 +195,7 @@ def plan_mask(
         preview: also write a contact sheet.
         device: of the parser.
         workers: of the parser.
-        on_error: of the parser.
+        on_error: at a picture that the parser cannot read, or without a label map.
         say: is told every choice made for the caller.
 
     Raises:
@@ -195,26 +203,55 @@ def plan_mask(
     """
     values = parse_assignments(assignments)
     for_parser = values.pop("parse", {})
-    settings = _settings("mask", MaskSettings, config, values, "mask settings")
-    label_maps = None if parsing is None else _label_maps(parsing, store)
-    if data is None and isinstance(label_maps, Artifact) and label_maps.manifest.dataset is not None:
-        data, layout = Path(label_maps.manifest.dataset.root), layout or label_maps.manifest.dataset.layout
-        say(f"data: {data} (of parsing {label_maps.ref})")
+    settings: MaskSettings = _settings("mask", MaskSettings, config, values, "mask settings")
+    source = None if parsing is None else _label_maps(parsing, store)
+    if label_set is not None and not isinstance(source, Path):
+        raise UserError("--label-set is for label maps made elsewhere; a parser brings its own.", "Add --parsing FOLDER, or leave it out.")
+    own_set = None if label_set is None else label_set_for(label_set)
+    if data is None and isinstance(source, Artifact) and source.manifest.dataset is not None:
+        data, layout = Path(source.manifest.dataset.root), layout or source.manifest.dataset.layout
+        say(f"data: {data} (of parsing {source.ref})")
     dataset = pictures_for(data, layout, store, say)
-    parse_plan = None
-    if isinstance(label_maps, Artifact):
-        made_from(label_maps, dataset, "label maps")
-    elif label_maps is None:
-        chosen: Parser = registry.get(GROUP, parser)
-        parser_settings = _settings("parse", chosen.settings, config, for_parser, f"settings of parser {parser}")
-        parse_plan = ParsePlan(dataset, chosen, parser_settings, store, None, pick_device(device), workers, on_error)
-        label_maps = fitting_parsing(dataset, parse_plan.session, parser_settings, store)
-        if label_maps is not None:
-            say(f"parsing: {label_maps.ref} (the newest of this data and parser)")
-        else:
-            count = len(picture_paths(dataset))
-            say(f"parsing: none of this data by {parse_plan.session.name} yet, so its {count} pictures are parsed first")
-    return MaskPlan(dataset, settings, store, name and check_name(name), preview, label_maps, parse_plan)
+    finished = partial(MaskPlan, dataset, settings, store, name and check_name(name), preview)
+    if isinstance(source, Path):
+        maps = LabelMaps.of_folder(source, dataset, label_set=own_set, on_error=on_error, resize=settings.resize, colours=settings.colours)
+        say(f"label set: {maps.label_set.name} ({maps.reason})")
+        return finished(choose_clothes(maps.label_set, settings.clothes), maps, None)
+    if source is not None:
+        return finished(*_of_artifact(source, dataset, settings), None)
+    return _after_parsing(finished, dataset, settings, parser, config, for_parser, store, device, workers, on_error, say)
+
+
+def _of_artifact(parsing: Artifact, dataset: Dataset, settings: MaskSettings) -> tuple[Clothes, LabelMaps]:
+    maps = find_maps(dataset, parsing, settings)
+    return choose_clothes(maps.label_set, settings.clothes), maps
+
+
+def _after_parsing(
+    finished: Callable[..., MaskPlan],
+    dataset: Dataset,
+    settings: MaskSettings,
+    parser: str,
+    config: Path | None,
+    for_parser: dict[str, Any],
+    store: Store,
+    device: str,
+    workers: int | None,
+    on_error: OnError,
+    say: Say,
+) -> MaskPlan:
+    """Masks from the newest parsing of this data and parser, or from one that is made first."""
+    chosen: Parser = registry.get(GROUP, parser)
+    parser_settings = _settings("parse", chosen.settings, config, for_parser, f"settings of parser {parser}", parser)
+    plan = ParsePlan(dataset, chosen, parser_settings, store, None, pick_device(device), workers, on_error)
+    parsing = fitting_parsing(dataset, plan.session, parser_settings, store)
+    if parsing is not None:
+        say(f"parsing: {parsing.ref} (the newest of this data and parser)")
+        return finished(*_of_artifact(parsing, dataset, settings), plan)
+    # What is clothes must be settled before the hours that a parsing may take.
+    clothes = choose_clothes(named_set(plan.session.labels, plan.session.name), settings.clothes)
+    say(f"parsing: none of this data by {plan.session.name} yet, so its {len(picture_paths(dataset))} pictures are parsed first")
+    return finished(clothes, None, plan)
 
 
 def pictures_for(data: Path | None, layout: str | None, store: Store, say: Say) -> Dataset:
@@ -230,9 +267,9 @@ def pictures_for(data: Path | None, layout: str | None, store: Store, say: Say) 
     raise UserError(f"No pictures were named, and no parsing in {store.root} says which.", "Name their folder, for example data/prcc.")
 
 
-def _settings(command: str, model: type[Settings], config: Path | None, values: dict[str, Any], where: str) -> Any:
+def _settings(command: str, model: type[Settings], config: Path | None, values: dict[str, Any], where: str, parser: str = "") -> Any:
     layers = [] if config is None else [section(read_toml(config), command, model)]
-    return resolve(model, *layers, values, where=where)
+    return resolve(model, *layers, values, where=where, plugin=parser or None)
 
 
 def _label_maps(parsing: str, store: Store) -> Artifact | Path:

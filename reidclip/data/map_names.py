@@ -1,0 +1,80 @@
+"""Which file of a folder of label maps belongs to which picture, told from names alone.
+
+Folders made elsewhere mirror the data set's tree or only its last folders (SCHP writes one flat folder, others keep one folder per
+identity), and some add a word to the name. One naming must hold for the whole folder: what it does not cover is missing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from reidclip.data.files import is_hidden
+
+WORDS = ("", "_parsing", "_parse", "_label", "_labels", "_seg", "_mask")
+"""What follows a picture's stem. ``_vis`` and the like are pictures to look at, not label maps, and are never taken."""
+SUFFIXES = (".png", ".npy")
+"""In the order of preference: SCHP writes raw scores as ``.npy`` beside its ``.png`` maps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How the maps of a folder are named.
+
+    Attributes:
+        depth: how many of the last parts of a picture's path the map's path has; 1 is a flat folder.
+        word, suffix: what follows the stem.
+        keep_suffix: the picture's own suffix stays, ``a.jpg.png``.
+    """
+
+    depth: int
+    word: str = ""
+    suffix: str = ".png"
+    keep_suffix: bool = False
+
+    def of(self, path: str) -> str:
+        """Relative path of a picture's map."""
+        *folders, name = path.split("/")[-self.depth :]
+        stem = name if self.keep_suffix else PurePosixPath(name).stem
+        return "/".join([*folders, stem + self.word + self.suffix])
+
+    def __str__(self) -> str:
+        folders = "".join("<folder>/" for _ in range(self.depth - 1)) if self.depth < 4 else "<folders>/"
+        return f"{folders}<{'name' if self.keep_suffix else 'stem'}>{self.word}{self.suffix}"
+
+
+def files_below(folder: Path) -> frozenset[str]:
+    """Relative POSIX paths of all files below a folder that may be label maps; hidden ones are left out."""
+    found: list[str] = []
+    for place, below, names in os.walk(folder, followlinks=True):
+        below[:] = [name for name in below if not is_hidden(name)]
+        relative = Path(place).relative_to(folder)
+        found += [(relative / name).as_posix() for name in names if not is_hidden(name) and name.endswith(SUFFIXES)]
+    return frozenset(found)
+
+
+def match(paths: Sequence[str], files: frozenset[str]) -> tuple[Naming, dict[str, str]]:
+    """The naming that gives most pictures a map, and picture path -> map path for these.
+
+    A map that two pictures would share belongs to neither. Among equal namings the deeper one wins, then the plainer.
+    """
+    best, taken = Naming(max((len(PurePosixPath(path).parts) for path in paths), default=1)), dict[str, str]()
+    for naming in _candidates(paths, files):
+        wanted = {path: naming.of(path) for path in paths}
+        shared = Counter(wanted.values())
+        found = {path: name for path, name in wanted.items() if name in files and shared[name] == 1}
+        if len(found) > len(taken):
+            best, taken = naming, found
+        if len(taken) == len(paths):
+            break
+    return best, taken
+
+
+def _candidates(paths: Sequence[str], files: frozenset[str]) -> list[Naming]:
+    """Namings worth a try, the preferred ones first; those whose endings no file has are left out."""
+    depths = sorted({depth for path in paths for depth in range(1, len(PurePosixPath(path).parts) + 1)}, reverse=True)
+    endings = [(word, suffix) for suffix in SUFFIXES for word in WORDS if any(name.endswith(word + suffix) for name in files)]
+    return [Naming(depth, word, suffix, keep) for keep in (False, True) for word, suffix in endings for depth in depths]
