@@ -15,17 +15,10 @@ from reidclip.data.open import open_dataset
 from reidclip.errors import UserError
 from reidclip.stages.synth import plan_synth, synth
 from reidclip.synth import labels
+from tests.core.synth_fixtures import records, tree
 
 SIZE = (96, 48)
 SMALL = {"ids": 3, "test_ids": 1, "outfits": 3, "images_per_camera": 2, "size": SIZE, "control": True, "val_images": 1, "seed": 4}
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-
-
-def records(root: Path) -> list[dict]:
-    return [json.loads(line) for line in (root / "attributes.jsonl").read_text("utf-8").splitlines()]
 
 
 @pytest.fixture(scope="module")
