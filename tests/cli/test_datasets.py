@@ -315,7 +315,7 @@ class TestDuplicates:
         (root / "c/1.jpg").write_bytes((root / "a/1.jpg").read_bytes())
         report = reidclip("datasets", "verify", root, "--json", code=1).json
         assert report["pictures"]["duplicates"][0]["kind"] == "train-test"
-        assert "results will look better" in one(findings(report, "fault", "duplicates"))["text"]
+        assert "Results will look better" in one(findings(report, "fault", "duplicates"))["text"]
         assert "in the training and in the test half: 1 (7)" in one(findings(report, "warning", "labels"))["text"]
 
     def test_halves_that_are_numbered_apart(self, tmp_path: Path, reidclip: CommandLine) -> None:
