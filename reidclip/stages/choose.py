@@ -10,10 +10,12 @@ from reidclip import registry
 from reidclip.artifacts.manifest import DatasetRef, Manifest
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.open import open_dataset
-from reidclip.errors import UserError, nearest
+from reidclip.errors import UserError
 from reidclip.interfaces import Method
+from reidclip.recipes import read_recipe, recipe_names
 from reidclip.records import Dataset
 from reidclip.settings import Settings, read_toml, resolve, section
+from reidclip.stages.use_masks import without_mask
 
 Say = Callable[[str], None]
 METHODS = "reidclip.methods"
@@ -38,7 +40,7 @@ def recipe_for(method: Method, recipe: str | None, say: Say, learned: Artifact |
         recipe = str(learned.manifest.config["recipe"])
         say(f"recipe: {recipe} (of prompts {learned.ref})")
         return recipe
-    if DEFAULT_RECIPE in recipes(method):
+    if DEFAULT_RECIPE in recipe_names(method):
         say(f"recipe: {DEFAULT_RECIPE} (the default)")
         return DEFAULT_RECIPE
     say(f"recipe: none (method {method.name} has no '{DEFAULT_RECIPE}'; the defaults of its settings hold)")
@@ -55,7 +57,7 @@ def settings_for(
 ) -> Settings:
     """Defaults < recipe < what the step before used (``inherited``) < --config < --set, validated by the method's own model."""
     model = method.settings[command]
-    layers = [] if recipe is None else [section(read_toml(_recipe_file(method, recipe)), command, model)]
+    layers = [] if recipe is None else read_recipe(method, recipe).sections(command, model)
     layers.append(dict(inherited or {}))
     if config is not None:
         layers.append(section(read_toml(config), command, model))
@@ -71,16 +73,11 @@ def clip_of(prompts: Artifact, say: Say) -> dict[str, Any]:
     return found
 
 
-def recipes(method: Method) -> list[str]:
-    """Names of a method's recipes."""
-    return sorted(p.stem for p in (method.folder / "recipes").glob("*.toml"))
-
-
-def _recipe_file(method: Method, recipe: str) -> Path:
-    known = recipes(method)
-    if recipe not in known:
-        raise UserError(f"Method '{method.name}' has no recipe '{recipe}'.", nearest(recipe, known))
-    return method.folder / "recipes" / f"{recipe}.toml"
+def note_on_layout(method: Method, recipe: str | None, dataset: Dataset, say: Say) -> None:
+    """Tell when a recipe is meant for another data set; it is used all the same."""
+    meant = None if recipe is None else read_recipe(method, recipe).layout
+    if meant not in (None, dataset.layout):
+        say(f"note: recipe {recipe} is for {meant} data; {dataset.root} is read as {dataset.layout}")
 
 
 def dataset_for(
@@ -111,17 +108,24 @@ def _of_a_dataset(manifest: Manifest) -> bool:
 
 
 def masks_for(named: Artifact | None, dataset: Dataset, store: Store, say: Say) -> Artifact:
-    """The masks named, checked to belong to this data; else the newest that do."""
+    """The masks named, checked to belong to this data; else the newest that do. Training pictures without a mask are told."""
     if named is not None:
-        return made_from(named, dataset, "masks")
+        return _told(made_from(named, dataset, "masks"), dataset, say)
     artifact = store.newest("masks", of_data(dataset))
     if artifact is not None:
         say(f"masks: {artifact.ref} (the newest of this data)")
-        return artifact
+        return _told(artifact, dataset, say)
     other = store.newest("masks")
     if other is not None:
         made_from(other, dataset, "masks")
     raise UserError(f"There are no masks of {dataset.root} in {store.root}.", f"Make them: reidclip mask {dataset.root}.")
+
+
+def _told(masks: Artifact, dataset: Dataset, say: Say) -> Artifact:
+    left_out = without_mask(masks, dataset.split("train"))
+    if left_out:
+        say(f"note: {len(left_out)} training pictures have no mask in {masks.ref} and are left out; the first is {left_out[0].path}")
+    return masks
 
 
 def prompts_for(named: Artifact | None, method: str, dataset: Dataset, store: Store, say: Say) -> Artifact:

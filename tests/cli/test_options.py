@@ -21,7 +21,10 @@ WANTED = {
     "mask": OF_PARSING | ON_A_STORE | {"--parsing", "--preview"},
     "prompt-learn": OF_TRAINING | ON_A_STORE,
     "finetune": OF_TRAINING | ON_A_STORE | {"--prompts"},
-    "evaluate": OF_WORK | ON_A_STORE | {"--seed", "--precision", "--protocol", "--checkpoint", "--zero-shot", "--clip", "--flip"},
+    "evaluate": OF_WORK
+    | ON_A_STORE
+    | {"--seed", "--precision", "--protocol", "--checkpoint", "--zero-shot", "--clip", "--flip"}
+    | {"--config", "--set", "--recipe"},
     "datasets list": set(),
     "datasets show": set(),
     "datasets verify": {"--dataset", "--workers", "--counts", "--open", "--strict", "--show", "--output"},
