@@ -98,7 +98,7 @@ def synth(
     Example: reidclip synth data/synth --layout ltcc --ids 60 --outfits 3
     """
     set_quiet(quiet)
-    from reidclip.stages.synth import default_workers, plan_synth
+    from reidclip.stages.synth import default_workers, pictures_of, plan_synth
     from reidclip.stages.synth import synth as render
 
     parameters = {
@@ -117,7 +117,7 @@ def synth(
     }
     plan = plan_synth(**parameters)  # type: ignore[arg-type]
     if dry_run:
-        console.print_json(json.dumps({"command": "synth", "out": str(out), **plan.as_dict()}))
+        console.print_json(json.dumps({"command": "synth", "out": str(out), **plan.as_dict(), "pictures": sum(pictures_of(plan).values())}))
         return
     with progress_bar("Rendering", "pictures") as progress:
         summary = render(out, workers=workers or default_workers(), progress=progress, **parameters)  # type: ignore[arg-type]

@@ -87,7 +87,7 @@ def plan_synth(
 
 
 def _refuse(layout: str, option: str, others: list[str]) -> None:
-    raise UserError(f"The layout {layout} has no {option}.", f"Leave that option out; it is for {', '.join(others)}.")
+    raise UserError(f"The layout {layout} has no option {option}.", f"Leave it out; it is for {', '.join(others)}.")
 
 
 def _check(plan: Plan) -> None:
@@ -110,7 +110,7 @@ def _check(plan: Plan) -> None:
     for name, value in (("distractors", plan.distractors), ("junk", plan.junk)):
         if value is not None:
             rules.append(_within(name, value, 0, MOST_EXTRAS, layout))
-            rules.append((not value or plan.test_ids > 0, f"{name} are pictures of the gallery, and with test_ids 0 there is none."))
+            rules.append((not value or plan.test_ids > 0, f"{name} must be 0, not {value}, where test_ids is 0: there is no gallery."))
     for good, what in rules:
         if not good:
             raise UserError(what, "Change that option.")
@@ -178,7 +178,7 @@ def synth(
     )  # fmt: skip
     writer.claim(out, plan)
     missing = writer.pending(out, plan)
-    counts = {pid: len(LAYOUTS[plan.layout].shots(plan, pid)) for pid in writer.everybody(plan)}
+    counts = pictures_of(plan)
     total, rendered = sum(counts.values()), 0
     present = total - sum(counts[p] for p in missing)
     for count in _render(out, plan, missing, workers):
@@ -187,6 +187,11 @@ def synth(
             progress(present + rendered, total)
     pictures = writer.join(out, plan)
     return SynthSummary(out, plan.layout, plan.ids, pictures, rendered, time.monotonic() - start)
+
+
+def pictures_of(plan: Plan) -> dict[int, int]:
+    """Number of pictures of every person who is rendered, strangers included."""
+    return {pid: len(LAYOUTS[plan.layout].shots(plan, pid)) for pid in writer.everybody(plan)}
 
 
 def _render(out: Path, plan: Plan, missing: list[int], workers: int) -> Iterator[int]:

@@ -46,6 +46,15 @@ def test_renders_and_reports_json(tmp_path: Path) -> None:
     assert len(list((out / "images").glob("*.jpg"))) == 2
 
 
+def test_dry_run_counts_the_pictures(tmp_path: Path) -> None:
+    call = ["synth", str(tmp_path / "set"), "--layout", "market1501", "--ids", "2", "--images-per-camera", "1", "--size", "32x16", "-q"]
+    planned = json.loads(RUN(app, [*call, "--dry-run"]).stdout)
+    assert RUN(app, [*call, "--workers", "1"]).exit_code == 0
+    folders = [p for p in (tmp_path / "set").iterdir() if p.is_dir() and p.name != "parsing"]
+    assert planned["pictures"] == sum(1 for folder in folders for _ in folder.iterdir())
+    assert (planned["cameras"], planned["distractors"], planned["junk"]) == (6, 3, 3)
+
+
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     result = RUN(app, ["synth", str(tmp_path / "set"), "--dry-run"])
     assert json.loads(result.stdout)["test_ids"] == 20

@@ -141,12 +141,12 @@ def test_defaults_of_the_layouts() -> None:
 @pytest.mark.parametrize(
     ("given", "what", "remedy"),
     [
-        ({"layout": "ltcc", "control": True}, "The layout ltcc has no control.", "it is for prcc"),
-        ({"layout": "market1501", "val_images": 2}, "The layout market1501 has no val_images.", "it is for prcc"),
-        ({"layout": "prcc", "junk": 2}, "The layout prcc has no junk.", "it is for market1501"),
-        ({"layout": "ltcc", "distractors": 2}, "The layout ltcc has no distractors.", "it is for market1501"),
-        ({"layout": "vcclothes", "cameras": 4}, "The layout vcclothes has no cameras.", "it is for ltcc, market1501"),
-        ({"layout": "pairs", "test_ids": 3}, "The layout pairs has no test_ids.", "it is for prcc, ltcc, vcclothes, market1501"),
+        ({"layout": "ltcc", "control": True}, "The layout ltcc has no option control.", "it is for prcc"),
+        ({"layout": "market1501", "val_images": 2}, "The layout market1501 has no option val_images.", "it is for prcc"),
+        ({"layout": "prcc", "junk": 2}, "The layout prcc has no option junk.", "it is for market1501"),
+        ({"layout": "ltcc", "distractors": 2}, "The layout ltcc has no option distractors.", "it is for market1501"),
+        ({"layout": "vcclothes", "cameras": 4}, "The layout vcclothes has no option cameras.", "it is for ltcc, market1501"),
+        ({"layout": "pairs", "test_ids": 3}, "The layout pairs has no option test_ids.", "it is for prcc, ltcc, vcclothes, market1501"),
         ({"layout": "market1501", "outfits": 2}, "outfits must be 1 for the layout market1501, not 2.", "Change"),
         ({"layout": "vcclothes", "outfits": 1}, "outfits must lie between 2 and 99 for the layout vcclothes, not 1.", "Change"),
         ({"layout": "ltcc", "outfits": 100}, "outfits must lie between 2 and 99 for the layout ltcc, not 100.", "Change"),
@@ -155,7 +155,7 @@ def test_defaults_of_the_layouts() -> None:
         ({"layout": "ltcc", "ids": 1000}, "ids must lie between 1 and 999 for the layout ltcc, not 1000.", "Change"),
         ({"layout": "vcclothes", "images_per_camera": 99}, "images_per_camera must lie between 1 and 98", "Change"),
         ({"layout": "market1501", "distractors": -1}, "distractors must lie between 0 and 30000", "Change"),
-        ({"layout": "market1501", "test_ids": 0, "junk": 1}, "junk are pictures of the gallery, and with test_ids 0 there", "Change"),
+        ({"layout": "market1501", "test_ids": 0, "junk": 1}, "junk must be 0, not 1, where test_ids is 0", "Change"),
     ],
 )
 def test_wrong_parameters(given: dict[str, Any], what: str, remedy: str) -> None:
