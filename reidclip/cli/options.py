@@ -47,6 +47,10 @@ Device = Annotated[
 Precision = Annotated[
     str, typer.Option("--precision", help="fp32, bf16 (autocast); on CUDA also tf32, fp16 (with loss scaling).", rich_help_panel=_COMMON)
 ]
+SaveEvery = Annotated[
+    float,
+    typer.Option("--save-every", min=0, metavar="SECONDS", help="Keep the training state so often, besides at the end of every epoch."),
+]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Compile the image encoder (torch.compile): minutes at the start, faster steps on a GPU.")
 ]

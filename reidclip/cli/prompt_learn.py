@@ -29,6 +29,7 @@ def prompt_learn(
     config: options.Config = None,
     set_: options.Set = None,
     fresh: options.Fresh = False,
+    save_every: options.SaveEvery = 120.0,
     store: options.StoreDir = options.DEFAULT_STORE,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -70,6 +71,7 @@ def prompt_learn(
             device=device,
             precision=precision,
             workers=workers,
+            save_seconds=save_every,
             say=say,
         )
 

@@ -60,6 +60,7 @@ def plan_finetune(
     device: str = "auto",
     precision: str = "fp32",
     workers: int | None = None,
+    save_seconds: float = 120.0,
     compiled: bool = False,
     accumulate: int = 1,
     say: Say = lambda text: None,
@@ -106,6 +107,7 @@ def plan_finetune(
         device,
         precision,
         workers,
+        save_seconds,
         compiled,
         accumulate,
     )

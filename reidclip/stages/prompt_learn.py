@@ -47,6 +47,7 @@ def plan_prompt_learn(
     device: str = "auto",
     precision: str = "fp32",
     workers: int | None = None,
+    save_seconds: float = 120.0,
     say: Say = lambda text: None,
 ) -> TrainJob:
     """Decide everything, read nothing heavy.
@@ -90,6 +91,7 @@ def plan_prompt_learn(
         device,
         precision,
         workers,
+        save_seconds,
     )
 
 

@@ -47,6 +47,7 @@ class TrainJob:
         recipe: name of the recipe that the settings started from, or None.
         settings: resolved.
         inputs: artifacts read, by role ("masks", "prompts").
+        save_seconds: how often the state is kept within an epoch.
         compiled, accumulate: see `reidclip.train.prepare.prepare`; they change the speed and the memory, not the result.
     """
 
@@ -63,6 +64,7 @@ class TrainJob:
     device: str = "auto"
     precision: str = "fp32"
     workers: int | None = None
+    save_seconds: float = 120.0
     compiled: bool = False
     accumulate: int = 1
 
@@ -222,7 +224,7 @@ def run_stages(job: TrainJob, stages: Sequence[TrainStage], context: StageContex
                 _check_same_clip(folder / "clip.json", context.clip)
             for number, stage in enumerate(stages):
                 title = f"{job.method.name} {job.command}" + (f" {number + 1}/{len(stages)}" if len(stages) > 1 else "")
-                options = LoopOptions(context.device, job.precision, folder / f"stage-{number}.safetensors")
+                options = LoopOptions(context.device, job.precision, folder / f"stage-{number}.safetensors", job.save_seconds)
                 histories[f"stage-{number}"] = run_stage(stage, options, partial(progress, title))
     except KeyboardInterrupt:
         raise InterruptedRunError(f"Interrupted; the training state is kept in {folder}.", "Run the same command again to go on.") from None

@@ -1,7 +1,8 @@
 """State of an unfinished training run on disk: written atomically, without pickle, enough to go on exactly.
 
 One safetensors file per stage of a run. Tensors: ``module.<key>``, ``optim.<update>.<parameter>.<slot>``, ``rng.torch`` and, of a stage
-that trains on a CUDA device, ``rng.cuda``; the position (epoch, batch) and the loss history are JSON in the file's metadata.
+that trains on a CUDA device, ``rng.cuda``; the position (epoch, batch), the loss history, the state of the loss scaling and the random
+states of Python and numpy are JSON in the file's metadata. The state before the last one is kept beside it, as ``<name>.previous``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from reidclip.artifacts.durable import sync_tree
 from reidclip.errors import WorkError
 from reidclip.interfaces import Update
+from reidclip.train import random_state
 
 NOT_FINITE_REMEDY = "Lower the rate (--set lr=...) or use --precision fp32; the last state on disk is from before the failure."
 
@@ -54,8 +56,11 @@ def save_state(path: Path, module: nn.Module, updates: Sequence[tuple[Update, to
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(contiguous, temporary, metadata={"position": json.dumps(position.__dict__)})
+        metadata = {"position": json.dumps(position.__dict__), "random": json.dumps(random_state.capture())}
+        save_file(contiguous, temporary, metadata=metadata)
         sync_tree(path.parent, [temporary.name])
+        if path.is_file():
+            os.replace(path, previous(path))
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         raise WorkError(f"Cannot write the training state {path}: {error}.", "Free some space or choose another --store.") from error
@@ -63,26 +68,45 @@ def save_state(path: Path, module: nn.Module, updates: Sequence[tuple[Update, to
         temporary.unlink(missing_ok=True)
 
 
+def previous(path: Path) -> Path:
+    """Where the state before the last one is kept."""
+    return path.with_name(f"{path.name}.previous")
+
+
 def load_state(path: Path, module: nn.Module, updates: Sequence[tuple[Update, torch.optim.Optimizer]]) -> Position:
-    """Restore module, optimisers and random state in place; a fresh `Position` when there is no file.
+    """Restore module, optimisers and random states in place; a fresh `Position` when there is no file.
+
+    A last state that a failing disk damaged, or that a kill took away between two renames, gives way to the one before: a run that goes on
+    from there does the same steps again and ends the same.
 
     Raises:
-        WorkError: the file is damaged or belongs to another model.
+        WorkError: the files are damaged or belong to another model.
     """
-    if not path.is_file():
-        return Position()
-    try:
-        with safe_open(path, framework="pt") as file:
-            position = Position(**json.loads((file.metadata() or {})["position"]))
-            tensors: dict[str, Tensor] = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-        module.load_state_dict({k[len("module.") :]: v for k, v in tensors.items() if k.startswith("module.")})
-        for update, optimizer in updates:
-            _restore_optimizer(update, optimizer, tensors)
-        torch.set_rng_state(tensors["rng.torch"])
-        if (device := _cuda_device(updates)) is not None and "rng.cuda" in tensors:  # absent when the run began on another device
-            torch.cuda.set_rng_state(tensors["rng.cuda"], device)
-    except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise WorkError(f"The training state {path} cannot be used: {error}.", "Start over with --fresh, which removes it.") from error
+    kept = [file for file in (path, previous(path)) if file.is_file()]
+    for file in kept:
+        try:
+            return _load(file, module, updates)
+        except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            if file == kept[-1]:
+                raise WorkError(
+                    f"The training state {path} cannot be used: {error}.", "Start over with --fresh, which removes it."
+                ) from error
+    return Position()
+
+
+def _load(path: Path, module: nn.Module, updates: Sequence[tuple[Update, torch.optim.Optimizer]]) -> Position:
+    with safe_open(path, framework="pt") as file:
+        facts = file.metadata() or {}
+        tensors: dict[str, Tensor] = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    position = Position(**json.loads(facts["position"]))
+    module.load_state_dict({k[len("module.") :]: v for k, v in tensors.items() if k.startswith("module.")})
+    for update, optimizer in updates:
+        _restore_optimizer(update, optimizer, tensors)
+    torch.set_rng_state(tensors["rng.torch"])
+    if (device := _cuda_device(updates)) is not None and "rng.cuda" in tensors:  # absent when the run began on another device
+        torch.cuda.set_rng_state(tensors["rng.cuda"], device)
+    if "random" in facts:  # absent in states of version 0.1
+        random_state.restore(json.loads(facts["random"]))
     return position
 
 
