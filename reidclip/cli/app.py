@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import typer
 
 from reidclip import __version__
-from reidclip.cli import artifacts, datasets, evaluate, finetune, mask, parse, plugins, prompt_learn, synth
+from reidclip.cli import artifacts, datasets, evaluate, finetune, import_, mask, parse, plugins, prompt_learn, synth
 from reidclip.cli.console import console, error_console
 from reidclip.errors import ReidclipError
 
@@ -48,6 +48,7 @@ app.command("mask")(mask.mask)
 app.command("prompt-learn")(prompt_learn.prompt_learn)
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
+app.command("import")(import_.import_)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(plugins.app, name="plugins")

@@ -12,7 +12,7 @@ from typing import Any
 
 import open_clip
 
-from reidclip.clip.geometry import Size, patch_grid, resnet_grid
+from reidclip.clip.geometry import Size, patch_grid, resnet_grid, trunk_grid
 from reidclip.errors import UserError
 
 _NO_TEXT = {"context_length": 2, "vocab_size": 2, "width": 64, "heads": 1, "layers": 1}  # stands in when only the image side is built
@@ -23,7 +23,8 @@ class EncoderConfig:
     """An image encoder's architecture and geometry.
 
     Attributes:
-        model: open_clip's ``embed_dim``, ``quick_gelu`` and ``vision_cfg`` (the text side is left out).
+        model: open_clip's ``embed_dim``, ``quick_gelu`` and ``vision_cfg`` (the text side is left out); or, of an encoder that is not
+            CLIP's, ``trunk`` and its options (`reidclip.clip.trunk`).
         image_size: (height, width) in pixels.
         stride: ViT: distance of patches in pixels (the patch size means no overlap); ResNet: overall stride, 16 or 32.
         sie_cameras: cameras that have an embedding, 0 for none.
@@ -37,9 +38,15 @@ class EncoderConfig:
     sie_coefficient: float = 1.0
 
     @property
+    def trunk(self) -> str | None:
+        """Name of an architecture that is not CLIP's ("resnet50"), else None."""
+        name: str | None = self.model.get("trunk")
+        return name
+
+    @property
     def is_resnet(self) -> bool:
-        """A CLIP ResNet (several stages) and not a ViT."""
-        return is_resnet(self.model)
+        """A ResNet (several stages) and not a ViT."""
+        return self.trunk is not None or is_resnet(self.model)
 
     @property
     def patch(self) -> Size:
@@ -49,6 +56,8 @@ class EncoderConfig:
     @property
     def grid(self) -> Size:
         """(height, width) of the final token map."""
+        if self.trunk is not None:
+            return trunk_grid(self.image_size, self.stride)
         if self.is_resnet:
             return resnet_grid(self.image_size, self.stride)
         return patch_grid(self.image_size, self.patch, self.stride)

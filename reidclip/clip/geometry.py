@@ -26,6 +26,17 @@ def resnet_grid(image: Size, stride: int) -> Size:
     return cells(image[0]), cells(image[1])
 
 
+def trunk_grid(image: Size, stride: int) -> Size:
+    """Cells of torchvision's ResNet's last map, whose halvings all round up, at overall stride 16 or 32."""
+
+    def cells(side: int) -> int:
+        for _ in range(stride.bit_length() - 1):
+            side = (side + 1) // 2
+        return side
+
+    return cells(image[0]), cells(image[1])
+
+
 def grid_of_table(table: Tensor, candidates: Iterable[Size]) -> Size | None:
     """The candidate grid that fits a (1 + cells, D) position table; the square one when no candidate does; None when nothing fits."""
     cells = table.shape[0] - 1

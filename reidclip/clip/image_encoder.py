@@ -25,7 +25,7 @@ class ImageFeatures(NamedTuple):
     Attributes:
         last: (B, W_last) ViT: the class token that enters the final block, no layer norm; ResNet: average of stage 3's map.
         pooled: (B, W_pooled) ViT: the class token after the final block and ``ln_post``; ResNet: average of stage 4's map.
-        projected: (B, D) ViT: ``pooled @ proj``; ResNet: the attention pool. The joint space with text.
+        projected: (B, D) ViT: ``pooled @ proj``; ResNet: the attention pool. The joint space with text; (B, 0) where there is none.
     """
 
     last: Tensor
@@ -93,8 +93,12 @@ def make_image_encoder(config: EncoderConfig, visual: Any = None) -> ImageEncode
         visual: open_clip's tower with loaded weights at its own geometry; None builds one with random weights.
 
     Raises:
-        UserError: the tower's position table fits no grid.
+        UserError: the tower's position table fits no grid; or a trunk that is not known.
     """
+    if config.trunk is not None:
+        from reidclip.clip.trunk import TrunkEncoder  # it is an ImageEncoder, so it comes after this module
+
+        return TrunkEncoder(config)
     visual = build_visual(config) if visual is None else visual
     return ResNetEncoder(config, visual) if config.is_resnet else VitEncoder(config, visual)
 

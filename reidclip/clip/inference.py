@@ -1,7 +1,8 @@
 """The encoder as inference uses it: pictures in, one vector per picture out; self-contained on disk.
 
 A saved encoder is ``encoder.safetensors`` and ``encoder.json``. Nothing else is needed to load it: not the CLIP it came from, no download.
-Keys: ``image_encoder.*`` and, when the feature is taken after BatchNorm, ``bottleneck.*`` and ``bottleneck_proj.*``.
+Keys: ``image_encoder.*`` and, when the feature is taken after BatchNorm, ``bottleneck.*`` and ``bottleneck_proj.*`` (the latter only with
+a joint space).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class InferenceOptions:
     Attributes:
         mean, std: normalisation per channel of RGB in 0..1.
         resize: Pillow filter that brings a picture to the encoder's size.
-        neck: "before" takes features as they leave the encoder, "after" those behind the two BatchNorms.
+        neck: "before" takes features as they leave the encoder, "after" those behind the BatchNorms.
         normalise: divide the joined vector by its length.
         flip: average with the mirrored picture (before normalising).
     """
@@ -57,13 +58,18 @@ class InferenceEncoder(nn.Module):
         options: how a feature is made; may be replaced (``encoder.options = replace(encoder.options, flip=True)``).
     """
 
-    def __init__(self, image_encoder: ImageEncoder, options: InferenceOptions | None = None, heads: ReidHeads | None = None) -> None:
+    def __init__(
+        self,
+        image_encoder: ImageEncoder,
+        options: InferenceOptions | None = None,
+        heads: ReidHeads | nn.BatchNorm1d | None = None,
+    ) -> None:
         """Wrap an encoder.
 
         Args:
             image_encoder: trained tower (shared, not copied).
             options: defaults of `InferenceOptions` when None.
-            heads: source of the BatchNorms, needed for ``neck="after"``.
+            heads: source of the BatchNorms, needed for ``neck="after"``; of an encoder without joint space the BatchNorm on ``pooled``.
 
         Raises:
             ValueError: ``neck="after"`` without heads.
@@ -74,8 +80,9 @@ class InferenceEncoder(nn.Module):
         if self.options.neck == "after" and heads is None:
             raise ValueError("features after BatchNorm need the heads that were trained with the encoder")
         if heads is not None and self.options.neck == "after":
-            self.bottleneck = heads.pooled.bottleneck
-            self.bottleneck_proj = heads.projected.bottleneck
+            self.bottleneck = heads.pooled.bottleneck if isinstance(heads, ReidHeads) else heads
+            if isinstance(heads, ReidHeads):
+                self.bottleneck_proj = heads.projected.bottleneck
 
     @property
     def width(self) -> int:
@@ -90,7 +97,7 @@ class InferenceEncoder(nn.Module):
             camera: (B,) camera indices for encoders with camera embeddings, else unused.
 
         Returns:
-            (B, width): ``pooled`` and ``projected`` joined.
+            (B, width): ``pooled`` and ``projected`` joined; the former alone without joint space.
         """
         feature = self._joined(images, camera)
         if self.options.flip:
@@ -138,7 +145,11 @@ class InferenceEncoder(nn.Module):
             encoder = make_image_encoder(EncoderConfig.from_json(config["encoder"]))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"Not an encoder's configuration: {error}.", "Write the checkpoint again.") from error
-        heads = ReidHeads(encoder.pooled_width, encoder.joint_width, 1) if options.neck == "after" else None
+        heads: ReidHeads | nn.BatchNorm1d | None = None
+        if options.neck == "after" and encoder.joint_width:
+            heads = ReidHeads(encoder.pooled_width, encoder.joint_width, 1)
+        elif options.neck == "after":
+            heads = nn.BatchNorm1d(encoder.pooled_width)
         return cls(encoder, options, heads).eval()
 
     def save(self, folder: Path) -> None:
@@ -171,9 +182,10 @@ class InferenceEncoder(nn.Module):
 
     def _joined(self, images: Tensor, camera: Tensor | None) -> Tensor:
         features = self.image_encoder(images, camera)
-        parts = [features.pooled, features.projected]
+        parts = [features.pooled, features.projected] if self.image_encoder.joint_width else [features.pooled]
         if self.options.neck == "after":
-            parts = [self.bottleneck(features.pooled), self.bottleneck_proj(features.projected)]
+            necks = [self.bottleneck, self.bottleneck_proj] if self.image_encoder.joint_width else [self.bottleneck]
+            parts = [neck(part) for neck, part in zip(necks, parts, strict=True)]
         return at_least_float32(torch.cat(parts, dim=1))  # averaging and normalising in half precision would make ties of ranks
 
 

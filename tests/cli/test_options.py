@@ -28,6 +28,7 @@ WANTED = {
     "datasets list": set(),
     "datasets show": set(),
     "datasets verify": {"--dataset", "--workers", "--counts", "--open", "--strict", "--show", "--output"},
+    "import": ON_A_STORE | {"--dry-run", "--name", "--kind", "--size", "--stride", "--neck"},
     "artifacts gc": ON_A_STORE | {"--dry-run"},
     **{f"artifacts {name}": ON_A_STORE for name in ("list", "show", "verify", "lineage", "rm")},
     **{f"plugins {name}": set() for name in ("list", "show", "eq", "check")},
