@@ -126,7 +126,9 @@ def labels_at_picture_size(scores: Tensor, crop: Crop) -> npt.NDArray[np.uint8]:
     """Highest score per pixel of the picture: (C, H', W') -> uint8 (h, w). Computed where the scores are, in strips of rows."""
     rows, columns = (m.to(scores.device) for m in to_picture(crop, (scores.shape[1], scores.shape[2])))
     h, w = crop.picture_hw
+    labels = np.empty((h, w), np.uint8)
     strip = max(1, MAX_SCORES // (scores.shape[0] * w))
-    strips = [(rows[y : y + strip] @ scores @ columns.T).argmax(0).to(torch.uint8).cpu() for y in range(0, h, strip)]
-    labels: npt.NDArray[np.uint8] = torch.cat(strips).numpy()
+    for y in range(0, h, strip):
+        at_size = rows[y : y + strip] @ scores @ columns.T
+        labels[y : y + strip] = at_size.max(0).indices.to(torch.uint8).cpu().numpy()  # the first of equals
     return labels

@@ -19,7 +19,7 @@ from reidclip_schp.network import SchpNetwork
 from reidclip_schp.settings import SchpSettings
 
 BATCH_SIZE = 4
-"""Pictures per forward pass unless the settings say otherwise; one takes about 150 MB beside the weights."""
+"""Pictures per forward pass unless the settings say otherwise; one takes about 180 MB beside the weights."""
 
 
 @dataclass

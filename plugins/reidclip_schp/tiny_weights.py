@@ -57,6 +57,9 @@ def read_weights(path: Path) -> tuple[TinyParserNet, tuple[int, int], str]:
         height, width = json.loads(metadata["input"])
         network = TinyParserNet(widths, labels, fused=True)
         network.load_state_dict(tensors)
+        broken = next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None)
+        if broken is not None:
+            raise ValueError(f"numbers that are not finite, in {broken}")
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"The weights in {path} do not fit the network: {str(error).splitlines()[0]}.", remedy) from error
     return network.eval(), (int(height), int(width)), hashlib.sha256(path.read_bytes()).hexdigest()[:12]
