@@ -153,6 +153,7 @@ class StageContext:
     precision: str = "fp32"
     prompts: Mapping[str, Tensor] | None = None  # tensors of the prompts artifact (finetune of methods that use text)
     progress: Callable[[str, int, int], None] | None = None  # (what, done, total): told of long work before the training itself
+    cache: Path | None = None  # folder of this very run, which outlives a kill: what is dear to compute is kept there
 
 
 @runtime_checkable

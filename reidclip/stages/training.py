@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
+from reidclip import __version__
 from reidclip.artifacts.draft import Draft
 from reidclip.artifacts.durable import write_durable
 from reidclip.artifacts.lock import LockedError, exclusive
@@ -27,6 +26,7 @@ from reidclip.errors import InterruptedRunError, UserError, WorkError
 from reidclip.interfaces import Method, StageContext, TrainStage
 from reidclip.parallel.processes import is_first, launched
 from reidclip.records import Dataset, LabelMap, Sample, training_labels
+from reidclip.stages.read_prompts import read_prompts
 from reidclip.stages.use_masks import KEEP, keep_file, shielding_of, with_masks, without_mask
 from reidclip.train.device import pick_device
 from reidclip.train.loop import LoopOptions, run_stage
@@ -35,6 +35,8 @@ from reidclip.train.settings import FinetuneSettings, ModelSettings
 
 Progress = Callable[[str, int, int], None]
 """(what, done, total)"""
+
+_MOST_CAMERAS = 10_000
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class TrainJob:
         here; `run_stages` compares them.
         """
         facts = {
+            "toolkit": __version__,  # half a training by one version and half by another is a result of neither
             "command": self.command,
             "method": [self.method.name, self.method.version],
             "settings": self.settings.model_dump(mode="json"),
@@ -159,7 +162,7 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
     device = pick_device(job.device)
     torch.manual_seed(job.seed)
     s = job.settings
-    cameras = max(x.camid for x in train) + 1 if s.sie_camera else 0
+    cameras = _camera_embeddings(train) if s.sie_camera else 0
     clip = load_clip(
         s.clip, image_size=(s.height, s.width), stride=s.stride, device=device, sie_cameras=cameras, sie_coefficient=s.sie_coefficient
     )
@@ -184,24 +187,23 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
         precision=job.precision,
         prompts=read_prompts(prompts, clip, labels) if prompts else None,
         progress=progress,
+        cache=job.run_folder(),
     )
 
 
-def read_prompts(artifact: Artifact, clip: ClipModel, labels: LabelMap) -> dict[str, Tensor]:
-    """Tensors of a prompts artifact, checked to belong to this CLIP and these identities.
+def _camera_embeddings(train: Sequence[Sample]) -> int:
+    """How many camera embeddings the data asks for: cameras are numbered from 0.
 
     Raises:
-        UserError: learned with another CLIP, or for other labels.
+        UserError: a number that counts no cameras.
     """
-    facts = json.loads(artifact.file("labels.json").read_text(encoding="utf-8"))
-    if facts["clip_digest"] != clip.digest:
+    highest = max(train, key=lambda sample: sample.camid)
+    if highest.camid >= _MOST_CAMERAS:
         raise UserError(
-            f"Prompts {artifact.ref} were learned with CLIP '{facts['clip']}', these settings load '{clip.spec}', whose weights differ.",
-            f"Use --set clip={facts['clip']}, or learn prompts with the CLIP you mean.",
+            f"Camera {highest.camid} ({highest.path}) asks for as many camera embeddings; at most {_MOST_CAMERAS} make sense.",
+            "Number the cameras from 0, or leave them out with --set sie_camera=false.",
         )
-    if facts["pids"] != [pid for pid, _ in sorted(labels.pids.items(), key=lambda pair: pair[1])]:
-        raise UserError(f"Prompts {artifact.ref} were learned for other identities.", "Learn prompts of this data: reidclip prompt-learn.")
-    return load_file(artifact.file("prompts.safetensors"))
+    return highest.camid + 1
 
 
 def run_stages(job: TrainJob, stages: Sequence[TrainStage], context: StageContext, progress: Progress) -> dict[str, list[dict[str, float]]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +13,13 @@ from reidclip.data.loader import fetch
 from reidclip.data.samplers import sequential_batches
 from reidclip.data.transforms import Derived, Transform, finish
 from reidclip.interfaces import StageContext
+from reidclip.parallel.processes import is_first
+from reidclip.train.feature_files import FeatureFiles
 from reidclip.train.model_inputs import normalisation_of
 from reidclip.train.precision import autocast
 from reidclip.train.settings import ModelSettings
+
+_KEYS: dict[Derived, str] = {"shield": "x_s", "clothes": "x_c"}
 
 
 @torch.no_grad()
@@ -26,29 +32,67 @@ def frozen_features(
 ) -> dict[str, Tensor]:
     """Projected features of the plain CLIP for every training picture, without augmentation, resized bilinearly as published.
 
+    With ``context.cache`` they are kept there as they are computed: a run that was cut goes on behind the last rows kept.
+
     Args:
         context, settings: what to encode and how it enters the tower; ``context.progress`` is told how far it is.
         derived: encode these instead of the raw picture: "shield" -> ``x_s``, "clothes" -> ``x_c``.
         batch_size: pictures per forward.
 
     Returns:
-        ``x`` (N, D), or ``x_s`` / ``x_c`` as asked for, on the context's device.
+        ``x`` (N, D), or ``x_s`` / ``x_c`` as asked for, on the context's device; large ones that were kept are mapped into the CPU's
+        memory (`reidclip.train.feature_files`).
     """
     keys = [_KEYS[name] for name in derived] or ["x"]
+    if context.cache is None:
+        return _joined(_encoded(context, settings, derived, batch_size))
+    facts = _facts(context, settings, batch_size)
+    files = FeatureFiles(context.cache / "features", facts, keys, len(context.train), context.clip.joint_width)
+    if files.complete:
+        return files.read(context.device)
+    if not is_first():  # the first of several processes writes
+        return _joined(_encoded(context, settings, derived, batch_size))
+    with files:
+        start = -(-files.done // batch_size)  # whole batches are kept, and at the end a last partial one
+        for tables in _encoded(context, settings, derived, batch_size, start):
+            files.append(tables)
+    return files.read(context.device)
+
+
+def _encoded(
+    context: StageContext, settings: ModelSettings, derived: Sequence[Derived], batch_size: int, start: int = 0
+) -> Iterator[dict[str, Tensor]]:
+    """Features batch by batch, from batch number ``start`` on."""
+    keys = [_KEYS[name] for name in derived] or ["x"]
     encoder = context.clip.image_encoder.to(context.device).eval()
-    rows: dict[str, list[Tensor]] = {key: [] for key in keys}
     transform = Transform(settings.height, settings.width, "bilinear")
     plan = sequential_batches(len(context.train), batch_size)
-    batches = fetch(context.source, context.train, plan, transform=transform, workers=context.workers, labels=context.labels)
-    for done, batch in enumerate(batches, start=1):
+    batches = fetch(context.source, context.train, plan[start:], transform=transform, workers=context.workers, labels=context.labels)
+    for done, batch in enumerate(batches, start=start + 1):
         moved = {name: value.to(context.device) for name, value in batch.items()}
         views = finish(moved, normalisation_of(context.clip, settings), derived, context.source.shielding)
         with autocast(context.device, context.precision):
-            for key in keys:
-                rows[key].append(encoder(views[key]).projected.float())
+            tables = {key: encoder(views[key]).projected.float() for key in keys}
         if context.progress:
             context.progress("image features", done, len(plan))
-    return {key: torch.cat(parts) for key, parts in rows.items()}
+        yield tables
 
 
-_KEYS: dict[Derived, str] = {"shield": "x_s", "clothes": "x_c"}
+def _joined(parts: Iterator[dict[str, Tensor]]) -> dict[str, Tensor]:
+    batches = list(parts)
+    return {key: torch.cat([tables[key] for tables in batches]) for key in batches[0]}
+
+
+def _facts(context: StageContext, settings: ModelSettings, batch_size: int) -> dict[str, Any]:
+    """What the features depend on beside the pictures' and masks' own bytes, which the key of a run's folder stands for."""
+    normalisation = normalisation_of(context.clip, settings)
+    pictures = hashlib.sha256("\n".join(s.path for s in context.train).encode("utf-8", "surrogateescape")).hexdigest()
+    return {
+        "clip": context.clip.digest,
+        "encoder": context.clip.image_encoder.config.to_json(),
+        "normalisation": [*normalisation.mean, *normalisation.std],
+        "shielding": list(context.source.shielding),
+        "precision": context.precision,
+        "pictures": pictures,
+        "batch": batch_size,  # rounding may depend on it; and whole batches alone are kept
+    }
