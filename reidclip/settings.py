@@ -20,8 +20,8 @@ if sys.version_info >= (3, 11):
 else:  # pragma: no cover
     import tomli as tomllib
 
-TABLES = ("common", "synth", "parse", "mask", "prompt-learn", "finetune", "distill", "evaluate", "export")
-"""Tables that a settings file may have: one per command, and one for all of them."""
+TABLES = ("common", "parse", "mask", "prompt-learn", "finetune", "evaluate")
+"""Tables that a settings file may have: one per command that reads settings, and one for all of them."""
 
 
 class Settings(BaseModel):
@@ -73,14 +73,14 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     return merged
 
 
-def resolve(model: type[S], *layers: Mapping[str, Any], where: str, plugin: str = "NAME") -> S:
+def resolve(model: type[S], *layers: Mapping[str, Any], where: str, plugin: str | None = "NAME") -> S:
     """Merge the layers, later ones winning, and validate.
 
     Args:
         model: the settings class.
         layers: recipe section, config section, assignments.
         where: what the settings belong to, for the error ("finetune settings of method ccaf").
-        plugin: whose settings they are, for the remedy.
+        plugin: whose settings they are, for the remedy; None for a command's own, whose few keys are then listed.
 
     Raises:
         UserError: with one line per mistake, each naming the key and, for an unknown key, its nearest neighbour.
@@ -92,7 +92,8 @@ def resolve(model: type[S], *layers: Mapping[str, Any], where: str, plugin: str 
         return model.model_validate(merged)
     except ValidationError as error:
         sentences = [_sentence(model, e) for e in error.errors()]
-        raise UserError(f"Wrong {where}: " + " ".join(sentences), f"See `reidclip plugins show {plugin}` for every key.") from error
+        remedy = f"See `reidclip plugins show {plugin}` for every key." if plugin else f"Keys: {', '.join(model.model_fields)}."
+        raise UserError(f"Wrong {where}: " + " ".join(sentences), remedy) from error
 
 
 def _deep_merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:

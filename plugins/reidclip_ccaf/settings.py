@@ -19,9 +19,9 @@ class CcafPrompts(PromptLearnSettings):
 class CcafFinetune(IdLossSettings):
     """Stage 2, eq. (17): Adam 5e-6, 40 epochs, cosine, batches of 16 x 4."""
 
-    epochs: int = Field(40, ge=0)
-    schedule: Literal["multistep", "cosine"] = "cosine"
-    warmup_epochs: int = Field(0, ge=0)
+    epochs: int = Field(40, ge=0, description="Passes of the sampler over the training pictures.")
+    schedule: Literal["multistep", "cosine"] = Field("cosine", description="How the rate falls: in steps, or along a cosine to 0.")
+    warmup_epochs: int = Field(0, ge=0, description="Epochs in which the rate rises linearly from warmup_factor times lr.")
     id_weight: float = Field(1.0, ge=0, description="Weight of the cross-entropy in L_id, on each of the two classifiers.")
     lambda1: float = Field(0.1, ge=0, description="Weight of L_con, eq. (17).")
     lambda2: float = Field(1.0, ge=0, description="Weight of L_dis, eq. (17).")

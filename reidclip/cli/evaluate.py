@@ -13,6 +13,7 @@ from reidclip.cli.console import console, progress_bar, say, set_quiet
 if TYPE_CHECKING:
     from reidclip.artifacts.store import Artifact
     from reidclip.evaluation.protocols import Evaluation
+    from reidclip.stages.compare import Comparison
 
 
 def evaluate(
@@ -30,10 +31,15 @@ def evaluate(
     ] = None,
     zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Evaluate the plain CLIP instead of a checkpoint.")] = False,
     clip: options.Clip = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Average each feature with that of the mirrored picture.")] = False,
+    flip: Annotated[bool, typer.Option("--flip", help="Average each feature with that of the mirrored picture; --set flip=true.")] = False,
     dataset: options.Dataset = None,
     name: options.Name = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per forward.")] = 128,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Pictures per forward. Default: 128.", show_default=False)
+    ] = None,
+    recipe: options.Recipe = None,
+    config: options.Config = None,
+    set_: options.Set = None,
     store: options.StoreDir = options.DEFAULT_STORE,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -46,7 +52,9 @@ def evaluate(
 ) -> None:
     """Evaluate a checkpoint: exact CMC, mAP and mINP, with bootstrap 95% intervals over queries.
 
-    Reads a data set and a checkpoint; writes an [bold]evaluation[/] artifact with metrics, per-query ranks and features.
+    Reads a data set and a checkpoint; writes an [bold]evaluation[/] artifact with metrics, per-query ranks and features. Prints the
+    published numbers beside its own when the checkpoint's recipe and the data set are those of the paper, unchanged.
+    Settings: flip, batch_size, resamples (of the bootstrap; 0 gives no intervals).
 
     Example: reidclip evaluate data/prcc --protocol cloth-changing
     """
@@ -64,8 +72,9 @@ def evaluate(
         protocols=protocol or (),
         layout=dataset,
         name=name,
-        flip=flip,
-        batch_size=batch_size,
+        recipe=recipe,
+        config=config,
+        assignments=[*(set_ or []), *(["flip=true"] if flip else []), *([f"batch_size={batch_size}"] if batch_size else [])],
         device=device,
         precision=precision,
         workers=workers,
@@ -82,6 +91,8 @@ def evaluate(
         console.print_json(json.dumps({"artifact": artifact.ref, "kind": artifact.kind, "path": str(artifact.path), "metrics": metrics}))
     else:
         _print_table(artifact, results)
+        _print_published(results, job.comparison)
+        say(f"wrote evaluation/{artifact.ref} to {artifact.path}")
 
 
 def _print_table(artifact: Artifact, results: list[Evaluation]) -> None:
@@ -103,7 +114,17 @@ def _print_table(artifact: Artifact, results: list[Evaluation]) -> None:
             str(m.gallery),
         )
     console.print(table)
-    say(f"wrote evaluation/{artifact.ref} to {artifact.path}")
+
+
+def _print_published(results: list[Evaluation], comparison: Comparison) -> None:
+    """One line per protocol with published numbers: they, and by how much these are above or below."""
+    for result in results:
+        row, m = comparison.rows.get(result.protocol.name), result.metrics
+        if row is not None:
+            here = f"here {100 * m.R1 - row.R1:+.1f}, {100 * m.mAP - row.mAP:+.1f}"
+            hearsay = {"R": "", "T": "; quoted elsewhere, not read in the paper", "G": "; hearsay"}[row.status]
+            line = f"published, {result.protocol.name}: R1 {row.R1:.1f}, mAP {row.mAP:.1f} ({here}) [{row.source}{hearsay}]"
+            console.print(" ".join(filter(None, (line, row.note))), markup=False, soft_wrap=True)
 
 
 def _with_interval(value: float, interval: tuple[float, float] | None) -> str:

@@ -40,10 +40,21 @@ def list_plugins(as_json: Json = False, verbose: Verbose = False, quiet: Quiet =
 
 
 @app.command()
-def show(name: Name, as_json: Json = False, verbose: Verbose = False, quiet: Quiet = False) -> None:
-    """Show a plugin's title, stages, settings, recipes and published results."""
+def show(
+    name: Name,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Print the values of every setting under this recipe of the method.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show a plugin's title, stages, settings, recipes and published results.
+
+    Example: reidclip plugins show ccaf --recipe prcc
+    """
     set_quiet(quiet)
-    found = stage.show(name)
+    found = stage.show(name, recipe)
     if as_json:
         _print_json({"plugins": [view.details_json(details) for details in found]})
         return

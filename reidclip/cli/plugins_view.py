@@ -51,7 +51,8 @@ def details_json(details: PluginDetails) -> dict[str, Any]:
         "method_version": details.version,
         "stages": list(details.stages),
         "settings": {command: [_setting_json(s) for s in rows] for command, rows in details.settings.items()},
-        "recipes": list(details.recipes),
+        "recipes": [{"name": r.name, "title": r.title, "layout": r.layout} for r in details.recipes],
+        "recipe": details.recipe,
         "published": details.published,
         "paper": str(details.paper) if details.paper else None,
         "expected_tree": details.tree,
@@ -64,9 +65,13 @@ def print_details(details: PluginDetails) -> None:
     version = f", version {details.version}" if details.version else ""
     console.print(f"[bold]{escape(info.name)}[/] ({details.kind}{version}; {info.distribution} {info.distribution_version})")
     console.print(details.title, markup=False, soft_wrap=True)
-    for label, text in (("stages", ", ".join(details.stages)), ("recipes", ", ".join(details.recipes)), ("expects", details.tree)):
+    for label, text in (("stages", ", ".join(details.stages)), ("expects", details.tree)):
         if text:
             console.print(f"{label}: {text}", markup=False, soft_wrap=True)
+    if details.recipe is not None:
+        _print_values(details, details.recipe)
+        return
+    _print_recipes(details)
     for command, rows in details.settings.items():
         console.print(f"\n[bold]settings{' of ' + command if command else ''}[/]")
         for setting in rows:
@@ -80,8 +85,34 @@ def print_details(details: PluginDetails) -> None:
         console.print(f"\nequations and deviations: {details.paper}", markup=False, soft_wrap=True)
 
 
+def _print_recipes(details: PluginDetails) -> None:
+    if not details.recipes:
+        return
+    console.print("recipes:")
+    width = max(len(recipe.name) for recipe in details.recipes)
+    for recipe in details.recipes:
+        console.print(f"  {recipe.name:<{width}}  {recipe.title}".rstrip(), markup=False, soft_wrap=True)
+
+
+def _print_values(details: PluginDetails, recipe: str) -> None:
+    """Every setting's value under a recipe; its default beside it where it is another."""
+    console.print(next((f"recipe {r.name}: {r.title}" for r in details.recipes if r.name == recipe), ""), markup=False, soft_wrap=True)
+    for command, rows in details.settings.items():
+        table = Table(box=None, pad_edge=False, title=f"settings of {command}", title_justify="left", title_style="bold")
+        for column in ("key", recipe, "default"):
+            table.add_column(column, overflow="fold")
+        for s in rows:
+            changed = s.value != s.default
+            table.add_row(
+                escape(s.key), f"[bold]{escape(str(s.value))}[/]" if changed else escape(str(s.value)), escape(s.default) if changed else ""
+            )
+        console.print()
+        console.print(table)
+
+
 def _setting_json(setting: SettingInfo) -> dict[str, str]:
-    return {"key": setting.key, "type": setting.type, "default": setting.default, "description": setting.description}
+    told = {"key": setting.key, "type": setting.type, "default": setting.default, "description": setting.description}
+    return told if setting.value is None else {**told, "value": setting.value}
 
 
 def _title(info: PluginInfo) -> str:

@@ -13,11 +13,14 @@ from typing import Any
 
 from reidclip import registry
 from reidclip.errors import ReidclipError
+from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.interfaces import GROUPS
+from reidclip.recipes import HEADER, read_recipe, recipe_names
 from reidclip.registry import PluginInfo
-from reidclip.settings import Settings, read_toml, resolve, section
+from reidclip.settings import Settings, read_toml, resolve
 from reidclip.stages.equations import mismatches
 from reidclip.stages.plugins import all_plugins, folder_of, kind_of, recipe_files, settings_of
+from reidclip.stages.published import PUBLISHED_FILE, read_published
 
 STAGE_FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "prompt-learn": ("prompt_stages", "prompt_tensors"),
@@ -48,7 +51,7 @@ def check_plugin(info: PluginInfo) -> list[str]:
         return problems  # what follows leans on the Protocol
     checks: list[Callable[[PluginInfo], list[str]]] = [_name_problems]
     if info.group == "reidclip.methods":
-        checks += [_stage_problems, _implementation_problems, _paper_problems, _recipe_problems]
+        checks += [_stage_problems, _implementation_problems, _paper_problems, _recipe_problems, _published_problems]
     return [problem for check in checks for problem in check(info)]
 
 
@@ -140,24 +143,46 @@ def _recipe_problems(info: PluginInfo) -> list[str]:
 
 
 def _one_recipe(info: PluginInfo, path: Path) -> list[str]:
-    models = settings_of(info.object)
+    method: Any = info.object
+    models: dict[str, type[Settings]] = {**settings_of(method), "evaluate": EvaluateSettings}
     try:
         document = read_toml(path)
     except ReidclipError as error:
         return [error.what]
-    known = {"common", *(command for other in _methods_of_folder(path.parent.parent) for command in settings_of(other))}
-    problems = [
-        f"recipe {path.name}: unknown table [{table}]; known: {', '.join(sorted(known))}" for table in document if table not in known
-    ]
+    sharing = _methods_of_folder(path.parent.parent)
+    commands = {"common", "evaluate", *(command for other in sharing for command in settings_of(other))}
+    own = document.get(info.name, {})
+    unknown = [table for table in document if table not in {HEADER, *commands, *(other.name for other in sharing)}]
+    unknown += [f"{info.name}.{table}" for table in own if table not in commands]
+    if unknown:
+        return [f"recipe {path.name}: unknown table [{table}]; known: {', '.join(sorted(commands))}" for table in unknown]
     common = document.get("common", {})
     nowhere = [key for key in common if not any(key in model.model_fields for model in models.values())] if isinstance(common, dict) else []
-    problems += [f"recipe {path.name}: key '{key}' of [common] is a setting of no stage" for key in nowhere]
+    problems = [f"recipe {path.name}: key '{key}' of [common] is a setting of no stage" for key in nowhere]
     for command, model in models.items():
         try:
-            read = {table: document[table] for table in ("common", command) if table in document}
-            resolve(model, section(read, command, model), where=command)
+            resolve(model, *read_recipe(method, path.stem).sections(command, model), where=command)
         except ReidclipError as error:
             problems.append(f"recipe {path.name}: {error.what}")
+    return list(dict.fromkeys(problems))
+
+
+def _published_problems(info: PluginInfo) -> list[str]:
+    """Rows of published.toml that could never be shown: no such method, recipe or data set."""
+    this: Any = info.object
+    folder = folder_of(this)
+    try:
+        rows = read_published(folder)
+    except ReidclipError as error:
+        return [error.what]
+    sharing = {method.name for method in _methods_of_folder(folder)} | {info.name}
+    layouts = registry.names("reidclip.layouts")
+    problems = [f"{PUBLISHED_FILE} names method '{row.method}', which is none of this folder" for row in rows if row.method not in sharing]
+    for row in (row for row in rows if row.method == info.name):
+        if row.recipe not in recipe_names(this):
+            problems.append(f"{PUBLISHED_FILE} names recipe '{row.recipe}', which does not exist")
+        if row.layout not in layouts:
+            problems.append(f"{PUBLISHED_FILE} names layout '{row.layout}', which does not exist")
     return problems
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,33 @@ from pydantic.fields import FieldInfo
 
 from reidclip import registry
 from reidclip.errors import UserError, nearest
-from reidclip.interfaces import GROUPS
+from reidclip.interfaces import GROUPS, Method
+from reidclip.recipes import read_recipe
 from reidclip.registry import PluginInfo
-from reidclip.settings import Settings
+from reidclip.settings import Settings, resolve
 from reidclip.stages.equations import PAPER_FILE, Equation, find_equation, published_results
+
+METHODS = "reidclip.methods"
 
 
 @dataclass(frozen=True, slots=True)
 class SettingInfo:
-    """One setting as a reader wants it: key, type and default as text, description."""
+    """One setting as a reader wants it: key, type and default as text, description; its value under a recipe, None without one."""
 
     key: str
     type: str
     default: str
     description: str
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeInfo:
+    """A recipe in one line; the layout of the data set that it is for, None for any."""
+
+    name: str
+    title: str
+    layout: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +49,8 @@ class PluginDetails:
     Attributes:
         kind: "method", "parser", "layout".
         settings: by command for a method, under "" for a parser.
-        recipes: names.
+        recipes: of a method.
+        recipe: the one whose values the settings show, None for defaults alone.
         published: text of PAPER.md's section of published results, "" without one.
         paper: path of PAPER.md, None without one.
         tree: expected tree of a layout, "" for others.
@@ -48,10 +62,11 @@ class PluginDetails:
     version: str
     stages: tuple[str, ...]
     settings: Mapping[str, tuple[SettingInfo, ...]]
-    recipes: tuple[str, ...]
+    recipes: tuple[RecipeInfo, ...]
     published: str
     paper: Path | None
     tree: str
+    recipe: str | None = None
 
 
 def all_plugins() -> list[PluginInfo]:
@@ -64,16 +79,24 @@ def kind_of(group: str) -> str:
     return group.rpartition(".")[2].removesuffix("s")
 
 
-def show(name: str) -> list[PluginDetails]:
+def show(name: str, recipe: str | None = None) -> list[PluginDetails]:
     """Details of the plugin, or plugins of several groups, with this name.
 
+    Args:
+        name: as registered.
+        recipe: of the method; its settings then carry their values under it.
+
     Raises:
-        UserError: there is none (with the nearest), or it cannot be loaded.
+        UserError: there is none (with the nearest), or it cannot be loaded; a recipe that the method does not have, or of no method.
     """
     found = [group for group in GROUPS if name in registry.names(group)]
     if not found:
         raise UserError(f"There is no plugin '{name}'.", nearest(name, {n for group in GROUPS for n in registry.names(group)}))
-    return [_details(group, name) for group in found]
+    if recipe is None:
+        return [_details(group, name) for group in found]
+    if METHODS not in found:
+        raise UserError(f"Plugin '{name}' is a {kind_of(found[0])} and has no recipes.", "Leave --recipe out.")
+    return [_with_values(_details(METHODS, name), registry.get(METHODS, name), recipe)]
 
 
 def equation(method: str, number: str) -> list[Equation]:
@@ -104,6 +127,27 @@ def settings_of(plugin: Any) -> Mapping[str, type[Settings]]:
     return {"": declared} if isinstance(declared, type) and issubclass(declared, Settings) else {}
 
 
+def recipes_of(plugin: Any) -> tuple[RecipeInfo, ...]:
+    """Recipes of a method with their titles; one that cannot be read is listed with the reason for a title."""
+    found = []
+    for path in recipe_files(plugin):
+        try:
+            recipe = read_recipe(plugin, path.stem)
+            found.append(RecipeInfo(recipe.name, recipe.title, recipe.layout))
+        except UserError as error:
+            found.append(RecipeInfo(path.stem, error.what, None))
+    return tuple(found)
+
+
+def _with_values(details: PluginDetails, method: Method, recipe: str) -> PluginDetails:
+    settings = {}
+    for command, rows in details.settings.items():
+        model = method.settings[command]
+        values = resolve(model, *read_recipe(method, recipe).sections(command, model), where=f"recipe {recipe}", plugin=method.name)
+        settings[command] = tuple(replace(row, value=_shown(getattr(values, row.key))) for row in rows)
+    return replace(details, settings=settings, recipe=recipe)
+
+
 def describe_settings(model: type[Settings]) -> tuple[SettingInfo, ...]:
     """Every field of a settings class, in the order of its definition."""
     return tuple(SettingInfo(key, _type_name(f.annotation), _default(f), f.description or "") for key, f in model.model_fields.items())
@@ -120,7 +164,7 @@ def _details(group: str, name: str) -> PluginDetails:
         version=str(getattr(plugin, "version", "")),
         stages=tuple(getattr(plugin, "stages", ())),
         settings={command: describe_settings(model) for command, model in settings_of(plugin).items()},
-        recipes=tuple(path.stem for path in recipe_files(plugin)),
+        recipes=recipes_of(plugin),
         published=published_results(folder),
         paper=paper if paper.is_file() else None,
         tree=str(getattr(plugin, "expected_tree", "")),
@@ -130,7 +174,10 @@ def _details(group: str, name: str) -> PluginDetails:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    value = field.get_default(call_default_factory=True)
+    return _shown(field.get_default(call_default_factory=True))
+
+
+def _shown(value: Any) -> str:
     return repr(value) if not isinstance(value, Settings) else type(value).__name__
 
 

@@ -18,7 +18,7 @@ from reidclip.lazy_method import LazyMethod
 from reidclip.registry import PluginInfo
 from reidclip.settings import Settings
 from reidclip.stages.check_plugins import check_plugin
-from reidclip.stages.plugins import describe_settings
+from reidclip.stages.plugins import describe_settings, show
 from tests.fakes import REPOSITORY
 
 
@@ -54,18 +54,50 @@ class TestShow:
             "PAPER.md",
         ):
             assert part in text
-        assert "prcc" in next(line for line in text.splitlines() if line.startswith("recipes: "))
+        assert "  ltcc        CCAF on LTCC, ViT-B/16: the paper's settings." in text.splitlines()
 
     def test_method_in_json(self) -> None:
         (told,) = json.loads(run("show", "clipreid", "--json"))["plugins"]
         assert told["stages"] == ["prompt-learn", "finetune"]
         settings = {s["key"]: s for s in told["settings"]["finetune"]}
-        assert settings["lr"]["default"] == "5e-06"
+        assert settings["lr"]["default"] == "5e-06" and "value" not in settings["lr"]
+        recipes = {r["name"]: r for r in told["recipes"]}
+        assert recipes["msmt17"]["layout"] == "msmt17" and recipes["msmt17"]["title"].startswith("CLIP-ReID on MSMT17, ViT-B/16")
+        assert recipes["tiny"]["layout"] is None
         assert settings["margin"]["type"] == "float | None"
         assert settings["milestones"] == {"key": "milestones", "type": "tuple[int, ...]", "default": "(30, 50)"} | {
             "description": settings["milestones"]["description"]
         }
         assert Path(told["paper"]).samefile(REPOSITORY / "plugins" / "reidclip_clipreid" / "PAPER.md")
+
+    def test_recipe(self) -> None:
+        lines = [line.split() for line in run("show", "clipreid", "--recipe", "msmt17-sie-olp").splitlines()]
+        assert ["stride", "12", "None"] in lines, "the value under the recipe, and the default"
+        assert ["height", "256"] in lines, "no default beside it where it is the same"
+        assert ["train_splits", "('train',", "'val')", "('train',)"] in lines
+
+    def test_recipe_in_json(self) -> None:
+        (told,) = json.loads(run("show", "baseline", "--recipe", "market1501", "--json"))["plugins"]
+        (setting,) = [s for s in told["settings"]["finetune"] if s["key"] == "id_weight"]
+        assert (told["recipe"], setting["default"], setting["value"]) == ("market1501", "0.25", "1.0")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("ccaf", "--recipe", "prc"), r"Method 'ccaf' has no recipe 'prc'.\nDid you mean 'prcc'\?"),
+            (("schp", "--recipe", "tiny"), r"Plugin 'schp' is a parser and has no recipes."),
+        ],
+    )
+    def test_no_such_recipe(self, arguments: tuple[str, ...], message: str) -> None:
+        with pytest.raises(UserError, match=message):
+            run("show", *arguments)
+
+    @pytest.mark.parametrize("group", ["reidclip.methods", "reidclip.parsers"])
+    def test_every_setting_is_described(self, group: str) -> None:
+        for name in registry.names(group):
+            for details in (d for d in show(name) if d.kind in group):
+                bare = [f"{command} {s.key}" for command, rows in details.settings.items() for s in rows if not s.description]
+                assert details.settings and bare == [], name
 
     def test_layout(self) -> None:
         assert "rgb/train/<pid>" in run("show", "prcc")
@@ -146,12 +178,33 @@ class TestCheck:
             ("[finetune]\nsize = 0\n", "recipe tiny.toml: Wrong finetune: key 'size'"),
             ("[finetune]\nsizes = 1\n", "recipe tiny.toml: Wrong finetune: unknown key 'sizes'. Did you mean 'size'?"),
             ("[finetune]\nsize = \n", "tiny.toml is not valid TOML"),
-            ("[fine-tune]\nsize = 1\n", "recipe tiny.toml: unknown table [fine-tune]; known: common, finetune"),
+            ("[fine-tune]\nsize = 1\n", "recipe tiny.toml: unknown table [fine-tune]; known: common, evaluate, finetune"),
             ("[common]\nepoch = 1\n", "recipe tiny.toml: key 'epoch' of [common] is a setting of no stage"),
+            ("[evaluate]\nflips = true\n", "recipe tiny.toml: Wrong evaluate: unknown key 'flips'. Did you mean 'flip'?"),
+            ("[fake.finetune]\nsize = 0\n", "recipe tiny.toml: Wrong finetune: key 'size'"),
+            ("[fake.tune]\nsize = 3\n", "recipe tiny.toml: unknown table [fake.tune]"),
+            ('[recipe]\nextends = "tny"\n', "has no recipe 'tny'"),
+            ('[recipe]\nextends = "tiny"\n', "extend each other in a circle: tiny > tiny"),
+            ('[recipe]\nbase = "tiny"\n', "unknown key 'base'"),
         ],
     )
     def test_recipes(self, method: LazyMethod, recipe: str, problem: str) -> None:
         (method.folder / "recipes" / "tiny.toml").write_text(recipe)
+        (told,) = problems(method)
+        assert problem in told
+
+    @pytest.mark.parametrize(
+        ("row", "problem"),
+        [
+            ('method = "fake"\nrecipe = "tny"\nlayout = "prcc"', "published.toml names recipe 'tny', which does not exist"),
+            ('method = "fake"\nrecipe = "tiny"\nlayout = "prc"', "published.toml names layout 'prc', which does not exist"),
+            ('method = "fke"\nrecipe = "tiny"\nlayout = "prcc"', "published.toml names method 'fke', which is none of this folder"),
+            ('method = "fake"\nrecipe = "tiny"', "key 'layout' is missing"),
+        ],
+    )
+    def test_published_rows(self, method: LazyMethod, row: str, problem: str) -> None:
+        rest = 'protocols = ["general"]\nR1 = 50.0\nmAP = 40.0\nsource = "A paper"\nstatus = "R"\n'
+        (method.folder / "published.toml").write_text(f"[[result]]\n{row}\n{rest}")
         (told,) = problems(method)
         assert problem in told
 

@@ -1,0 +1,15 @@
+"""Settings of ``reidclip evaluate``. No torch: the command line reads them before anything heavy is loaded."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from reidclip.settings import Settings
+
+
+class EvaluateSettings(Settings):
+    """How features are made and how sure the numbers are. What the encoder was saved with (size, normalisation, neck) stays."""
+
+    flip: bool = Field(False, description="Average each feature with that of the mirrored picture (before normalising).")
+    batch_size: int = Field(128, gt=0, description="Pictures per forward; changes the speed alone.")
+    resamples: int = Field(1000, ge=0, description="Bootstrap samples of the 95% intervals over queries; 0 gives no intervals.")

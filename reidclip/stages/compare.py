@@ -1,0 +1,159 @@
+"""Whether a checkpoint may be compared with published numbers: the recipe's settings, untouched, on the data set of the paper, whole.
+
+Anything that differs withholds the numbers: what a rendered tree or a changed rate gives is another experiment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from reidclip import registry
+from reidclip.artifacts.artifact import Artifact
+from reidclip.artifacts.store import Store
+from reidclip.errors import ReidclipError
+from reidclip.evaluation.settings import EvaluateSettings
+from reidclip.interfaces import DataLayout, Method
+from reidclip.recipes import read_recipe
+from reidclip.records import Dataset, Protocol
+from reidclip.settings import Settings, resolve
+from reidclip.stages.choose import METHODS, settings_for
+from reidclip.stages.published import PublishedResult, published_rows
+
+LAYOUTS = "reidclip.layouts"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Published numbers that an evaluation may stand beside.
+
+    Attributes:
+        rows: by protocol.
+        withheld: why none are shown although the recipe has some for this data set, one sentence; "" otherwise.
+    """
+
+    rows: Mapping[str, PublishedResult] = field(default_factory=dict)
+    withheld: str = ""
+
+
+def method_of(checkpoint: Artifact | None) -> Method | None:
+    """The method that made a checkpoint; None when it is not installed here, or nothing says which."""
+    name = checkpoint.manifest.method if checkpoint else None
+    if name is None or name not in registry.names(METHODS):
+        return None
+    return registry.info(METHODS, name).object
+
+
+def recipe_of(checkpoint: Artifact | None) -> str | None:
+    """Name of the recipe that a checkpoint's training started from."""
+    recipe = checkpoint.manifest.config.get("recipe") if checkpoint else None
+    return recipe if isinstance(recipe, str) else None
+
+
+def compare(
+    checkpoint: Artifact | None, dataset: Dataset, protocols: Sequence[Protocol], settings: EvaluateSettings, store: Store
+) -> Comparison:
+    """The published numbers beside which this evaluation belongs.
+
+    Args:
+        checkpoint: None for a plain CLIP, which has none.
+        dataset: what is evaluated on.
+        protocols: those that are evaluated.
+        settings: of the evaluation.
+        store: where the prompts of the checkpoint are looked up.
+    """
+    method, recipe = method_of(checkpoint), recipe_of(checkpoint)
+    if checkpoint is None or method is None or recipe is None:
+        return Comparison()
+    try:
+        published = published_rows(method, recipe, dataset.layout)
+        known = [p for p in protocols if p.name in published]
+        difference = next(_differences(checkpoint, method, recipe, dataset, known, settings, store), "") if known else ""
+    except ReidclipError as error:  # a faulty table or recipe of a plugin must not stop an evaluation
+        return Comparison(withheld=f"published numbers of {method.name} cannot be read: {error.what}")
+    if difference:
+        return Comparison(withheld=f"published numbers of recipe {recipe} are not shown: {difference}")
+    return Comparison({p.name: published[p.name] for p in known})
+
+
+def _differences(
+    checkpoint: Artifact,
+    method: Method,
+    recipe: str,
+    dataset: Dataset,
+    protocols: Sequence[Protocol],
+    settings: EvaluateSettings,
+    store: Store,
+) -> Iterator[str]:
+    manifest = checkpoint.manifest
+    if manifest.plugin_version != method.version:
+        yield f"the checkpoint was made by version {manifest.plugin_version} of {method.name}, here is {method.version}"
+    yield from _changed_settings(manifest.config.get("settings"), method, "finetune", recipe)
+    yield from _changed_prompts(checkpoint, method, recipe, store)
+    published = resolve(EvaluateSettings, *read_recipe(method, recipe).sections("evaluate", EvaluateSettings), where="evaluate settings")
+    if settings.flip != published.flip:
+        yield f"flip is {settings.flip}, published: {published.flip}"
+    trained_on: Any = settings_for(method, "finetune", recipe, None, {})
+    splits = {*trained_on.train_splits, *(split for p in protocols for split in (p.query, p.gallery))}
+    yield from _other_counts(dataset, splits)
+    if manifest.dataset is None or manifest.dataset.fingerprint != dataset.fingerprint:
+        yield f"the checkpoint was trained on other data than {dataset.root}"
+
+
+def _changed_settings(used: object, method: Method, command: str, recipe: str) -> Iterator[str]:
+    """Settings that an artifact was made with against those of the recipe alone."""
+    wanted = settings_for(method, command, recipe, None, {})
+    try:
+        given: Settings = type(wanted).model_validate(used)
+    except ValidationError:
+        yield f"its {command} settings are those of another version of the toolkit"
+        return
+    for key in type(wanted).model_fields:
+        if getattr(given, key) != getattr(wanted, key):
+            yield f"{command} setting {key} is {getattr(given, key)}, the recipe has {getattr(wanted, key)}"
+
+
+def _changed_prompts(checkpoint: Artifact, method: Method, recipe: str, store: Store) -> Iterator[str]:
+    """The same for the prompts that the checkpoint was trained with."""
+    for read in checkpoint.manifest.inputs:
+        if read.role != "prompts":
+            continue
+        prompts = _by_digest(read.kind, read.ref, read.digest, (store, _store_of(checkpoint)))
+        if prompts is None:
+            yield f"its prompts {read.ref} are no longer in the store, so nothing says how they were learned"
+        elif recipe_of(prompts) != recipe:
+            yield f"its prompts {read.ref} were learned by recipe {recipe_of(prompts)}"
+        else:
+            yield from _changed_settings(prompts.manifest.config.get("settings"), method, "prompt-learn", recipe)
+
+
+def _store_of(artifact: Artifact) -> Store:
+    return Store(artifact.path.resolve().parents[2])  # STORE/kind/name/version
+
+
+def _by_digest(kind: str, ref: str, digest: str, stores: Sequence[Store]) -> Artifact | None:
+    for store in stores:
+        try:
+            found = store.open(ref, kind=kind)
+        except ReidclipError:
+            continue
+        if found.digest == digest:
+            return found
+    return None
+
+
+def _other_counts(dataset: Dataset, splits: Collection[str]) -> Iterator[str]:
+    """Published counts of the splits used that this data set does not show; a layout that publishes none is a difference too."""
+    layout: DataLayout | None = registry.info(LAYOUTS, dataset.layout).object if dataset.layout in registry.names(LAYOUTS) else None
+    rows = [c for c in getattr(layout, "published", ()) if c.splits and set(c.splits) <= set(splits)]
+    counted = {split for row in rows for split in row.splits}
+    uncounted = sorted(set(splits) - counted)
+    if uncounted:
+        yield f"nothing is published about the size of {dataset.layout}'s {uncounted[0]}"
+    for row in rows:
+        found = row.of(dataset)
+        if found != row.value:
+            yield f"this is not the published {dataset.layout} data ({row.what}: {found}, published: {row.value})"
