@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,7 +18,7 @@ from reidclip.errors import WorkError
 
 Progress = Callable[[int, int], None]
 
-_CHUNK = 32  # pictures per task: small against a data set, large against the cost of passing a task
+_CHUNK = 16  # pictures per task: small against a data set, large against the cost of passing a task
 _WORTH_A_PROCESS = 500  # pictures; a process takes as long to start as these take to read
 _BLOCK = 1 << 20  # bytes read at once for the digest
 
@@ -111,7 +112,8 @@ def _here(root: Path, chunks: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, 
 def _in_processes(root: Path, chunks: Sequence[tuple[str, ...]], workers: int) -> Iterator[tuple[int, list[Inspected]]]:
     """Chunks by number, as they are done. Processes are spawned: a fork would copy the threads of a progress bar half."""
     with ProcessPoolExecutor(workers, get_context("spawn"), _leave_signals_to_the_parent) as pool:
-        jobs = {pool.submit(_inspect_chunk, root, chunk): number for number, chunk in enumerate(chunks)}
+        with _without_interrupts():
+            jobs = {pool.submit(_inspect_chunk, root, chunk): number for number, chunk in enumerate(chunks)}
         try:
             for job in as_completed(jobs):
                 yield jobs[job], job.result()
@@ -120,8 +122,21 @@ def _in_processes(root: Path, chunks: Sequence[tuple[str, ...]], workers: int) -
                 "A process that reads pictures died.", "Memory may be short: run with fewer --workers, or --workers 1."
             ) from error
         except BaseException:  # Ctrl-C: what is in hand is finished, a moment's work, and the rest is dropped
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=True, cancel_futures=True)  # waits here: leaving the pool would take the cancelling back
             raise
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back while processes are started: they inherit that, or one that is still importing would print a traceback."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _leave_signals_to_the_parent() -> None:
