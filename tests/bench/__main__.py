@@ -1,4 +1,4 @@
-"""``python -m tests.bench [NAME|all] [--quick]``: run the benchmarks and print one table.
+"""``python -m tests.bench [NAME|all] [--quick] [--json]``: run the benchmarks and print one table, or one JSON object.
 
 A benchmark is a module of this folder with ``main(quick: bool) -> list[Row]``. Exit code 1 when a target is missed; ``--quick`` shrinks
 the work to see that everything runs, and holds nothing to its target.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -20,9 +22,9 @@ from tests.bench.row import Row
 
 
 def names() -> list[str]:
-    """Modules of this folder that have a ``main``."""
+    """Modules of this folder that have a ``main(quick)``."""
     files = sorted(Path(__file__).parent.glob("*.py"))
-    return [f.stem for f in files if f.stem not in ("__init__", "__main__") and "\ndef main(" in f.read_text(encoding="utf-8")]
+    return [f.stem for f in files if f.stem not in ("__init__", "__main__") and "\ndef main(quick" in f.read_text(encoding="utf-8")]
 
 
 def table(results: dict[str, list[Row]]) -> Table:
@@ -44,15 +46,24 @@ def run() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Run benchmarks and print one table.")
     parser.add_argument("name", nargs="?", default="all", choices=[*names(), "all"])
     parser.add_argument("--quick", action="store_true", help="small sizes; targets are not enforced")
+    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
     arguments = parser.parse_args()
     chosen = names() if arguments.name == "all" else [arguments.name]
     results = {name: importlib.import_module(f"tests.bench.{name}").main(arguments.quick) for name in chosen}
+    if arguments.json:
+        machine = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+        print(json.dumps({"machine": machine, "rows": {n: [{**asdict(r), "met": r.met} for r in rows] for n, rows in results.items()}}))
+        return _verdict(results, arguments.quick)
     console = Console()
     if not console.is_terminal:
         console.width = 180  # a log has no edge to wrap at
     console.print(table(results))
+    return _verdict(results, arguments.quick)
+
+
+def _verdict(results: dict[str, list[Row]], quick: bool) -> int:
     missed = [row for rows in results.values() for row in rows if row.met is False]
-    return 1 if missed and not arguments.quick else 0
+    return 1 if missed and not quick else 0
 
 
 if __name__ == "__main__":
