@@ -434,8 +434,8 @@ class TestCalls:
     def test_ctrl_c_ends_it_at_once_and_in_one_line(self, seconds: float, tmp_path: Path) -> None:
         root = trees.prcc(tmp_path / "data")
         first = trees.write_picture(root / A1, 0, 1500, 700)
-        for n in range(2, 4000):
-            os.link(first, root / f"rgb/train/092/A_cropped_rgb{n:03d}.jpg")
+        for n in range(2000, 6000):
+            os.link(first, root / f"rgb/train/092/A_cropped_rgb{n}.jpg")
         command = [sys.executable, "-m", "reidclip", "datasets", "verify", str(root), "--workers", "2"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
         time.sleep(seconds)
