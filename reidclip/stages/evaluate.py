@@ -150,7 +150,7 @@ def _checkpoint(ref: str | None, dataset: Dataset | None, store: Store, say: Say
     if ref is not None:
         return store.open(ref, kind="checkpoint")
     trained_here = store.newest("checkpoint", of_data(dataset)) if dataset else None
-    newest = trained_here or store.newest("checkpoint")
+    newest = trained_here or store.newest("checkpoint", lambda m: m.config.get("holds", "encoder") == "encoder")  # or an imported parser
     if newest is None:
         raise UserError(
             f"There is no checkpoint in {store.root}.", "Make one with reidclip finetune, or evaluate the plain CLIP with --zero-shot."
@@ -224,7 +224,8 @@ def _load_encoder(job: EvaluateJob) -> InferenceEncoder:
     else:
         clip = load_clip(job.clip, device=device)
         encoder = InferenceEncoder(clip.image_encoder, InferenceOptions(mean=clip.mean, std=clip.std)).eval()
-    encoder.options = dataclasses.replace(encoder.options, flip=job.settings.flip)
+    # An encoder that was saved so (Simple-CCReID's) sees both mirror images in any case.
+    encoder.options = dataclasses.replace(encoder.options, flip=job.settings.flip or encoder.options.flip)
     if encoder.image_encoder.config.is_resnet:
         encoder.to(memory_format=torch.channels_last)
     return encoder
