@@ -37,6 +37,7 @@ class DataLayout(Protocol):
     """Reads one kind of data set from disk. It may not open pictures, only list folders and read label files.
 
     It may also have ``yields(root) -> bool``: True when it recognises the tree by so little that any other layout that does comes first.
+    And ``protocols``, where a whole copy always has the same ones, for `reidclip datasets show`.
     """
 
     name: str  # "prcc"

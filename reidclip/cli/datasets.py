@@ -48,7 +48,7 @@ def list_datasets(json_: options.Json = False, verbose: options.Verbose = False,
 
 @app.command()
 def show(name: Name, json_: options.Json = False, verbose: options.Verbose = False, quiet: options.Quiet = False) -> None:
-    """Show where to ask for a data set, the tree that is expected, and its published counts with how well each is known.
+    """Show where to ask for a data set, the tree that is expected, its protocols, and its published counts with how well each is known.
 
     Example: reidclip datasets show prcc
     """

@@ -11,6 +11,14 @@ from reidclip.cli.console import console
 from reidclip.stages.datasets import LayoutInfo, headline
 from reidclip.stages.verify_report import MARKS
 
+_RULES = {
+    "none": "none ignores nothing",
+    "std": "std ignores gallery pictures of the query's person from the query's camera",
+    "cc": "cc also those in the same clothes",
+    "sc": "sc also those in other clothes",
+}
+"""What a rule leaves out of a query's ranking."""
+
 
 def list_table(layouts: Sequence[LayoutInfo]) -> Table:
     """Layouts that work, one row each."""
@@ -36,6 +44,11 @@ def print_layout(layout: LayoutInfo) -> None:
     console.print("\n[bold]expected tree[/]")
     for line in layout.tree.splitlines():
         console.print(f"  {line}", markup=False, soft_wrap=True)
+    if layout.protocols:
+        console.print("\n[bold]protocols[/]")
+    for protocol in layout.protocols:
+        console.print(f"  {protocol.name} (rule {protocol.rule}): {protocol.note}", markup=False, soft_wrap=True)
+    print_rules(protocol.rule for protocol in layout.protocols)
     if not layout.published:
         return
     table = Table("published count", "number", "mark", box=None, pad_edge=False)
@@ -45,6 +58,15 @@ def print_layout(layout: LayoutInfo) -> None:
     console.print()
     console.print(table)
     print_marks(number.mark for number in layout.published)
+
+
+def print_rules(rules: Iterable[str]) -> None:
+    """The legend of those rules that occur; the ones on clothes build on std."""
+    present = set(rules)
+    shown = present | ({"std"} if present & {"cc", "sc"} else set())
+    if shown:
+        told = "; ".join(meaning for rule, meaning in _RULES.items() if rule in shown)
+        console.print(f"Rules: {told}.", markup=False, soft_wrap=True)
 
 
 def print_marks(marks: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reidclip.cli.console import console
-from reidclip.cli.datasets_view import print_marks
+from reidclip.cli.datasets_view import print_marks, print_rules
 from reidclip.stages.verify_report import CountCheck, Finding, PictureCheck, ProtocolCheck, SplitCount, VerifyReport
 
 _COLOURS = {"fault": "red", "warning": "yellow", "note": "cyan"}
@@ -31,6 +31,7 @@ def print_report(report: VerifyReport, show: int, strict: bool) -> None:
     if report.protocols:
         console.print()
         console.print(_protocols(report.protocols))
+        print_rules(protocol.rule for protocol in report.protocols)
     console.print()
     console.print(_pictures(report.pictures), markup=False, soft_wrap=True)
     if report.findings:

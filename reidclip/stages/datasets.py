@@ -25,6 +25,15 @@ class PublishedNumber:
 
 
 @dataclass(frozen=True, slots=True)
+class ProtocolInfo:
+    """An evaluation protocol; rule and note as in `reidclip.records.Protocol`."""
+
+    name: str
+    rule: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class LayoutInfo:
     """A registered layout; all but name, distribution and error are empty when it cannot be loaded.
 
@@ -34,6 +43,7 @@ class LayoutInfo:
         source: where to ask for the data.
         tree: what the folder must look like.
         published: what `datasets verify` compares with.
+        protocols: those of a whole copy; empty where they depend on the data.
         distribution: Python package it comes from.
         error: why it cannot be loaded, or None.
     """
@@ -43,6 +53,7 @@ class LayoutInfo:
     source: str
     tree: str
     published: tuple[PublishedNumber, ...]
+    protocols: tuple[ProtocolInfo, ...]
     distribution: str
     error: str | None = None
 
@@ -85,7 +96,7 @@ def headline(published: Sequence[PublishedNumber]) -> str:
 
 def _describe(info: PluginInfo) -> LayoutInfo:
     if info.object is None:
-        return LayoutInfo(info.name, "", "", "", (), info.distribution, info.error)
+        return LayoutInfo(info.name, "", "", "", (), (), info.distribution, info.error)
     layout = info.object
     published: Sequence[PublishedCount] = getattr(layout, "published", ())
     return LayoutInfo(
@@ -94,5 +105,6 @@ def _describe(info: PluginInfo) -> LayoutInfo:
         source=str(getattr(layout, "source", "")),
         tree=str(getattr(layout, "expected_tree", "")),
         published=tuple(PublishedNumber(count.what, count.value, count.status) for count in published),
+        protocols=tuple(ProtocolInfo(p.name, p.rule.value, p.note) for p in getattr(layout, "protocols", ())),
         distribution=info.distribution,
     )

@@ -126,6 +126,11 @@ class TestShow:
         assert row == ["val:", "identities", "150", "G"]
         assert "G  hearsay" in out and "C  counted from a complete list" in out
 
+    def test_protocols_that_are_easily_mistaken_are_told_apart(self, reidclip: CommandLine) -> None:
+        out = reidclip("datasets", "show", "vcclothes").out
+        assert "cloth-changing (rule std): As published: only pictures of cameras 3 and 4" in out and "cc-labels (rule cc): " in out
+        assert [p["name"] for p in reidclip("datasets", "show", "market1501", "--json").json["protocols"]] == ["general"]
+
     def test_only_marks_that_occur_are_explained(self, reidclip: CommandLine, register: Callable[..., None]) -> None:
         with_counts(register, count("images", 18, "T"))
         out = reidclip("datasets", "show", "small").out

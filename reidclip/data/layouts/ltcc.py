@@ -101,6 +101,7 @@ class LtccLayout:
         "The authors give it to those who sign an agreement for research use; see the paper's project page (Fudan University, Yanwei Fu)."
     )
     published = _PUBLISHED
+    protocols = _PROTOCOLS
 
     def recognises(self, root: Path) -> bool:
         """True for a folder with LTCC names in ``train``, ``query`` or ``test``."""

@@ -61,6 +61,7 @@ class Market1501Layout:
     expected_tree = EXPECTED_TREE
     source = "The authors published it for research use; see the paper's project page (Liang Zheng), and ask them where its links are dead."
     published = _PUBLISHED
+    protocols = _PROTOCOLS
 
     def recognises(self, root: Path) -> bool:
         """True for a folder with Market names in ``bounding_box_train``, ``bounding_box_test`` or ``query``."""

@@ -68,6 +68,7 @@ class Msmt17Layout:
         "The authors give it to those who sign an agreement for research use; see the paper's page (Peking University, Shiliang Zhang)."
     )
     published = _PUBLISHED
+    protocols = _PROTOCOLS
 
     def recognises(self, root: Path) -> bool:
         """True for a folder with MSMT17's picture folders and a list that names MSMT17 pictures in its first line."""

@@ -78,6 +78,7 @@ class PrccLayout:
     expected_tree = EXPECTED_TREE
     source = "The authors give it to those who ask for research use; see the paper's project page (Sun Yat-sen University, Wei-Shi Zheng)."
     published = _PUBLISHED
+    protocols = _PROTOCOLS
 
     def recognises(self, root: Path) -> bool:
         """True for a folder with PRCC's training or test tree."""

@@ -94,6 +94,7 @@ class VcClothesLayout:
     expected_tree = EXPECTED_TREE
     source = "Rendered pictures that the authors share for research use; see the paper's project page (Fudan University, Yanwei Fu)."
     published = _PUBLISHED
+    protocols = _PROTOCOLS
 
     def recognises(self, root: Path) -> bool:
         """True for a folder with VC-Clothes names in ``train``, ``query`` or ``gallery``."""
