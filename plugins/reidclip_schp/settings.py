@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from reidclip.settings import Settings
 
@@ -25,3 +25,9 @@ class SchpSettings(Settings):
         default=None, ge=32, le=1024, description="Input width in pixels; none: as trained. A multiple of 16 with schp-tiny."
     )
     flip: bool = Field(default=False, description="Average with the mirrored picture (left and right labels exchanged): twice the time.")
+
+    @field_validator("weights")
+    @classmethod
+    def _full_path(cls, weights: Path | None) -> Path | None:
+        """However the path is written, the same file is the same setting: label maps made with it are found again."""
+        return weights and weights.expanduser().absolute()

@@ -202,6 +202,19 @@ def test_mask_parses_with_the_checkpoint_and_not_with_the_small_network(filled_c
     assert told["method"] == "schp" and Path(told["preview"]).is_file()
 
 
+def test_label_maps_are_found_again_by_checkpoint(people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However its path is written; not when its content has changed."""
+    monkeypatch.chdir(tmp_path)
+    small = ("--set", "parse.height=48", "--set", "parse.width=32")
+    torch.save({"state_dict": flat_state()}, "a.pth")
+    assert call(tmp_path, "parse", people, "--weights", "a.pth", *SMALL).exit_code == 0
+    plan = call(tmp_path, "mask", people, "--weights", tmp_path / "a.pth", *small, "--dry-run")
+    assert plan.exit_code == 0 and json.loads(plan.stdout)["label_maps"] == "parsing/schp-people@v1"
+    torch.save({"state_dict": flat_state() | {"module.bn1.bias": torch.zeros(64)}}, "a.pth")
+    plan = call(tmp_path, "mask", people, "--weights", "a.pth", *small, "--dry-run")
+    assert plan.exit_code == 0 and json.loads(plan.stdout)["label_maps"] is None
+
+
 @pytest.mark.parametrize(("count", "name"), [(20, "lip"), (18, "atr"), (7, "pascal")])
 def test_the_label_set_is_recognised(count: int, name: str, people: Path, tmp_path: Path) -> None:
     torch.save({"state_dict": flat_state(count)}, tmp_path / "any-name.pth")
@@ -209,6 +222,7 @@ def test_the_label_set_is_recognised(count: int, name: str, people: Path, tmp_pa
     assert result.exit_code == 0, result.exception
     table = json.loads((Path(json.loads(result.stdout)["path"]) / "labels.json").read_text())
     assert table["labels"] == list(LABEL_SETS[name].labels)
+    assert call(tmp_path, "mask", people, "--parsing", "schp-people").exit_code == 0
 
 
 def test_input_size_is_the_published_one(tmp_path: Path) -> None:
