@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from reidclip.clip.architecture import EncoderConfig
 from reidclip.clip.heads import ReidHeads
 from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
+from reidclip.clip.weights import check_finite
 from reidclip.errors import UserError
 from reidclip.formulas.distances import at_least_float32
 
@@ -172,8 +173,12 @@ class InferenceEncoder(nn.Module):
             raise UserError(f"No readable encoder in {folder}: {error}.", f"It needs {CONFIG_FILE} and {WEIGHTS_FILE}.") from error
         if not isinstance(config, dict):
             raise UserError(f"{folder / CONFIG_FILE} is not an encoder's configuration.", "Write the checkpoint again.")
-        with torch.device("meta"):  # no random numbers for weights that are replaced anyway
-            encoder = cls.from_config(config)
+        check_finite(state, folder / WEIGHTS_FILE)
+        try:
+            with torch.device("meta"):  # no random numbers for weights that are replaced anyway
+                encoder = cls.from_config(config)
+        except UserError as error:
+            raise UserError(f"{folder / CONFIG_FILE}: {error.what}", error.remedy) from error
         try:
             encoder.load_state_dict(state, assign=True)
         except RuntimeError as error:

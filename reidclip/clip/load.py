@@ -117,7 +117,7 @@ def assemble(
     tokenizer = make_tokenizer(source.model["text_cfg"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(source.seed)
-        towers = _towers(source)
+        towers = _towers(source, spec)
         digest = weights.digest(towers.state_dict(), bool(source.model.get("quick_gelu", False)))
         image_encoder = make_image_encoder(config, towers.visual).to(device)
     scale = float(towers.logit_scale.detach().exp())
@@ -188,7 +188,7 @@ def _written(value: Tensor, dtype: torch.dtype) -> Tensor:
     return value.to(dtype) if value.is_floating_point() else value
 
 
-def _towers(source: Source) -> Any:
+def _towers(source: Source, spec: str) -> Any:
     if source.state is None:
         return build_towers(source.model)
     with torch.device("meta"):  # no random numbers for weights that are replaced anyway
@@ -204,7 +204,7 @@ def _towers(source: Source) -> Any:
     if wrong or missing or unknown:
         first = next(iter(wrong + [f"{key} is missing" for key in missing] + [f"{key} is not part of it" for key in unknown]))
         raise UserError(
-            f"These weights are not of '{source.name}' ({first}; {len(wrong) + len(missing) + len(unknown)} differences).",
+            f"The weights of {spec} are not those of '{source.name}' ({first}; {len(wrong) + len(missing) + len(unknown)} differences).",
             "Name the right architecture: PATH::ARCH.",
         )
     towers.load_state_dict(source.state, assign=True)

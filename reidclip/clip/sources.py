@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
+import huggingface_hub.constants
 import open_clip
 from torch import Tensor
 
@@ -27,6 +29,8 @@ from reidclip.clip.weights import SUFFIXES, read_weights
 from reidclip.errors import UserError, nearest
 
 TINY = "reidclip-tiny"
+_HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+_HUB_SECONDS = 10.0
 _WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
 
@@ -139,12 +143,13 @@ def _random(text: str) -> Source:
 def _known_config(arch: str) -> Mapping[str, Any]:
     config = open_clip.get_model_config(arch) if arch in open_clip.list_models() else None
     if config is None:
-        raise UserError(f"There is no CLIP architecture or file '{arch}'.", nearest(arch, supported_names()))
+        raise UserError(f"There is no CLIP architecture or file '{arch}'.", nearest(arch, [TINY, *supported_names()]))
     check_supported(arch, config)
     return dict(config)
 
 
 def _pretrained(arch: str, tag: str) -> Source:
+    name = f"{arch}:{tag}"
     config = dict(_known_config(arch))
     tags = open_clip.list_pretrained_tags_by_model(arch)
     facts = open_clip.get_pretrained_cfg(arch, tag)
@@ -154,17 +159,34 @@ def _pretrained(arch: str, tag: str) -> Source:
         config["quick_gelu"] = True
         arch = arch if arch.endswith("-quickgelu") else f"{arch}-quickgelu"
     preprocess = {key: facts[key] for key in ("mean", "std", "interpolation") if key in facts}
-    return Source(arch, config, preprocess, read_weights(_fetch(arch, tag, facts)))
+    return Source(arch, config, preprocess, read_weights(_fetch(name, arch, facts)))
 
 
-def _fetch(arch: str, tag: str, facts: Mapping[str, Any]) -> Path:
+def _fetch(name: str, arch: str, facts: Mapping[str, Any]) -> Path:
     try:
-        return Path(open_clip.download_pretrained(dict(facts)))
+        return _from_hub_cache(facts) or Path(open_clip.download_pretrained(dict(facts)))
     except Exception as error:  # open_clip, huggingface_hub and urllib each raise their own kinds
         hub = facts.get("hf_hub", "").rstrip("/")
         page = f"https://huggingface.co/{hub}" if hub else facts.get("url", "")
         reason = (str(error).splitlines() or [type(error).__name__])[0].rpartition("Last error: ")[2].partition(". ")[0].rstrip(".")
         raise UserError(
-            f"{arch}:{tag} is not on this machine and cannot be fetched ({reason}).",
+            f"{name} is not on this machine and cannot be fetched ({reason}).",
             f"Download open_clip_model.safetensors from {page} where there is a network, and give it as --clip PATH::{arch}.",
         ) from error
+
+
+def _from_hub_cache(facts: Mapping[str, Any]) -> Path | None:
+    """The file that an earlier run fetched, without asking the network; None when there is none and the hub answers.
+
+    Where there is no network, the hub's client tries again for most of a minute before it says so: one question with a short limit
+    comes before it, and what that raises is the caller's error.
+    """
+    repository, _, file = facts.get("hf_hub", "").rpartition("/")
+    if not repository:
+        return None
+    for candidate in (file,) if file else _HUB_FILES:
+        found = huggingface_hub.try_to_load_from_cache(repository, candidate)
+        if isinstance(found, str):
+            return Path(found)
+    huggingface_hub.get_session().head(f"{huggingface_hub.constants.ENDPOINT}/{repository}", timeout=_HUB_SECONDS)
+    return None

@@ -6,7 +6,7 @@ Foreign files are read with ``weights_only=True``: nothing in them is executed.
 from __future__ import annotations
 
 import hashlib
-import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,8 +40,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{path} holds no CLIP in OpenAI's or open_clip's naming (found {example}).", "Give weights with keys such as visual.proj."
         )
+    check_finite(tensors, path)
     # Copies, because a safetensors file is mapped into memory: whoever rewrote it would change the model, or crash the process.
     return {key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True) for key, value in tensors.items()}
+
+
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Weights of a training that failed are told before hours of work with them.
+
+    Raises:
+        UserError: a tensor holds NaN or infinity; names the file and the first.
+    """
+    broken = [key for key, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())]
+    if broken:
+        raise UserError(
+            f"{path} holds {len(broken)} tensors that are not finite; the first is {broken[0]}.",
+            "The training that wrote it failed: take earlier weights.",
+        )
 
 
 def digest(state: Mapping[str, Tensor], quick_gelu: bool) -> str:
@@ -59,16 +74,26 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about archives and pickle protocols; the errors below say what matters
+            path.open("rb").close()  # safetensors calls a file without permission one that is not there
             loaded: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.", "Change the file's permissions, or copy it.") from error
     except (SafetensorError, EOFError, OSError) as error:
         raise UserError(f"{path} cannot be read: {error}.", remedy) from error
-    except (RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # bytes that are no checkpoint make the unpickler raise almost anything
         if "TorchScript" in str(error):
             raise UserError(
                 f"{path} is a TorchScript archive, which would run code when opened.",
                 "Take the weights by name (ViT-B-16:openai) or convert them to safetensors.",
             ) from error
-        raise UserError(f"{path} cannot be read as plain weights: {str(error).splitlines()[0]}", remedy) from error
+        code = re.search(r"(?:GLOBAL|Unsupported (?:global|class))\W+(?:GLOBAL\s+)?([\w.]+)", str(error))
+        if code is not None:
+            raise UserError(
+                f"{path} holds {code[1]}, not only tensors; nothing of it was run.",
+                "If you trust the file, save its state_dict as safetensors where it came from, and give that.",
+            ) from error
+        size = f"{path.stat().st_size:,} bytes"
+        raise UserError(f"{path} is no PyTorch checkpoint, or is cut off or damaged ({size}).", remedy) from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, Mapping):

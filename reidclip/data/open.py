@@ -62,6 +62,8 @@ def _check_folder(root: Path) -> None:
         raise UserError(f"There is no folder {root}.", "Check the path of the data set.")
     if not root.is_dir():
         raise UserError(f"{root} is a file, not the folder of a data set.", "Give the folder that holds the pictures.")
+    if not os.access(root, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise UserError(f"{root} cannot be read: permission denied.", "Change the folder's permissions, or copy the data.")
 
 
 def _recognise(root: Path) -> tuple[DataLayout, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from reidclip.errors import UserError
 from reidclip.interfaces import Method
 from reidclip.recipes import read_recipe, recipe_names
 from reidclip.records import Dataset
-from reidclip.settings import Settings, read_toml, resolve, section
+from reidclip.settings import Settings, resolve
+from reidclip.stages.config_file import beside, read_config
 from reidclip.stages.use_masks import without_mask
 
 Say = Callable[[str], None]
@@ -60,8 +61,9 @@ def settings_for(
     layers = [] if recipe is None else read_recipe(method, recipe).sections(command, model)
     layers.append(dict(inherited or {}))
     if config is not None:
-        layers.append(section(read_toml(config), command, model))
-    return resolve(model, *layers, assignments, where=f"{command} settings of method {method.name}", plugin=method.name)
+        layers.append(read_config(config, command, model))
+    where = f"{command} settings of method {method.name}{beside(config)}"
+    return resolve(model, *layers, assignments, where=where, plugin=method.name)
 
 
 def clip_of(prompts: Artifact, say: Say) -> dict[str, Any]:
@@ -107,22 +109,22 @@ def _of_a_dataset(manifest: Manifest) -> bool:
     return manifest.dataset is not None and manifest.dataset.layout != "pictures"
 
 
-def masks_for(named: Artifact | None, dataset: Dataset, store: Store, say: Say) -> Artifact:
-    """The masks named, checked to belong to this data; else the newest that do. Training pictures without a mask are told."""
+def masks_for(named: Artifact | None, dataset: Dataset, store: Store, say: Say, splits: Collection[str] = ("train",)) -> Artifact:
+    """The masks named, checked to belong to this data; else the newest that do. Pictures of the training splits without one are told."""
     if named is not None:
-        return _told(made_from(named, dataset, "masks"), dataset, say)
+        return _told(made_from(named, dataset, "masks"), dataset, say, splits)
     artifact = store.newest("masks", of_data(dataset))
     if artifact is not None:
         say(f"masks: {artifact.ref} (the newest of this data)")
-        return _told(artifact, dataset, say)
+        return _told(artifact, dataset, say, splits)
     other = store.newest("masks")
     if other is not None:
         made_from(other, dataset, "masks")
     raise UserError(f"There are no masks of {dataset.root} in {store.root}.", f"Make them: reidclip mask {dataset.root}.")
 
 
-def _told(masks: Artifact, dataset: Dataset, say: Say) -> Artifact:
-    left_out = without_mask(masks, dataset.split("train"))
+def _told(masks: Artifact, dataset: Dataset, say: Say, splits: Collection[str]) -> Artifact:
+    left_out = without_mask(masks, [s for s in dataset.samples if s.split in splits])
     if left_out:
         say(f"note: {len(left_out)} training pictures have no mask in {masks.ref} and are left out; the first is {left_out[0].path}")
     return masks

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from reidclip.artifacts.names import safe_name
+from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder
 from reidclip.data.open import open_dataset
@@ -96,7 +96,7 @@ def plan_finetune(
     return TrainJob(
         COMMAND,
         "checkpoint",
-        name or safe_name(f"{chosen.name}-{dataset.name}"),
+        check_name(name or safe_name(f"{chosen.name}-{dataset.name}")),
         chosen,
         recipe,
         settings,
@@ -136,7 +136,7 @@ def _inputs(
     if reads["prompts"]:
         inputs["prompts"] = prompts_for(named.get("prompts"), method.name, dataset, store, say)
     if reads["masks"]:
-        inputs["masks"] = masks_for(named.get("masks"), dataset, store, say)
+        inputs["masks"] = masks_for(named.get("masks"), dataset, store, say, settings.train_splits)
     return inputs
 
 

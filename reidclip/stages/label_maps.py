@@ -65,11 +65,15 @@ class LabelMaps:
         Raises:
             WorkError: the artifact is damaged, or lacks a picture that it did not skip.
         """
-        table = json.loads(artifact.file(TABLE).read_text(encoding="utf-8"))
-        skipped = set(table["skipped"])
+        path_of_table = artifact.file(TABLE)
+        try:
+            table = json.loads(path_of_table.read_text(encoding="utf-8"))
+            skipped, labels = set(table["skipped"]), tuple(map(str, table["labels"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise WorkError(f"{path_of_table} is not what reidclip parse writes: {error!r}.", "Parse the pictures again.") from error
         files = {path: artifact.file(label_file(path)) for path in paths if path not in skipped}
         missing = tuple(path for path in paths if path in skipped)
-        label_set = named_set(table["labels"], artifact.manifest.method or "own")
+        label_set = named_set(labels, artifact.manifest.method or "own")
         return cls(files, label_set, missing, artifact, reason="the parser's labels")
 
     @classmethod

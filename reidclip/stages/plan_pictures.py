@@ -20,8 +20,9 @@ from reidclip.data.open import open_pictures
 from reidclip.errors import UserError
 from reidclip.interfaces import Parser, ParserSession
 from reidclip.records import Dataset
-from reidclip.settings import Settings, parse_assignments, read_toml, resolve, section
+from reidclip.settings import Settings, parse_assignments, resolve
 from reidclip.stages.choose import Say
+from reidclip.stages.config_file import beside, read_config
 from reidclip.stages.label_maps import LabelMaps
 from reidclip.stages.mask import MaskSettings, find_maps, fitting_parsing, mask
 from reidclip.stages.mask import default_name as default_mask_name
@@ -203,6 +204,8 @@ def plan_mask(
     """
     values = parse_assignments(assignments)
     for_parser = values.pop("parse", {})
+    if not isinstance(for_parser, dict):
+        raise UserError(f"Setting 'parse' is no value (given: {for_parser!r}).", "Name a setting of the parser: --set parse.batch_size=8.")
     settings: MaskSettings = _settings("mask", MaskSettings, config, values, "mask settings")
     source = None if parsing is None else _label_maps(parsing, store)
     if label_set is not None and not isinstance(source, Path):
@@ -263,13 +266,17 @@ def pictures_for(data: Path | None, layout: str | None, store: Store, say: Say) 
         if artifact is not None and artifact.manifest.dataset is not None:
             made = artifact.manifest.dataset
             say(f"data: {made.root} (of {kind} {artifact.ref}, the newest)")
+            if not Path(made.root).is_dir():
+                raise UserError(
+                    f"The data of {kind} {artifact.ref} is no longer at {made.root}.", "Name its new place: reidclip COMMAND DATA."
+                )
             return open_pictures(Path(made.root), layout or made.layout)
     raise UserError(f"No pictures were named, and no parsing in {store.root} says which.", "Name their folder, for example data/prcc.")
 
 
 def _settings(command: str, model: type[Settings], config: Path | None, values: dict[str, Any], where: str, parser: str = "") -> Any:
-    layers = [] if config is None else [section(read_toml(config), command, model)]
-    return resolve(model, *layers, values, where=where, plugin=parser or None)
+    layers = [] if config is None else [read_config(config, command, model)]
+    return resolve(model, *layers, values, where=f"{where}{beside(config)}", plugin=parser or None)
 
 
 def _label_maps(parsing: str, store: Store) -> Artifact | Path:

@@ -9,7 +9,7 @@ from typing import cast
 
 from safetensors.torch import save_file
 
-from reidclip.artifacts.names import safe_name
+from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.errors import UserError
 from reidclip.settings import parse_assignments
@@ -74,13 +74,13 @@ def plan_prompt_learn(
     check_batches(settings, dataset)
     inputs = {}
     if chosen.needs_masks(COMMAND, settings):
-        inputs["masks"] = masks_for(named, dataset, store, say)
+        inputs["masks"] = masks_for(named, dataset, store, say, settings.train_splits)
     elif named:
         raise UserError(f"Method '{chosen.name}' reads no masks under these settings.", "Leave --masks out.")
     return TrainJob(
         COMMAND,
         "prompts",
-        name or safe_name(f"{chosen.name}-{dataset.name}"),
+        check_name(name or safe_name(f"{chosen.name}-{dataset.name}")),
         chosen,
         recipe,
         settings,

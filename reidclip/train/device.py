@@ -20,6 +20,8 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UserError(f"There is no device '{name}'.", "Use cpu, cuda, cuda:1, mps or auto.") from error
+    if device.type not in ("cpu", "cuda", "mps"):  # torch knows the names of more devices than this toolkit runs on
+        raise UserError(f"There is no device '{name}' for this toolkit.", "Use cpu, cuda, cuda:1, mps or auto.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("This machine has no CUDA device that torch can use.", "Use --device cpu, or install a CUDA build of torch.")
     if device.type == "mps" and not torch.backends.mps.is_available():
