@@ -19,7 +19,7 @@ from reidclip.errors import WorkError
 Progress = Callable[[int, int], None]
 
 _CHUNK = 16  # pictures per task: small against a data set, large against the cost of passing a task
-_WORTH_A_PROCESS = 500  # pictures; a process takes as long to start as these take to read
+_WORTH_A_PROCESS = 2_000  # pictures; to start a process takes as long as to read about these
 _BLOCK = 1 << 20  # bytes read at once for the digest
 
 
