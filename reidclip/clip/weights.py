@@ -78,7 +78,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             loaded: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.", "Change the file's permissions, or copy it.") from error
-    except (SafetensorError, EOFError, OSError) as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"{path} cannot be read: {error}.", remedy) from error
     except Exception as error:  # bytes that are no checkpoint make the unpickler raise almost anything
         if "TorchScript" in str(error):

@@ -201,6 +201,8 @@ def _opened(path: Path, decode: bool = True, remedy: str | None = None) -> Itera
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "unknown or empty format"
+    if isinstance(error, OSError) and error.strerror:  # without the path, which the sentence has named already
+        return error.strerror
     return str(error).split("\n")[0].rstrip(".") or type(error).__name__
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reidclip.artifacts.manifest import DatasetRef, InputRef
-from reidclip.artifacts.names import safe_name
+from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.clip.load import load_clip
@@ -135,7 +135,7 @@ def plan_evaluate(
         selected,
         chosen,
         spec,
-        name or default_name,
+        check_name(name or default_name),
         settings,
         comparison,
         device,

@@ -11,9 +11,10 @@ from reidclip.artifacts.artifact import Artifact
 from reidclip.errors import UserError
 from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.recipes import read_recipe, recipe_names
-from reidclip.settings import read_toml, resolve, section
+from reidclip.settings import resolve
 from reidclip.stages.choose import METHODS
 from reidclip.stages.compare import method_of, recipe_of
+from reidclip.stages.config_file import read_config
 
 COMMAND = "evaluate"
 
@@ -24,7 +25,7 @@ def given_values(config: Path | None, assignments: dict[str, Any]) -> list[dict[
     Raises:
         UserError: a wrong value in them, before anything else is read.
     """
-    layers = [] if config is None else [section(read_toml(config), COMMAND, EvaluateSettings)]
+    layers = [] if config is None else [read_config(config, COMMAND, EvaluateSettings)]
     layers.append(assignments)
     resolve_evaluate(*layers)
     return layers

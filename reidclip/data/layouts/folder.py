@@ -22,6 +22,7 @@ DATA/...          the pictures, paths relative to DATA; split is train, val, que
 
 _INTEGER = re.compile(r"(-?\d+)(\.0+)?")  # "3.0" is what spreadsheets make of a 3 beside an empty cell
 _UNKNOWN = ("", "-1")
+_LARGEST = 2**63 - 1  # of a 64-bit integer, which labels become
 
 
 class FolderLayout:
@@ -160,6 +161,8 @@ def _ids(table: Table, column: str, notes: list[str], unknown: Sequence[str]) ->
         for row, text in known:
             if int(text) < 0:
                 table.fault(row, column, f"{text} is negative", "Number from 0 or 1 on.")
+            if int(text) > _LARGEST:
+                table.fault(row, column, f"{text} is too large for a number", "Use numbers below 2^63, or names everywhere.")
         return [-1 if text in unknown else int(text) for text in texts]
     _check_names(table, column, known, names)
     number = {name: i for i, name in enumerate(sorted({text for _, text in names}))}
