@@ -25,25 +25,29 @@ class Naming:
     """How the maps of a folder are named.
 
     Attributes:
-        depth: how many of the last parts of a picture's path the map's path has; 1 is a flat folder.
+        start: which parts of a picture's path the map's path has, as a slice: 0 all of them, 1 all but the first folder (``human_parsing/``
+            in place of ``rgb/``), -1 the name alone (a flat folder), -2 the name and its folder.
         word, suffix: what follows the stem.
         keep_suffix: the picture's own suffix stays, ``a.jpg.png``.
     """
 
-    depth: int
+    start: int = 0
     word: str = ""
     suffix: str = ".png"
     keep_suffix: bool = False
 
     def of(self, path: str) -> str:
         """Relative path of a picture's map."""
-        *folders, name = path.split("/")[-self.depth :]
+        parts = path.split("/")
+        *folders, name = parts[min(self.start, len(parts) - 1) :]
         stem = name if self.keep_suffix else PurePosixPath(name).stem
         return "/".join([*folders, stem + self.word + self.suffix])
 
     def __str__(self) -> str:
-        folders = "".join("<folder>/" for _ in range(self.depth - 1)) if self.depth < 4 else "<folders>/"
-        return f"{folders}<{'name' if self.keep_suffix else 'stem'}>{self.word}{self.suffix}"
+        kept = (
+            "<path>/" if self.start == 0 else f"<path from folder {self.start + 1}>/" if self.start > 0 else "<folder>/" * (-self.start - 1)
+        )
+        return f"{kept}<{'name' if self.keep_suffix else 'stem'}>{self.word}{self.suffix}"
 
 
 def files_below(folder: Path) -> frozenset[str]:
@@ -59,9 +63,9 @@ def files_below(folder: Path) -> frozenset[str]:
 def match(paths: Sequence[str], files: frozenset[str]) -> tuple[Naming, dict[str, str]]:
     """The naming that gives most pictures a map, and picture path -> map path for these.
 
-    A map that two pictures would share belongs to neither. Among equal namings the deeper one wins, then the plainer.
+    A map that two pictures would share belongs to neither. Among namings that do equally well the one with more folders wins.
     """
-    best, taken = Naming(max((len(PurePosixPath(path).parts) for path in paths), default=1)), dict[str, str]()
+    best, taken = Naming(), dict[str, str]()
     for naming in _candidates(paths, files):
         wanted = {path: naming.of(path) for path in paths}
         shared = Counter(wanted.values())
@@ -75,6 +79,7 @@ def match(paths: Sequence[str], files: frozenset[str]) -> tuple[Naming, dict[str
 
 def _candidates(paths: Sequence[str], files: frozenset[str]) -> list[Naming]:
     """Namings worth a try, the preferred ones first; those whose endings no file has are left out."""
-    depths = sorted({depth for path in paths for depth in range(1, len(PurePosixPath(path).parts) + 1)}, reverse=True)
+    folders = max((path.count("/") for path in paths), default=0)
+    starts = [*range(folders), *range(-folders, 0)] or [-1]
     endings = [(word, suffix) for suffix in SUFFIXES for word in WORDS if any(name.endswith(word + suffix) for name in files)]
-    return [Naming(depth, word, suffix, keep) for keep in (False, True) for word, suffix in endings for depth in depths]
+    return [Naming(start, word, suffix, keep) for keep in (False, True) for word, suffix in endings for start in starts]
