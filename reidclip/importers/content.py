@@ -118,8 +118,8 @@ def _plain_numbers() -> AbstractContextManager[Any]:
 
 
 def _refused(path: Path, error: Exception) -> UserError:
-    found = re.search(r"(?:GLOBAL|[Uu]nsupported (?:global|class|operand))\W+(?:GLOBAL\s+)?([\w.]+)", str(error))
-    if found is not None or (isinstance(error, pickle.UnpicklingError) and "eights only" in str(error)):
+    found = re.search(r"(?:GLOBAL|[Uu]nsupported (?:global|class))\W+(?:GLOBAL\s+)?([\w.]+)", str(error))
+    if found is not None or (isinstance(error, pickle.UnpicklingError) and _is_pickle(path)):
         what = f"an object of Python ({found[1]})" if found else "objects of Python"
         return UserError(f"{path} holds {what} and not only weights; nothing in it was run.", CONVERT)
     reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -144,6 +144,12 @@ def _not_torch(path: Path) -> str | None:
     if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
         return "a text"
     return None
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(2)
+    return zipfile.is_zipfile(path) or (len(head) == 2 and head[0] == 0x80 and head[1] <= pickle.HIGHEST_PROTOCOL)
 
 
 def _is_torchscript(path: Path) -> bool:

@@ -94,10 +94,16 @@ def _check(path: Path, encoder: InferenceEncoder, state: Mapping[str, Tensor]) -
         f"{key} is not part of it" for key in state if key not in wanted
     ]
     if wrong:
-        raise UserError(f"{path} does not fit the model that it seems to be: {wrong[0]} ({len(wrong)} differences).", "Check the file.")
+        count = f"{len(wrong)} difference{'s' if len(wrong) > 1 else ''}"
+        raise UserError(
+            f"{path} does not fit the model that it seems to be: {wrong[0]} ({count}).",
+            "Its program may have been changed: only the published architectures can be imported.",
+        )
     broken = [key for key, value in state.items() if not bool(torch.isfinite(value).all())]
     if broken:
-        raise UserError(f"{path} holds weights that are not finite; the first is {broken[0]}.", "Its training failed: take an earlier one.")
+        raise UserError(
+            f"{path} holds weights that are not finite; the first is {broken[0]}.", "The training that wrote it failed: take earlier ones."
+        )
 
 
 def _plain(value: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ def _any_begins(*starts: str) -> _Rule:
 
 
 _KINDS: Mapping[str, tuple[str, _Rule]] = {
-    CLIPREID: ("a CLIP-ReID checkpoint", _all("bottleneck.weight", "bottleneck_proj.weight", "image_encoder.conv1.weight")),
+    CLIPREID: ("a CLIP-ReID checkpoint", _all("classifier.weight", "bottleneck_proj.weight", "image_encoder.conv1.weight")),
     SCHP: ("an SCHP human parser", _all("fushion.3.weight")),
     SIMPLE_CCREID: ("a Simple-CCReID ResNet-50", _all("base.0.weight", "base.4.0.conv1.weight", "bn.weight")),
     CLIP: ("a CLIP", lambda present: "visual.conv1.weight" in present and bool({"visual.proj", "visual.attnpool.c_proj.weight"} & present)),
@@ -29,7 +29,7 @@ _KINDS: Mapping[str, tuple[str, _Rule]] = {
 """Name of each kind that can be imported, what to call it, and how it is known; none fits two."""
 
 _STRANGERS: tuple[tuple[str, _Rule], ...] = (
-    ("an encoder that this toolkit wrote, which needs no import", _all("image_encoder.conv1.weight")),
+    ("an encoder without classifiers; those that this toolkit wrote need no import", _all("image_encoder.conv1.weight")),
     ("prompts that this toolkit learned", _all("identity.context")),
     ("the state of an unfinished training of this toolkit", _any_begins("rng.torch")),
     ("CLIP in the naming of Hugging Face's transformers", _any_begins("vision_model.", "text_model.", "clip.vision_model.")),
