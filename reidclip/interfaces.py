@@ -170,7 +170,7 @@ class Method(Protocol):
     version: str  # of the method's mathematics: raised when its results change
     stages: tuple[str, ...]
     settings: Mapping[str, type[Settings]]
-    folder: Path  # where PAPER.md, equations.py and recipes/ are
+    folder: Path  # where PAPER.md, equations.py, published.toml and recipes/ are
 
     def needs_masks(self, stage: str, settings: Settings) -> bool:
         """Whether this stage reads masks, under these settings."""

@@ -10,6 +10,8 @@ from reidclip.settings import Settings
 class EvaluateSettings(Settings):
     """How features are made and how sure the numbers are. What the encoder was saved with (size, normalisation, neck) stays."""
 
-    flip: bool = Field(False, description="Average each feature with that of the mirrored picture (before normalising).")
+    flip: bool | None = Field(
+        None, description="Average each feature with that of the mirrored picture, before normalising. Default: as the encoder was saved."
+    )
     batch_size: int = Field(128, gt=0, description="Pictures per forward; changes the speed alone.")
     resamples: int = Field(1000, ge=0, description="Bootstrap samples of the 95% intervals over queries; 0 gives no intervals.")

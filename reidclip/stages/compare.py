@@ -94,8 +94,8 @@ def _differences(
     yield from _changed_settings(manifest.config.get("settings"), method, "finetune", recipe)
     yield from _changed_prompts(checkpoint, method, recipe, store)
     published = resolve(EvaluateSettings, *read_recipe(method, recipe).sections("evaluate", EvaluateSettings), where="evaluate settings")
-    if settings.flip != published.flip:
-        yield f"flip is {settings.flip}, published: {published.flip}"
+    if bool(settings.flip) != bool(published.flip):
+        yield f"flip is {bool(settings.flip)}, published: {bool(published.flip)}"
     trained_on: Any = settings_for(method, "finetune", recipe, None, {})
     splits = {*trained_on.train_splits, *(split for p in protocols for split in (p.query, p.gallery))}
     yield from _other_counts(dataset, splits)

@@ -224,8 +224,8 @@ def _load_encoder(job: EvaluateJob) -> InferenceEncoder:
     else:
         clip = load_clip(job.clip, device=device)
         encoder = InferenceEncoder(clip.image_encoder, InferenceOptions(mean=clip.mean, std=clip.std)).eval()
-    # An encoder that was saved so (Simple-CCReID's) sees both mirror images in any case.
-    encoder.options = dataclasses.replace(encoder.options, flip=job.settings.flip or encoder.options.flip)
+    if job.settings.flip is not None:  # some encoders are saved so that they see both mirror images (Simple-CCReID's)
+        encoder.options = dataclasses.replace(encoder.options, flip=job.settings.flip)
     if encoder.image_encoder.config.is_resnet:
         encoder.to(memory_format=torch.channels_last)
     return encoder

@@ -58,7 +58,7 @@ class Place:
         return {"config": config, "method": method, "plugin_version": plugin.version, "dataset": DatasetRef.of(open_dataset(self.data))}
 
     def checkpoint(self, by: str, recipe: str, *inputs: InputRef, **changes: Any) -> Artifact:
-        encoder = InferenceEncoder(tiny_clip().image_encoder, InferenceOptions()).eval()
+        encoder = InferenceEncoder(tiny_clip().image_encoder, changes.pop("options", InferenceOptions())).eval()
         facts = {**self.facts(by, "finetune", recipe), **changes}
         with self.store.create("checkpoint", f"{by}-prcc") as draft:
             encoder.save(draft.path)
@@ -202,7 +202,7 @@ class TestSettings:
 
     def test_defaults_config_and_set(self, place: Place) -> None:
         place.checkpoint("baseline", "tiny")
-        assert self.settings(place) == {"flip": False, "batch_size": 128, "resamples": 1000}
+        assert self.settings(place) == {"flip": None, "batch_size": 128, "resamples": 1000}
         config = self.config(place, "[common]\nbatch_size = 3\n[evaluate]\nflip = true\nresamples = 5\n[finetune]\nepochs = 2\n")
         assert self.settings(place, *config) == {"flip": True, "batch_size": 3, "resamples": 5}
         assert self.settings(place, *config, "--set", "resamples=0", "--batch-size", "7") == {"flip": True, "batch_size": 7, "resamples": 0}
@@ -216,6 +216,14 @@ class TestSettings:
         assert without["R1_interval"] is None and without["mAP_interval"] is None
         assert (without["R1"], without["mAP"]) == pytest.approx((plain["R1"], plain["mAP"]))
 
+    @pytest.mark.parametrize(
+        ("saved", "words", "flip"), [(True, [], True), (True, ["--set", "flip=false"], False), (False, ["--flip"], True)]
+    )
+    def test_an_encoder_is_flipped_as_it_was_saved_unless_told(self, place: Place, saved: bool, words: list[str], flip: bool) -> None:
+        place.checkpoint("baseline", "tiny", options=InferenceOptions(flip=saved))
+        place.run("--protocol", "cloth-changing", *words)
+        assert place.store.open("evaluation/baseline-prcc").manifest.config["feature"]["flip"] is flip
+
     def test_a_recipe_may_say_how_its_method_is_evaluated(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         recipes = place.folder / "method" / "recipes"
         recipes.mkdir(parents=True)
@@ -227,7 +235,7 @@ class TestSettings:
         monkeypatch.setattr(
             registry, "info", lambda *which: replace(real(*which), object=method) if which[1] == "baseline" else real(*which)
         )
-        assert self.settings(place)["flip"] is False
+        assert self.settings(place)["flip"] is None
         assert self.settings(place, "--recipe", "flipped")["flip"] is True
         assert self.settings(place, "--recipe", "flipped", "--set", "flip=false")["flip"] is False
 
