@@ -84,6 +84,16 @@ def test_ccaf_eq_4_and_11() -> None:
     assert set(finish(batch_of(image, keep), HALF, derived=("clothes",))) == {"x", "x_c"}
 
 
+def test_another_shielding_colour() -> None:
+    """Channel by channel, in the place of 255."""
+    image, keep, colour = picture(3, 6, 4), np.random.default_rng(1).integers(0, 2, (6, 4), dtype=np.uint8), (9, 130, 200)
+    views = finish(batch_of(image, keep), HALF, derived=("shield", "clothes"), shielding=colour)
+    for key, kept in (("x_s", 1), ("x_c", 0)):
+        for y, x in np.ndindex(6, 4):
+            wanted = image[y, x] if keep[y, x] == kept else np.array(colour)
+            np.testing.assert_allclose(views[key][0, :, y, x], wanted / 127.5 - 1, atol=1e-6)
+
+
 def test_erasing_fills_the_same_noise_in_all_images() -> None:
     image, keep = picture(4, 40, 30), np.zeros((40, 30), np.uint8)
     plain = finish(batch_of(image, keep), HALF, derived=("shield", "clothes"))
