@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.clip.load import load_clip
+from reidclip.clip.weights import SUFFIXES
 from reidclip.errors import UserError
 from reidclip.importers.content import Content
 from reidclip.importers.imported import Imported, feature_facts
@@ -24,6 +25,8 @@ def read(content: Content, options: ImportOptions, arch: str | None = None) -> I
     """
     if options.neck == "after":
         raise UserError(f"{content.path} is a CLIP, which has no BatchNorm behind it.", "Leave --neck out.")
+    if content.path.suffix not in SUFFIXES:
+        raise UserError(f"The name of {content.path} does not end as weights of a CLIP do.", f"Rename it; known are {', '.join(SUFFIXES)}.")
     spec = f"{content.path}::{arch}" if arch else str(content.path)
     clip = load_clip(spec, image_size=options.size or (256, 128), stride=options.stride)
     encoder = InferenceEncoder(clip.image_encoder, InferenceOptions(clip.mean, clip.std)).eval()  # resized as evaluate --zero-shot does

@@ -36,6 +36,7 @@ def test_import_contracts(tmp_path: Path) -> None:
         ["datasets", "list"],
         ["datasets", "show", "prcc"],
         ["datasets", "verify", "--help"],
+        ["import", "--help"],
     ],
 )
 def test_light_commands_import_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:

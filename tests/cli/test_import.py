@@ -236,6 +236,7 @@ def test_the_architecture_of_a_clip_can_be_named_and_must_fit(run: Run, tmp_path
     other = written(tmp_path / "x.pth", state)
     assert "names the architecture of a CLIP" in run("import", f"{other}::ViT-B-16").err
     assert "has no BatchNorm" in run("import", path, "--neck", "after").err
+    assert "Rename it" in run("import", path.rename(tmp_path / "tiny.ckpt")).err
 
 
 def ccreid_state(width: int = 4096) -> dict[str, Tensor]:
