@@ -12,6 +12,7 @@ import typer
 from reidclip import __version__
 from reidclip.cli import artifacts, datasets, evaluate, finetune, import_, mask, parse, plugins, prompt_learn, synth
 from reidclip.cli.console import console, error_console
+from reidclip.cli.processes import processes
 from reidclip.errors import ReidclipError
 
 INTERRUPTED = 130  # exit code of a process that Ctrl-C ended, by convention 128 + SIGINT
@@ -90,7 +91,7 @@ def _tell(what: str, remedy: str, verbose: bool) -> None:
 def main() -> None:
     """Console entry point."""
     verbose = any(a in ("-v", "--verbose") for a in sys.argv[1:]) or os.environ.get("REIDCLIP_DEBUG") == "1"
-    with error_boundary(verbose):
+    with error_boundary(verbose), processes(sys.argv[1:]):
         app()
 
 

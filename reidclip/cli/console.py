@@ -17,6 +17,7 @@ Progress = Callable[[int, int], None]  # (done, total)
 
 class _Verbosity:
     quiet = False
+    silent = False
 
 
 def set_quiet(quiet: bool) -> None:
@@ -24,16 +25,21 @@ def set_quiet(quiet: bool) -> None:
     _Verbosity.quiet = quiet
 
 
+def be_silent() -> None:
+    """From now on this process prints errors only, whatever its options say: another one speaks for it."""
+    _Verbosity.silent = console.quiet = True
+
+
 def say(text: str) -> None:
     """One line for the person at the terminal, on stderr, so that --json keeps stdout clean."""
-    if not _Verbosity.quiet:
+    if not (_Verbosity.quiet or _Verbosity.silent):
         error_console.print(text, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def progress_bar(title: str, unit: str = "images", interval_s: float = 15.0) -> Iterator[Progress]:
     """A progress callback: a bar with rate and time left on a terminal, a line per interval without one."""
-    if _Verbosity.quiet:
+    if _Verbosity.quiet or _Verbosity.silent:
         yield lambda done, total: None
     elif error_console.is_terminal:
         with _rich_bar(title, unit) as callback:

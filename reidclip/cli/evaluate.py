@@ -60,8 +60,10 @@ def evaluate(
     """
     set_quiet(quiet)
     from reidclip.artifacts.store import Store
+    from reidclip.parallel.processes import joined
     from reidclip.stages.evaluate import evaluate as run_job
     from reidclip.stages.evaluate import plan_evaluate
+    from reidclip.train.device import pick_device
 
     job = plan_evaluate(
         data,
@@ -84,8 +86,11 @@ def evaluate(
     if dry_run:
         console.print_json(json.dumps(job.plan()))
         return
-    with progress_bar("features") as progress:
-        artifact, results = run_job(job, progress)
+    with joined(pick_device(job.device)), progress_bar("features") as progress:
+        done = run_job(job, progress)
+    if done is None:
+        return
+    artifact, results = done
     if json_:
         metrics = json.loads((artifact.path / "metrics.json").read_text(encoding="utf-8"))
         console.print_json(json.dumps({"artifact": artifact.ref, "kind": artifact.kind, "path": str(artifact.path), "metrics": metrics}))

@@ -31,15 +31,12 @@ def run_training(
         run: (job, progress) -> artifact, or None in a process that writes none.
         fresh: forget an unfinished run of the same command first.
     """
-    from reidclip.cli.processes import processes
-
     set_quiet(quiet)
-    with processes():
-        job = plan()
-        if dry_run:
-            console.print_json(json.dumps(job.plan()))
-            return
-        artifact = _run(job, run, fresh)
+    job = plan()
+    if dry_run:
+        console.print_json(json.dumps(job.plan()))
+        return
+    artifact = _run(job, run, fresh)
     if artifact is not None:
         _tell(artifact, as_json)
 

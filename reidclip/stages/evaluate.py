@@ -22,11 +22,12 @@ from reidclip.clip.load import load_clip
 from reidclip.clip.weights import SUFFIXES
 from reidclip.data.loader import ImageSource, fetch
 from reidclip.data.open import open_dataset
-from reidclip.data.samplers import sequential_batches
 from reidclip.data.transforms import Normalisation, Transform, finish
 from reidclip.errors import UserError
 from reidclip.evaluation.protocols import Evaluation, Features, evaluate_protocol, find_protocol, required_samples
 from reidclip.evaluation.settings import EvaluateSettings
+from reidclip.parallel.processes import is_first
+from reidclip.parallel.rows import batch_of, gather_rows, share
 from reidclip.records import Dataset, Protocol, Sample
 from reidclip.settings import parse_assignments
 from reidclip.stages.choose import Say, dataset_for, of_data
@@ -161,15 +162,19 @@ def _checkpoint(ref: str | None, dataset: Dataset | None, store: Store, say: Say
     return newest
 
 
-def evaluate(job: EvaluateJob, progress: Callable[[int, int], None] | None = None) -> tuple[Artifact, list[Evaluation]]:
+def evaluate(job: EvaluateJob, progress: Callable[[int, int], None] | None = None) -> tuple[Artifact, list[Evaluation]] | None:
     """Run a planned evaluation and commit its artifact.
 
     Returns:
-        the artifact and, per protocol, the result.
+        the artifact and, per protocol, the result. All but the first of several processes only extract their part of the features, and
+        give None.
     """
     encoder = _load_encoder(job)
     samples = required_samples(job.dataset, job.protocols)
     _check_cameras(encoder, samples)
+    if not is_first():
+        extract_features(encoder, job, samples, progress)
+        return None
     with job.store.create("evaluation", job.name) as draft:
         features = extract_features(encoder, job, samples, progress)
         results = [evaluate_protocol(job.dataset, p, features, job.settings.resamples, job.seed) for p in job.protocols]
@@ -244,7 +249,10 @@ def _check_cameras(encoder: InferenceEncoder, samples: Sequence[Sample]) -> None
 def extract_features(
     encoder: InferenceEncoder, job: EvaluateJob, samples: Sequence[Sample], progress: Callable[[int, int], None] | None = None
 ) -> Features:
-    """Test features of the samples, (N, width) float32 on the CPU, resized and normalised as the encoder says."""
+    """Test features of the samples, (N, width) float32 on the CPU, resized and normalised as the encoder says.
+
+    Of several processes each reads its part of the pictures; all get all features.
+    """
     device = next(encoder.parameters()).device
     height, width = encoder.image_encoder.config.image_size
     transform = Transform(height, width, encoder.options.resize)
@@ -252,16 +260,17 @@ def extract_features(
     source = ImageSource.of(job.dataset, samples, cache_bytes=0)
     rows: list[Tensor] = []
     done = 0
-    for batch in fetch(
-        source, samples, sequential_batches(len(samples), job.settings.batch_size), transform=transform, workers=job.workers
-    ):
+    own, size = share(range(len(samples))), job.settings.batch_size
+    plan = [own[start : start + size] for start in range(0, len(own), size)]
+    for batch in fetch(source, samples, plan, transform=transform, workers=job.workers):
         views = finish({name: value.to(device) for name, value in batch.items()}, normalisation)
         with autocast(device, job.precision):
             rows.append(encoder.features(views["x"], batch["camid"].to(device)).float().cpu())
         done += len(batch["index"])
         if progress:
-            progress(done, len(samples))
-    return Features(tuple(s.path for s in samples), torch.cat(rows))
+            progress(done, len(own))
+    with batch_of(len(samples)):
+        return Features(tuple(s.path for s in samples), gather_rows(torch.cat(rows)))
 
 
 def _write_ranks(path: Path, result: Evaluation) -> None:

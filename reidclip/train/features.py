@@ -13,7 +13,8 @@ from reidclip.data.loader import fetch
 from reidclip.data.samplers import sequential_batches
 from reidclip.data.transforms import Derived, Transform, finish
 from reidclip.interfaces import StageContext
-from reidclip.parallel.processes import is_first
+from reidclip.parallel.processes import from_first, size
+from reidclip.parallel.rows import batch_of, gather_rows, share
 from reidclip.train.feature_files import FeatureFiles
 from reidclip.train.model_inputs import normalisation_of
 from reidclip.train.precision import autocast
@@ -45,28 +46,35 @@ def frozen_features(
     """
     keys = [_KEYS[name] for name in derived] or ["x"]
     if context.cache is None:
-        return _joined(_encoded(context, settings, derived, batch_size))
+        return _encoded_together(context, settings, derived, batch_size)
     facts = _facts(context, settings, batch_size)
     files = FeatureFiles(context.cache / "features", facts, keys, len(context.train), context.clip.joint_width)
-    if files.complete:
+    if from_first(files.complete):
         return files.read(context.device)
-    if not is_first():  # the first of several processes writes
-        return _joined(_encoded(context, settings, derived, batch_size))
+    if size() > 1:
+        return _encoded_together(context, settings, derived, batch_size)
     with files:
         start = -(-files.done // batch_size)  # whole batches are kept, and at the end a last partial one
-        for tables in _encoded(context, settings, derived, batch_size, start):
+        for tables in _encoded(context, settings, derived, sequential_batches(len(context.train), batch_size), start):
             files.append(tables)
     return files.read(context.device)
 
 
+def _encoded_together(context: StageContext, settings: ModelSettings, derived: Sequence[Derived], batch_size: int) -> dict[str, Tensor]:
+    """Features of all pictures in every process; each encodes its part of them."""
+    rows = share(range(len(context.train)))
+    plan = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    with batch_of(len(context.train)):
+        return {key: gather_rows(table) for key, table in _joined(_encoded(context, settings, derived, plan)).items()}
+
+
 def _encoded(
-    context: StageContext, settings: ModelSettings, derived: Sequence[Derived], batch_size: int, start: int = 0
+    context: StageContext, settings: ModelSettings, derived: Sequence[Derived], plan: Sequence[Sequence[int]], start: int = 0
 ) -> Iterator[dict[str, Tensor]]:
     """Features batch by batch, from batch number ``start`` on."""
     keys = [_KEYS[name] for name in derived] or ["x"]
     encoder = context.clip.image_encoder.to(context.device).eval()
     transform = Transform(settings.height, settings.width, "bilinear")
-    plan = sequential_batches(len(context.train), batch_size)
     batches = fetch(context.source, context.train, plan[start:], transform=transform, workers=context.workers, labels=context.labels)
     for done, batch in enumerate(batches, start=start + 1):
         moved = {name: value.to(context.device) for name, value in batch.items()}

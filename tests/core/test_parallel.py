@@ -176,3 +176,20 @@ def test_variables_without_torchrun_are_explained(tree: Path, tmp_path: Path, va
     run = subprocess.run(finetune_line(tree, tmp_path), env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert run.returncode == 2 and sentence in run.stderr and "torchrun" in run.stderr and "Traceback" not in run.stderr
     assert not os.path.exists(tmp_path / "artifacts" / "checkpoint")
+
+
+def test_processes_share_an_evaluation(tree: Path, tmp_path: Path) -> None:
+    weights = write_tiny_clip(tmp_path / "tiny.safetensors")
+    line = ["evaluate", str(tree / "data"), "--zero-shot", "--clip", str(weights), "--json"]
+    [(code, alone, err)] = finish(processes(reidclip_command(*line, "--store", "one"), 1, tmp_path))
+    assert code == 0, err
+    ended = finish(processes(reidclip_command(*line, "--store", "two"), 2, tmp_path))
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert ended[1][1] == "", "the second process spoke"
+    one, two = json.loads(alone)["metrics"], json.loads(ended[0][1])["metrics"]
+    assert one == two
+
+
+def test_commands_that_run_in_one_process_say_so(tmp_path: Path) -> None:
+    both = finish(processes(reidclip_command("synth", "data"), 2, tmp_path))
+    assert all(code == 2 and "`synth` runs in one process" in err for code, _, err in both) and not (tmp_path / "data").exists()
