@@ -13,7 +13,7 @@ from typing import Any
 from reidclip.artifacts.manifest import printable
 from reidclip.artifacts.store import Artifact
 from reidclip.data.foreign_maps import BY_COLOUR, ForeignMap, read_foreign_map
-from reidclip.data.images import UInt8, picture_size, read_indexed_png, resize_nearest
+from reidclip.data.images import UInt8, picture_size, read_indexed_png, read_picture, resize_nearest
 from reidclip.data.infer_label_set import infer_label_set
 from reidclip.data.label_sets import LabelSet, named_set
 from reidclip.data.map_names import Naming, files_below, match
@@ -39,6 +39,7 @@ class LabelMaps:
         artifact: the parsing they belong to; None for maps made elsewhere.
         folder, naming, reason: of maps made elsewhere: where, named how, and how their label set was found.
         resize, colours: permissions for maps made elsewhere, see `reidclip.stages.mask.MaskSettings`.
+        on_error: what happens at a broken picture; "skip" decodes every picture, so that none surprises a training.
         notes: what the caller should know.
         counts: how many maps were resized, read by colour, or have colours of their own; grows while they are read.
     """
@@ -52,6 +53,7 @@ class LabelMaps:
     reason: str = ""
     resize: bool = False
     colours: bool = False
+    on_error: OnError = "fail"
     notes: tuple[str, ...] = ()
     counts: dict[str, int] = field(default_factory=lambda: {"resized": 0, "coloured": 0, "other_palette": 0})
 
@@ -93,7 +95,7 @@ class LabelMaps:
             folder: mirrors the data set's tree or its last folders, or is flat.
             dataset: whose pictures need maps.
             label_set: what the labels mean; None infers it, where that is safe.
-            on_error: "skip" leaves pictures without a map out.
+            on_error: "skip" leaves pictures without a map out, and broken ones.
             resize: maps of another size are brought to the picture's, by nearest neighbour.
             colours: labels are looked up by colour.
 
@@ -109,10 +111,10 @@ class LabelMaps:
             raise _incomplete(folder, dataset, missing, len(paths))
         files = {path: folder / names[path] for path in paths if path in names}
         if label_set is not None:
-            return cls(files, label_set, missing, None, folder, naming, "named by the user", resize, colours)
+            return cls(files, label_set, missing, None, folder, naming, "named by the user", resize, colours, on_error)
         found = infer_label_set(list(files.values()))
         notes = (found.note,) if found.note else ()
-        return cls(files, found.label_set, missing, None, folder, naming, found.reason, resize, colours, notes)
+        return cls(files, found.label_set, missing, None, folder, naming, found.reason, resize, colours, on_error, notes)
 
     def read(self, root: Path, path: str) -> UInt8:
         """One label map (H, W), checked against its picture.
@@ -123,7 +125,8 @@ class LabelMaps:
         """
         file = self.files[path]
         found = self._read_file(file)
-        height, width = picture_size(root / path)
+        skips = self.on_error == "skip"
+        height, width = read_picture(root / path).shape[:2] if skips else picture_size(root / path)
         labels = found.labels
         if labels.shape != (height, width):
             if not self.resize:
@@ -147,6 +150,11 @@ class LabelMaps:
             self.counts["other_palette"] += found.other_palette
             self._digests[path] = "" if self.artifact else hashlib.sha256(file.read_bytes()).hexdigest()
         return labels
+
+    def leave_out(self, path: str) -> None:
+        """Forget a picture that turned out to be broken."""
+        del self.files[path]
+        self.missing = (*self.missing, path)
 
     def record(self) -> dict[str, Any]:
         """What a manifest says of maps made elsewhere: folder, naming, label set and a SHA-256 over the maps that were read."""

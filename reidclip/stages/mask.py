@@ -95,7 +95,7 @@ def mask(
         settings: which labels are clothes, dilation, smallest area, shielding colour.
         name: artifact name; None makes it from parser (or folder) and data set.
         preview: also write a contact sheet, ``preview.png`` in the artifact.
-        on_error: with "skip", pictures without a label map in a folder made elsewhere are left out.
+        on_error: with "skip", pictures without a label map in a folder made elsewhere are left out, and broken ones.
         progress: told (done, total).
 
     Returns:
@@ -108,19 +108,26 @@ def mask(
     """
     settings = settings or MaskSettings()
     maps = find_maps(dataset, parsing, settings, on_error)
-    if not maps.files:
-        raise WorkError(f"The parsing skipped every picture of {dataset.root}.", "Check the first one with an image viewer.")
+    _require_some(dataset, maps)
     clothes = choose_clothes(maps.label_set, settings.clothes)
     statistics = MaskStatistics(clothes)
     with store.create("masks", name or default_name(maps, dataset)) as draft:
-        for index, path in enumerate(maps.files):
-            labels = maps.read(dataset.root, path)
+        for index, path in enumerate(tuple(maps.files)):
+            progress(index, len(maps.files))
+            try:
+                labels = maps.read(dataset.root, path)
+            except WorkError:
+                if maps.on_error == "fail":
+                    raise
+                maps.leave_out(path)
+                continue
             keep = keep_mask(labels, clothes.indices, settings.dilation, settings.min_area)
             statistics.add(path, labels, keep)
             if settings.when_all_clothes == "keep-picture" and not keep.any():
                 keep = np.ones_like(keep)
             _write(draft.path / keep_file(path), keep)
-            progress(index + 1, len(maps.files))
+        _require_some(dataset, maps)
+        progress(len(maps.files), len(maps.files))
         if preview:
             _preview(dataset, maps, statistics, settings.shielding, draft.path)
         draft.describe(
@@ -133,6 +140,11 @@ def mask(
             notes=[*maps.notes, *statistics.notes(settings.when_all_clothes == "keep-picture"), *_notes(maps)],
         )
     return draft.artifact
+
+
+def _require_some(dataset: Dataset, maps: LabelMaps) -> None:
+    if not maps.files:
+        raise WorkError(f"Every picture of {dataset.root} was skipped.", "Check the first one with an image viewer.")
 
 
 def find_maps(dataset: Dataset, parsing: Artifact | Path | LabelMaps, settings: MaskSettings, on_error: OnError = "fail") -> LabelMaps:
@@ -171,7 +183,7 @@ def _config(settings: MaskSettings, clothes: Clothes, maps: LabelMaps) -> dict[s
 def _notes(maps: LabelMaps) -> list[str]:
     found = []
     if maps.missing:
-        why = "the parsing skipped them" if maps.artifact else "they have no label map"
+        why = "the parsing skipped them" if maps.artifact else "they have no label map, or are broken"
         found.append(
             f"{len(maps.missing)} pictures have no mask, because {why}; trainings that read masks leave them out; "
             f"the first is {maps.missing[0]}."

@@ -299,6 +299,20 @@ def test_the_maps_are_recorded(data: Path, store: Store, maps: Path) -> None:
     assert mask(open_pictures(data), maps, store).manifest.config["label_maps_sha256"] != first["label_maps_sha256"]
 
 
+@pytest.mark.parametrize("cut", [0.0, 0.7], ids=["empty", "cut off"])
+def test_broken_pictures_are_left_out_when_told(data: Path, store: Store, maps: Path, cut: float) -> None:
+    broken = data / "a/2.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (14, 9, 3), dtype=np.uint8)).save(broken)
+    broken.write_bytes(broken.read_bytes()[: int(broken.stat().st_size * cut)])
+    told = call_json(store, "mask", data, "--parsing", maps, "--on-error", "skip", "--preview")
+    assert (told["metrics"]["pictures"], told["metrics"]["skipped"]) == (6, 1) and "a/2.png" in told["notes"][0]
+    assert not (Path(told["path"]) / "keep/a/2.png").exists()
+    assert refusal(call(store, "mask", data, "--parsing", maps, "--preview")).exit_code == 1
+    for path in data.rglob("*.png"):
+        path.write_bytes(b"")
+    assert "was skipped" in refusal(call(store, "mask", data, "--parsing", maps, "--on-error", "skip")).what
+
+
 # ------------------------------------------------------------------------------------------------- trees of other repositories
 def prcc_maps(root: Path, target: Path, names: list[str], place: Callable[[str], str]) -> Path:
     for index, name in enumerate(names):
