@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +51,8 @@ def _weights_path(given: Path | None) -> Path:
         return BUNDLED_WEIGHTS
     if not given.is_file():
         raise UserError(f"No weights file at {given}.", "Check --weights, or leave it out to use schp-tiny.")
+    if not os.access(given, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise UserError(f"{given} cannot be read: permission denied.", "Change the file's permissions, or copy it.")
     return given
 
 

@@ -14,7 +14,7 @@ from reidclip.recipes import read_recipe, recipe_names
 from reidclip.settings import resolve
 from reidclip.stages.choose import METHODS
 from reidclip.stages.compare import method_of, recipe_of
-from reidclip.stages.config_file import read_config
+from reidclip.stages.config_file import beside, read_config
 
 COMMAND = "evaluate"
 
@@ -27,7 +27,7 @@ def given_values(config: Path | None, assignments: dict[str, Any]) -> list[dict[
     """
     layers = [] if config is None else [read_config(config, COMMAND, EvaluateSettings)]
     layers.append(assignments)
-    resolve_evaluate(*layers)
+    resolve_evaluate(*layers, config=config)
     return layers
 
 
@@ -50,10 +50,10 @@ def of_recipe(checkpoint: Artifact | None, recipe: str | None) -> list[dict[str,
     return read_recipe(method, wanted).sections(COMMAND, EvaluateSettings)
 
 
-def resolve_evaluate(*layers: Mapping[str, Any]) -> EvaluateSettings:
-    """Merge the layers, later ones winning.
+def resolve_evaluate(*layers: Mapping[str, Any], config: Path | None = None) -> EvaluateSettings:
+    """Merge the layers, later ones winning; ``config`` is named where one is wrong.
 
     Raises:
         UserError: one line per mistake.
     """
-    return resolve(EvaluateSettings, *layers, where=f"{COMMAND} settings", plugin=None)
+    return resolve(EvaluateSettings, *layers, where=f"{COMMAND} settings{beside(config)}", plugin=None)

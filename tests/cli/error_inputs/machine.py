@@ -73,10 +73,25 @@ def ctrl_c_in_training(place: Place, argument: str) -> None:
     """Ctrl-C while a batch is at work."""
     from reidclip.train import loop
 
-    def step(*arguments: object) -> None:
-        raise KeyboardInterrupt
+    place.patch.setattr(loop, "step", _interrupted)
 
-    place.patch.setattr(loop, "step", step)
+
+def ctrl_c_in_mask(place: Place, argument: str) -> None:
+    """Ctrl-C while a mask is written."""
+    from reidclip.stages import mask
+
+    place.patch.setattr(mask, "write_mask_png", _interrupted)
+
+
+def ctrl_c_in_synth(place: Place, argument: str) -> None:
+    """Ctrl-C while a person is rendered."""
+    from reidclip.synth import writer
+
+    place.patch.setattr(writer, "photographs", _interrupted)
+
+
+def _interrupted(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
 
 
 def no_network(place: Place, argument: str) -> None:
@@ -144,6 +159,8 @@ BUILDERS = (
     read_only,
     ctrl_c,
     ctrl_c_in_training,
+    ctrl_c_in_mask,
+    ctrl_c_in_synth,
     no_network,
     used_output,
     other_render,

@@ -1,4 +1,4 @@
-"""Settings files with one mistake each."""
+"""Settings files, and files of label sets, with one mistake each."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ _TEXTS: dict[str, bytes] = {
     "wrong_type": b"[finetune]\nepochs = 'many'\n",
     "out_of_range": b"[finetune]\nepochs = -1\n",
     "two_mistakes": b"[finetune]\nepochs = -1\nlearning_rate = 1\n",
+    "unknown_key_evaluate": b"[evaluate]\nflp = true\n",
+    "clothes_alone": b'clothes = ["Top"]\n',
+    "doubled_label": b'labels = ["Background", "Top", "Top"]\n',
+    "unknown_clothes": b'labels = ["Background", "Top"]\nclothes = ["Topp"]\n',
+    "fewer_colours": b'labels = ["Background", "Top"]\ncolours = [[0, 0, 0]]\n',
     "settings_as_yaml": b"finetune:\n  epochs: 3\n",
     "empty": b"",
     "of_other_commands": b"[common]\nheight = 32\nwidth = 16\ndilation = 1\n[finetune]\nepochs = 3\n",
