@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from pydantic import ValidationError
@@ -71,7 +72,9 @@ def compare(
     try:
         published = published_rows(method, recipe, dataset.layout)
         known = [p for p in protocols if p.name in published]
-        difference = next(_differences(checkpoint, method, recipe, dataset, known, settings, store), "") if known else ""
+        masks_by = {published[p.name].masks_by for p in known}
+        found = chain(_differences(checkpoint, method, recipe, dataset, known, settings, store), _other_masks(checkpoint, masks_by, store))
+        difference = next(found, "") if known else ""
     except ReidclipError as error:  # a faulty table or recipe of a plugin must not stop an evaluation
         return Comparison(withheld=f"published numbers of {method.name} cannot be read: {error.what}")
     if difference:
@@ -128,6 +131,16 @@ def _changed_prompts(checkpoint: Artifact, method: Method, recipe: str, store: S
             yield f"its prompts {read.ref} were learned by recipe {recipe_of(prompts)}"
         else:
             yield from _changed_settings(prompts.manifest.config.get("settings"), method, "prompt-learn", recipe)
+
+
+def _other_masks(checkpoint: Artifact, masks_by: Collection[str], store: Store) -> Iterator[str]:
+    """Masks of another parser than the published run's; of label maps made elsewhere nothing says which parser it was."""
+    for read in checkpoint.manifest.inputs:
+        masks = _by_digest(read.kind, read.ref, read.digest, (store, _store_of(checkpoint))) if read.role == "masks" else None
+        if masks is None or not any(made_from.role == "parsing" for made_from in masks.manifest.inputs):
+            continue
+        if masks.manifest.method not in masks_by:
+            yield f"its masks {read.ref} were made by {masks.manifest.method}, published: {', '.join(sorted(masks_by))}"
 
 
 def _store_of(artifact: Artifact) -> Store:

@@ -30,6 +30,7 @@ class PublishedResult(Settings):
     mAP: float = Field(ge=0, le=100, description="Mean average precision in per cent, as printed.")  # noqa: N815
     source: str = Field(min_length=1, description="Paper and version, or log.")
     status: Literal["R", "T", "G"] = Field(description="R: read in the source; T: quoted from it by an independent document; G: hearsay.")
+    masks_by: str = Field("", description="Parser that made the masks of the published run; empty for methods without masks.")
     note: str = Field("", description="What a reader of the comparison should know, one sentence.")
 
 

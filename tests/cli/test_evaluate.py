@@ -176,6 +176,19 @@ class TestPublished:
             assert ("published, cloth-changing: R1 57.0, mAP 55.3" in result.stdout) == (not reason), reason
             assert reason in result.stderr
 
+    def test_masks_of_another_parser_withhold_them(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        published(monkeypatch, *WHOLE)
+        prompts = InputRef.of(place.prompts("ccaf", "prcc"), role="prompts")
+        parsing = InputRef(kind="parsing", ref="x@v1", digest="0" * 64, role="parsing")
+        for made_by, read, shown in (("schp", [parsing], True), ("schp-tiny", [parsing], False), ("my-labels", [], True)):
+            with place.store.create("masks", made_by) as draft:
+                draft.write(PAYLOADS["masks"], b"{}")
+                draft.describe(method=made_by, inputs=read)
+            checkpoint = place.checkpoint("ccaf", "prcc", prompts, InputRef.of(draft.artifact, role="masks"))
+            result = place.run("--checkpoint", checkpoint.ref)
+            assert ("published, same-clothes: R1 99.9, mAP 98.4" in result.stdout) is shown
+            assert ("were made by schp-tiny, published: schp" in result.stderr) is not shown
+
     def test_none_for_zero_shot_and_for_recipes_without(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         published(monkeypatch, *WHOLE)
         place.checkpoint("baseline", "tiny")

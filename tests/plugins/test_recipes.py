@@ -15,6 +15,7 @@ from reidclip.recipes import read_recipe, recipe_names
 from reidclip.settings import Settings, resolve
 from reidclip.stages.choose import settings_for
 from reidclip.stages.published import read_published
+from tests import trees
 
 METHODS = ("baseline", "clipreid", "ccaf")
 RECIPES = [(name, recipe) for name in METHODS for recipe in recipe_names(registry.get("reidclip.methods", name))]
@@ -213,3 +214,17 @@ def test_a_faulty_table_is_told(tmp_path: Path, text: str, message: str) -> None
     (tmp_path / "published.toml").write_text(text)
     with pytest.raises(UserError, match=message):
         read_published(tmp_path)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_row_can_be_shown(name: str, tmp_path: Path) -> None:
+    """Its protocols are the layout's own, and the size of every split that the recipe or the protocol uses is published."""
+    method = registry.get("reidclip.methods", name)
+    for row in (row for row in read_published(method.folder) if row.method == name):
+        dataset = getattr(trees, row.layout)(tmp_path / f"{row.layout}-{row.recipe}-{row.protocols[0]}")
+        layout = registry.get("reidclip.layouts", row.layout)
+        protocols = {p.name: p for p in layout.load(dataset).protocols}
+        splits = set(settings(name, "finetune", row.recipe)["train_splits"])
+        splits |= {split for p in row.protocols for split in (protocols[p].query, protocols[p].gallery)}
+        counted = {split for counts in layout.published if set(counts.splits) <= splits for split in counts.splits}
+        assert splits == counted, row
