@@ -13,7 +13,7 @@ from reidclip.data.loader import fetch
 from reidclip.data.samplers import sequential_batches
 from reidclip.data.transforms import Derived, Transform, finish
 from reidclip.interfaces import StageContext
-from reidclip.parallel.processes import from_first, size
+from reidclip.parallel.processes import any_process, is_first, size
 from reidclip.parallel.rows import batch_of, gather_rows, share
 from reidclip.train.feature_files import FeatureFiles
 from reidclip.train.model_inputs import normalisation_of
@@ -49,10 +49,14 @@ def frozen_features(
         return _encoded_together(context, settings, derived, batch_size)
     facts = _facts(context, settings, batch_size)
     files = FeatureFiles(context.cache / "features", facts, keys, len(context.train), context.clip.joint_width)
-    if from_first(files.complete):
+    if not any_process(not files.complete):  # processes on other machines may not see the folder
         return files.read(context.device)
     if size() > 1:
-        return _encoded_together(context, settings, derived, batch_size)
+        tables = _encoded_together(context, settings, derived, batch_size)
+        if is_first():
+            with files:
+                files.append({key: table[files.done :] for key, table in tables.items()})
+        return tables
     with files:
         start = -(-files.done // batch_size)  # whole batches are kept, and at the end a last partial one
         for tables in _encoded(context, settings, derived, sequential_batches(len(context.train), batch_size), start):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +16,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from reidclip.artifacts.lock import exclusive
 from reidclip.data.transforms import Derived
 from reidclip.errors import WorkError
 from reidclip.interfaces import StageContext
+from reidclip.parallel.processes import joined
 from reidclip.train import feature_files
 from reidclip.train.feature_files import FeatureFiles
 from reidclip.train.features import frozen_features
@@ -160,18 +164,32 @@ def test_one_process_writes_at_a_time(context: StageContext) -> None:
         features(context)
 
 
-def test_other_processes_of_a_distributed_run_read_or_compute_and_never_write(
-    context: StageContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("reidclip.train.features.is_first", lambda: False)
-    computed = features(context)
-    assert context.cache is not None and not (context.cache / "features").exists()
-    monkeypatch.undo()
-    features(context)
-    monkeypatch.setattr("reidclip.train.features.is_first", lambda: False)
-    found, told = batches_done(context)
+def one_of_two(number: int, port: int, folder: Path) -> None:
+    """A process of a distributed run: what it computed goes into a file, with the number of batches that it took."""
+    meeting = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in meeting.items()})
+    context = Bench("ccaf", folder / "data", folder / "keep").context("prompt-learn")
+    with joined(CPU):
+        tables, told = batches_done(replace(context, cache=folder / "run"))
+    save_file({**tables, "batches": torch.tensor(len(told))}, folder / f"{number}.safetensors")
+
+
+def test_two_processes_share_the_work_and_the_first_keeps_it(bench: Bench, tmp_path: Path) -> None:
+    for name, path in (("data", bench.root), ("keep", bench.masks)):
+        (tmp_path / name).symlink_to(path)
+    expected = features(bench.context("prompt-learn"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    torch.multiprocessing.spawn(one_of_two, (port, tmp_path), nprocs=2)
+    both = [load_file(tmp_path / f"{number}.safetensors") for number in range(2)]
+    assert [int(found.pop("batches")) for found in both] == [3, 3], "each took half of the 24 pictures, 5 at a time"
+    assert_equal(*both)
+    for key, table in expected.items():
+        torch.testing.assert_close(both[0][key], table, atol=1e-6, rtol=1e-5)
+    kept, told = batches_done(replace(bench.context("prompt-learn"), cache=tmp_path / "run"))
     assert told == []
-    assert_equal(found, computed)
+    assert_equal(kept, both[0])
 
 
 def test_a_full_disk_is_told_and_what_is_safe_stays(context: StageContext, monkeypatch: pytest.MonkeyPatch) -> None:
