@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -72,11 +71,12 @@ def eq10_centre_consistency(f: Tensor, f_s: Tensor, y: Tensor, normalise: bool =
     f, f_s = at_least_float32(f), at_least_float32(f_s)
     if normalise:
         f, f_s = F.normalize(f, dim=1), F.normalize(f_s, dim=1)
-    identities, inverse = torch.unique(y, return_inverse=True)
-    member = F.one_hot(inverse, len(identities)).to(f.dtype)  # (B, P)
-    # (P, D); the mean is linear, so the difference of means is the mean difference
-    centres = inner_products(member.T, (f - f_s).T) / member.sum(0)[:, None]
-    return centres.square().sum(1).mean()
+    same = (y[:, None] == y[None, :]).to(f.dtype)  # (B, B)
+    pictures = same.sum(1)  # (B,): how many pictures row i's identity has
+    # Row i: c_p - c_p^s of its identity; the mean is linear, so the difference of means is the mean difference.
+    centres = inner_products(same, (f - f_s).T) / pictures[:, None]
+    # Every identity counts once, so its rows share the weight: sums over rows, for to list the identities would wait for a GPU.
+    return (centres.square().sum(1) / pictures).sum() / (1 / pictures).sum()
 
 
 def eq11_clothes_image(x: Tensor, M: Tensor, colour: float | Sequence[float] = 255.0) -> Tensor:

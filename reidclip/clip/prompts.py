@@ -115,7 +115,10 @@ class PromptLearner(nn.Module):
         Returns:
             (B, D) features, not normalised.
         """
-        distinct, place = torch.unique(labels, return_inverse=True)
+        return self.of_distinct(*torch.unique(labels, return_inverse=True))
+
+    def of_distinct(self, distinct: Tensor, place: Tensor) -> Tensor:
+        """The same from distinct class indices (U,) and each row's place among them (B,): to find them on a GPU would wait for it."""
         return self._encode(self.contexts[distinct])[place]
 
     @torch.no_grad()

@@ -63,8 +63,9 @@ def gather_rows(part: Tensor) -> Tensor:
 
 
 def gather_labels(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The batch as losses read it: columns and rows of numbers gathered, pictures (3 and more dimensions) as they are."""
-    return {name: gather_rows(value) if value.dim() <= 2 else value for name, value in batch.items()}
+    """The batch as losses read it: columns and rows of numbers gathered; pictures (3 and more dimensions) stay this process's own, as does
+    whatever is named "own...."."""
+    return {n: value if value.dim() > 2 or n.startswith("own.") else gather_rows(value) for n, value in batch.items()}
 
 
 def mean_gradients(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:

@@ -80,12 +80,16 @@ class PromptStage:
 
     def fetch(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
         """Rows of the cached features."""
+        labels = self.labels.cpu()
         for indices in self.plan(epoch)[start:]:
             rows = torch.as_tensor(share(indices))
-            yield {"features": self.features[rows], "labels": self.labels[rows]}
+            distinct, place = torch.unique(labels[rows], return_inverse=True)
+            yield {"features": self.features[rows], "labels": self.labels[rows], "own.distinct": distinct, "own.place": place}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """(B, D) text features of the batch's labels; each distinct identity is encoded once."""
+        if "own.distinct" in batch:
+            return gather_rows(self.learner.of_distinct(batch["own.distinct"], batch["own.place"]))
         return gather_rows(self.learner(batch["labels"]))
 
     def set_mode(self, training: bool) -> None:
