@@ -97,6 +97,11 @@ class Store:
             path.mkdir(parents=True, exist_ok=True)
         return path
 
+    @property
+    def cache_dir(self) -> Path:
+        """Folder of what can be made again at any time (packed pictures), ``STORE/.cache/``; `gc` removes files not used for long."""
+        return self.root / sweep.CACHE
+
     def remove(self, target: Artifact | Path, force: bool = False) -> None:
         """Remove one version (a `Path` for one whose manifest is damaged). Its version number is not used again.
 
@@ -122,7 +127,8 @@ class Store:
 
     def gc(self, older_than_days: float = 14.0, dry_run: bool = False) -> _Paths:
         """Remove what killed processes left: temporary folders whose writer is gone, and temporary folders, resumable drafts and
-        unfinished trainings that nobody has touched for ``older_than_days``; run and name folders that hold nothing go at any age.
+        unfinished trainings that nobody has touched for ``older_than_days``, packed pictures that were not used for so long; run and name
+        folders that hold nothing go at any age.
 
         Returns:
             the removed paths (with ``dry_run``: those that would be removed).
@@ -134,7 +140,8 @@ class Store:
             removed += swept
             if name_folder.parent.name in kinds.names():  # an empty folder elsewhere may be anybody's
                 removed += sweep.sweep_empty(name_folder, swept, dry_run)
-        return removed + sweep.sweep_runs(self.root, older_than_days, dry_run)
+        removed += sweep.sweep_runs(self.root, older_than_days, dry_run)
+        return removed + sweep.sweep_cache(self.root, older_than_days, dry_run)
 
     # ------------------------------------------------------------------------------------------------------------- read
     def open(self, ref: str | Path, kind: str | None = None) -> Artifact:

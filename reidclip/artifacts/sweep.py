@@ -19,6 +19,7 @@ TRASH = ".trash-"
 PARTIAL = ".partial-"
 LOCK = ".lock"
 RUNS = ".runs"
+CACHE = ".cache"
 RUN_LOCK = "lock"  # in a run folder, held while its training is at work
 _DAY = 86400.0
 
@@ -58,6 +59,15 @@ def sweep_runs(root: Path, max_age_days: float, dry_run: bool = False) -> list[P
         if _is_empty(path, but_for=(path / RUN_LOCK,)):
             removed += _remove_empty(path, dry_run)
         elif _age_days(path) > max_age_days:
+            removed += _remove(path, dry_run)
+    return removed
+
+
+def sweep_cache(root: Path, max_age_days: float, dry_run: bool = False) -> list[Path]:
+    """Remove what dead writers left in the cache, and files there that nobody has used for ``max_age_days``: they can be made again."""
+    removed = [path for stale in stale_in(root / CACHE, max_age_days) for path in _remove(stale, dry_run)]
+    for path in _entries(root / CACHE):
+        if path not in removed and not path.name.startswith(TEMPORARY) and not is_held(path) and _age_days(path) > max_age_days:
             removed += _remove(path, dry_run)
     return removed
 

@@ -21,6 +21,7 @@ from reidclip.errors import WorkError
 
 UInt8 = npt.NDArray[np.uint8]
 Filter = Literal["bilinear", "bicubic"]
+Decoding = Literal["exact", "fast"]
 Palette = Sequence[tuple[int, int, int]]
 
 MAX_PIXELS = 64_000_000  # far above any camera's crop: a larger picture is a broken header or an attack, and would fill the memory
@@ -39,8 +40,31 @@ def read_picture(path: Path) -> UInt8:
     Raises:
         WorkError: missing, truncated, empty, unreadable or absurdly large file; names the file.
     """
-    with _opened(path) as image:
+    with _opened(path) as (image, _):
         return np.array(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
+
+
+def read_resized(path: Path, height: int, width: int, method: Filter, decoding: Decoding = "exact") -> tuple[UInt8, tuple[int, int]]:
+    """Decode a picture as `read_picture` does and resize it with Pillow's antialiased filter.
+
+    Args:
+        path: the file.
+        height, width: of the result.
+        method: filter.
+        decoding: "fast" lets a JPEG that is at least twice as large both ways be halved (quartered, ...) while it is decoded, which
+            leaves out part of the work and changes pixels a little; everything else is decoded as by "exact".
+
+    Returns:
+        (height, width, 3) uint8, and height and width of the picture as `read_picture` would return it.
+
+    Raises:
+        WorkError: as `read_picture`.
+    """
+    with _opened(path, at_least=(height, width) if decoding == "fast" else None) as (image, size):
+        upright = _to_rgb(ImageOps.exif_transpose(image))
+        if upright.size != (width, height):
+            upright = upright.resize((width, height), _FILTERS[method])
+        return np.array(upright, dtype=np.uint8), size
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +91,7 @@ def examine_picture(path: Path) -> PictureFacts:
     Raises:
         WorkError: as `read_picture`.
     """
-    with _opened(path) as image:
+    with _opened(path) as (image, _):
         rotated = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
         upright = _to_rgb(ImageOps.exif_transpose(image))
         return PictureFacts(upright.height, upright.width, image.mode, image.format or "unknown", rotated)
@@ -79,10 +103,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         WorkError: missing, empty, unreadable or absurdly large file; a truncated one is not noticed.
     """
-    with _opened(path, decode=False) as image:
-        sideways = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-        width, height = image.size
-        return (width, height) if sideways else (height, width)
+    with _opened(path, decode=False) as (_, size):
+        return size
 
 
 def resize(image: UInt8, height: int, width: int, method: Filter) -> UInt8:
@@ -127,7 +149,7 @@ def read_indexed_png(path: Path) -> tuple[UInt8, tuple[tuple[int, int, int], ...
     Raises:
         WorkError: unreadable file, or a picture that is no label map (RGB, 16 bit).
     """
-    with _opened(path, remedy=_MAP_REMEDY) as image:
+    with _opened(path, remedy=_MAP_REMEDY) as (image, _):
         if image.mode not in ("P", "L", "1"):
             raise WorkError(
                 f"{path} is no label map: its mode is {image.mode}, not 8-bit indexed or grey.", "Give the folder of label maps."
@@ -160,7 +182,7 @@ def read_mask_png(path: Path) -> UInt8:
     Raises:
         WorkError: unreadable file, or one that is no black and white picture.
     """
-    with _opened(path, remedy=_MAP_REMEDY) as image:
+    with _opened(path, remedy=_MAP_REMEDY) as (image, _):
         if image.mode not in ("1", "L"):
             raise WorkError(f"{path} is no mask: its mode is {image.mode}, not 1-bit.", "Make the masks again with `reidclip mask`.")
         plane = np.array(image.convert("L"), dtype=np.uint8)
@@ -170,8 +192,14 @@ def read_mask_png(path: Path) -> UInt8:
 
 
 @contextmanager
-def _opened(path: Path, decode: bool = True, remedy: str | None = None) -> Iterator[Image.Image]:
-    """Open and (by default) decode, turning whatever Pillow raises for a bad file into one `WorkError`; None is the remedy for pictures."""
+def _opened(
+    path: Path, decode: bool = True, remedy: str | None = None, at_least: tuple[int, int] | None = None
+) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
+    """Open and (by default) decode; also height and width of the upright picture, whatever it was reduced to.
+
+    Whatever Pillow raises for a bad file becomes one `WorkError`; None is the remedy for pictures. ``at_least`` is the height and width
+    that a JPEG may be reduced to while it is decoded.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of big pictures and odd EXIF; the size is checked here
@@ -189,13 +217,17 @@ def _opened(path: Path, decode: bool = True, remedy: str | None = None) -> Itera
             raise WorkError(
                 f"{path} is {width} x {height} pixels, more than {MAX_PIXELS // 10**6} million.", remedy or "Crop the person first."
             )
+        sideways = False
         try:
+            sideways = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            if at_least:
+                image.draft(None, at_least if sideways else at_least[::-1])
             if decode:
                 image.load()
         # A damaged stream may raise nearly anything from within the codecs.
         except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
             raise WorkError(f"{path} is damaged or cut off ({_reason(error)}).", remedy or _REMEDY) from error
-        yield image
+        yield image, (width, height) if sideways else (height, width)
 
 
 def _reason(error: Exception) -> str:

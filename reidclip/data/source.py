@@ -1,19 +1,30 @@
-"""Pictures and masks by index, decoded from disk or taken from a cache in memory."""
+"""Pictures and masks by index, decoded from disk or taken from a cache."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from reidclip.data.at_work import at
+from reidclip.data.cache import Cache, Pictures, in_memory, key_of, packed
 from reidclip.data.files import mirrored
-from reidclip.data.images import UInt8, read_mask_png, read_picture, resize, resize_nearest
+from reidclip.data.images import Decoding, Filter, UInt8, read_mask_png, read_picture, read_resized, resize_nearest
+from reidclip.data.packed import SCHEMA_VERSION
 from reidclip.data.shielding import WHITE, Colour
 from reidclip.errors import UserError, WorkError
 from reidclip.records import Dataset, Sample
 
 if TYPE_CHECKING:
     from reidclip.data.transforms import Transform
+
+Size = tuple[int, int, Filter]
+DecodeAll = Callable[[Pictures, int], Iterator[UInt8]]
+"""(pictures, how many) -> all of them in order."""
 
 
 class ImageSource:
@@ -22,22 +33,28 @@ class ImageSource:
     Args:
         paths: one picture per index.
         keep_paths: one mask file per index (1 = not clothes), or None.
-        cache_bytes: resized pictures are kept in memory when all of them fit in so many bytes; 0 keeps none. A source
-            whose pictures fit is read in the calling process, whatever the number of workers.
+        cache: what becomes of resized pictures.
         shielding: RGB that takes the place of what a mask hides, as the masks artifact says; white is CCAF's eq. (4).
+        decoding: "fast" halves large JPEGs while it decodes them, see `reidclip.data.images.read_resized`.
     """
 
     def __init__(
-        self, paths: Sequence[Path], keep_paths: Sequence[Path] | None = None, *, cache_bytes: int = 2**30, shielding: Colour = WHITE
+        self,
+        paths: Sequence[Path],
+        keep_paths: Sequence[Path] | None = None,
+        *,
+        cache: Cache | None = None,
+        shielding: Colour = WHITE,
+        decoding: Decoding = "exact",
     ) -> None:
         if keep_paths is not None and len(keep_paths) != len(paths):
             raise ValueError(f"{len(paths)} pictures but {len(keep_paths)} masks")
         self.paths = tuple(paths)
         self.keep_paths = None if keep_paths is None else tuple(keep_paths)
-        self.cache_bytes = cache_bytes
+        self.cache = cache or Cache()
         self.shielding = shielding
-        self._cache: dict[int, tuple[UInt8, UInt8 | None]] = {}
-        self._cached_for: tuple[int, int, str] | None = None
+        self.decoding: Decoding = decoding
+        self._kept: tuple[Size, Pictures] | None = None
 
     @classmethod
     def of(
@@ -46,31 +63,33 @@ class ImageSource:
         samples: Sequence[Sample],
         *,
         masks: Path | None = None,
-        cache_bytes: int = 2**30,
+        cache: Cache | None = None,
         shielding: Colour = WHITE,
+        decoding: Decoding = "exact",
     ) -> ImageSource:
         """Source of some samples of a data set; ``masks`` is a folder of 1-bit PNGs that mirrors the relative paths.
+
+        A cache on disk gets the data set's name and, added to its identity, its fingerprint and the samples' paths.
 
         Raises:
             UserError: a sample has no mask there; names the first and says how many.
         """
         paths = [dataset.absolute(s) for s in samples]
+        if cache is not None and cache.kind == "disk":
+            facts = "\n".join([cache.identity, dataset.fingerprint, *(s.path for s in samples)])
+            cache = replace(cache, identity=hashlib.sha256(facts.encode()).hexdigest(), name=dataset.name)
         if masks is None:
-            return cls(paths, cache_bytes=cache_bytes)
+            return cls(paths, cache=cache, decoding=decoding)
         keep_paths = [masks / mirrored(s.path) for s in samples]
         missing = [path for path in keep_paths if not path.is_file()]
         if missing:
             raise UserError(
                 f"{len(missing)} of {len(paths)} pictures have no mask; the first is {missing[0]}.", "Run `reidclip mask` on this data set."
             )
-        return cls(paths, keep_paths, cache_bytes=cache_bytes, shielding=shielding)
+        return cls(paths, keep_paths, cache=cache, shielding=shielding, decoding=decoding)
 
     def __len__(self) -> int:
         return len(self.paths)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Worker processes get the paths, not the cache."""
-        return {**self.__dict__, "_cache": {}, "_cached_for": None}
 
     @property
     def has_masks(self) -> bool:
@@ -79,46 +98,79 @@ class ImageSource:
 
     def decode(self, index: int) -> UInt8:
         """The picture as it is on disk, upright: (H, W, 3) uint8 RGB. Raises `WorkError` naming a broken file."""
+        at(self.paths[index])
         return read_picture(self.paths[index])
 
     def decode_keep(self, index: int) -> UInt8:
         """The mask as it is on disk: (H, W) uint8, 1 = not clothes. Raises `WorkError` naming a broken file."""
         if self.keep_paths is None:
             raise ValueError("this source has no masks")
+        at(self.keep_paths[index])
         return read_mask_png(self.keep_paths[index])
 
-    def fits_cache(self, transform: Transform) -> bool:
-        """Whether all pictures at the transform's size fit in the cache."""
-        planes = 4 if self.has_masks else 3
-        return len(self) * planes * transform.height * transform.width <= self.cache_bytes
+    def pictures(self, transform: Transform, decode_all: DecodeAll | None = None) -> Pictures:
+        """All pictures at the transform's size, (3, H, W) uint8 each, or (4, H, W) with the mask, kept as the cache says.
 
-    def resized(self, index: int, transform: Transform) -> tuple[UInt8, UInt8 | None]:
-        """Picture (H, W, 3) and mask (H, W) or None at the transform's size, from the cache when they are there.
-
-        The arrays are shared with the cache: do not write to them.
+        Args:
+            transform: gives height, width and filter.
+            decode_all: how to read every picture in order, for a cache on disk that has to be made; None reads them in this process.
 
         Raises:
-            WorkError: a broken file, or a mask that is not of its picture's size.
+            UserError, WorkError: the cache cannot be had, see `reidclip.data.cache`; later a broken file, or a mask that is not of its
+                picture's size.
         """
-        if not self.fits_cache(transform):
-            return self._decode_resized(index, transform)
-        wanted = (transform.height, transform.width, transform.resize)
-        if self._cached_for != wanted:
-            self._cache, self._cached_for = {}, wanted
-        if index not in self._cache:
-            self._cache[index] = self._decode_resized(index, transform)
-        return self._cache[index]
+        size: Size = (transform.height, transform.width, transform.resize)
+        if self._kept is None or self._kept[0] != size:
+            self._kept = None  # before another one is made: both may not fit
+            self._kept = (size, self._keep(size, decode_all or _in_this_process))
+        return self._kept[1]
 
-    def _decode_resized(self, index: int, transform: Transform) -> tuple[UInt8, UInt8 | None]:
-        image = self.decode(index)
-        small = resize(image, transform.height, transform.width, transform.resize)
-        if self.keep_paths is None:
-            return small, None
-        keep = self.decode_keep(index)
-        if keep.shape != image.shape[:2]:
-            raise WorkError(
-                f"Mask {self.keep_paths[index]} is {keep.shape[1]} x {keep.shape[0]} pixels, "
-                f"its picture {self.paths[index]} {image.shape[1]} x {image.shape[0]}.",
-                "The masks belong to another version of the data: run `reidclip mask` again.",
-            )
-        return small, resize_nearest(keep, transform.height, transform.width)
+    def _keep(self, size: Size, decode_all: DecodeAll) -> Pictures:
+        decoded = Decoded(self.paths, self.keep_paths, size, self.decoding)
+        shape = (len(self), 4 if self.has_masks else 3, size[0], size[1])
+        if self.cache.kind == "disk":
+            files = [*self.paths, *(self.keep_paths or ())]
+            facts = {"schema": SCHEMA_VERSION, "shape": shape, "filter": size[2], "decoding": self.decoding}
+            return packed(self.cache, key_of(self.cache, files, facts), shape, lambda: decode_all(decoded, len(self)))
+        if self.cache.kind == "none":
+            return decoded
+        return in_memory(self.cache, decoded, shape) or decoded
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process gets the paths, not what is kept."""
+        return {**self.__dict__, "_kept": None, "cache": replace(self.cache, say=_silent, progress=None)}
+
+
+class Decoded:
+    """Planes by index, decoded and resized whenever they are asked for."""
+
+    def __init__(self, paths: Sequence[Path], keep_paths: Sequence[Path] | None, size: Size, decoding: Decoding) -> None:
+        self.paths, self.keep_paths, self.size, self.decoding = paths, keep_paths, size, decoding
+
+    def __getitem__(self, index: int) -> UInt8:
+        """See `ImageSource.pictures`."""
+        path = self.paths[index]
+        height, width, method = self.size
+        at(path)
+        image, native = read_resized(path, height, width, method, self.decoding)
+        planes = np.empty((3 if self.keep_paths is None else 4, height, width), np.uint8)
+        planes[:3] = image.transpose(2, 0, 1)
+        if self.keep_paths is not None:
+            keep_path = self.keep_paths[index]
+            at(keep_path)
+            keep = read_mask_png(keep_path)
+            if keep.shape != native:
+                raise WorkError(
+                    f"Mask {keep_path} is {keep.shape[1]} x {keep.shape[0]} pixels, its picture {path} {native[1]} x {native[0]}.",
+                    "The masks belong to another version of the data: run `reidclip mask` again.",
+                )
+            planes[3] = resize_nearest(keep, height, width)
+        return planes
+
+
+def _in_this_process(pictures: Pictures, count: int) -> Iterator[UInt8]:
+    return (pictures[index] for index in range(count))
+
+
+def _silent(text: str) -> None:
+    pass

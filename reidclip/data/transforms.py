@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -113,35 +114,37 @@ def _draw_box(transform: Transform, rng: np.random.Generator) -> tuple[int, int,
     return NO_BOX
 
 
-def apply(transform: Transform, geometry: Geometry, image: UInt8, keep: UInt8 | None = None) -> tuple[UInt8, UInt8 | None]:
-    """Mirror, pad and crop a picture of the final size and its mask alike.
+def apply(transform: Transform, geometry: Geometry, planes: UInt8, out: UInt8, fill: int) -> None:
+    """Mirror, pad and crop planes of the final size, those of a picture and of its mask alike.
 
     Args:
         transform: gives the padding.
         geometry: what was drawn for this picture.
-        image: (H, W, 3), already resized.
-        keep: (H, W), 1 = not clothes, already resized; the padded border counts as not clothes.
-
-    Returns:
-        image (3, H, W) and keep (H, W) or None, both contiguous.
+        planes: (C, H, W), already resized.
+        out: (C, H, W), where the result is written.
+        fill: value of the padded border: 0 (black) in pictures, 1 (not clothes) in masks.
     """
     if geometry.flip:
-        image = image[:, ::-1]
-        keep = None if keep is None else keep[:, ::-1]
-    if transform.pad:
-        shift = (geometry.top - transform.pad, geometry.left - transform.pad)
-        image = _shifted(image, shift, fill=0)
-        keep = None if keep is None else _shifted(keep, shift, fill=1)
-    return np.ascontiguousarray(image.transpose(2, 0, 1)), None if keep is None else np.ascontiguousarray(keep)
+        planes = _mirrored(planes)
+    if not transform.pad:
+        out[:] = planes
+        return
+    # result[y, x] = planes[y + shift_y, x + shift_x] where that exists, else the border
+    shifts = (geometry.top - transform.pad, geometry.left - transform.pad)
+    sizes = planes.shape[1:]
+    (to_y, from_y), (to_x, from_x) = (
+        (slice(max(0, -s), n - max(0, s)), slice(max(0, s), n - max(0, -s))) for s, n in zip(shifts, sizes, strict=True)
+    )
+    out.fill(fill)
+    out[:, to_y, to_x] = planes[:, from_y, from_x]
 
 
-def _shifted(plane: UInt8, shift: tuple[int, int], fill: int) -> UInt8:
-    """Pad-and-crop in one step: result[y, x] = plane[y + shift_y, x + shift_x] where that exists, else ``fill``."""
-    out = np.full_like(plane, fill)
-    sides = [(slice(max(0, -s), n - max(0, s)), slice(max(0, s), n - max(0, -s))) for s, n in zip(shift, plane.shape, strict=False)]
-    (to_y, from_y), (to_x, from_x) = sides
-    out[to_y, to_x] = plane[from_y, from_x]
-    return out
+def _mirrored(planes: UInt8) -> UInt8:
+    """The planes with their columns in reverse order, eight at a time where the width allows (a fifth of the time)."""
+    if planes.shape[2] % 8 or not planes.flags.c_contiguous:
+        return planes[:, :, ::-1]
+    mirrored: UInt8 = planes.view(np.uint64)[:, :, ::-1].byteswap().view(np.uint8)
+    return mirrored
 
 
 def finish(
@@ -150,7 +153,8 @@ def finish(
     """Normalise and erase on the batch's device.
 
     Args:
-        batch: "image" uint8 (B, 3, H, W), "erase" (B, 4), "erase_seed" (B,); "keep" uint8 (B, H, W) for derived images.
+        batch: as `reidclip.data.loader.Loader` gives it, on any device: "image", "erase" and "noise" (or "erase_seed" alone, from which
+            the noise is drawn); "keep" for derived images.
         normalisation: mean and standard deviation.
         derived: which images to add, CCAF eq. (4) and (11), computed on 0..255 values before normalisation:
             "shield" -> ``x_s`` = M x + (1 - M) 255 and "clothes" -> ``x_c`` = (1 - M) x + M 255, M = keep.
@@ -169,42 +173,65 @@ def finish(
         if "keep" not in batch:
             raise ValueError("derived images need masks: the batch has no 'keep'")
         kept = batch["keep"].bool().unsqueeze(1)  # (B, 1, H, W): M
-        fill = torch.tensor(shielding, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
+        fill = _on_device(shielding, image.dtype, image.device)
         for name in derived:
             if name not in _DERIVED:
                 raise ValueError(f"no derived image '{name}'; there are {sorted(_DERIVED)}")
             key, wanted = _DERIVED[name]
             pixels[key] = torch.where(kept == wanted, image, fill)
     result = {key: normalise(value, normalisation) for key, value in pixels.items()}
-    _erase(list(result.values()), batch["erase"].tolist(), batch["erase_seed"].tolist())
+    noise = batch["noise"] if "noise" in batch else noise_of(batch["erase"].tolist(), batch["erase_seed"].tolist()).to(image.device)
+    if noise.numel():
+        fill_boxes = fill_boxes_one_by_one if image.device.type == "cpu" else fill_boxes_at_once
+        fill_boxes(list(result.values()), batch["erase"], noise)
     return result
 
 
 def normalise(image: Tensor, normalisation: Normalisation) -> Tensor:
     """uint8 (..., 3, H, W) -> float32 of the same shape: (v / 255 - mean) / std per channel."""
-    mean = torch.tensor(normalisation.mean, device=image.device).view(3, 1, 1)
-    std = torch.tensor(normalisation.std, device=image.device).view(3, 1, 1)
+    mean = _on_device(normalisation.mean, torch.float32, image.device)
+    std = _on_device(normalisation.std, torch.float32, image.device)
     return image.float().div_(255).sub_(mean).div_(std)
 
 
-def _erase(images: Sequence[Tensor], boxes: Sequence[Sequence[int]], seeds: Sequence[int]) -> None:
-    """Fill each sample's box with N(0, 1) noise per pixel, in place and alike in all images (each (B, 3, H, W)).
+@lru_cache(maxsize=64)
+def _on_device(values: tuple[float, float, float], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A constant per channel, (3, 1, 1): made once per device, for to send numbers to a GPU waits for it."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device).view(3, 1, 1)
 
-    The noise is drawn on the CPU, so that a run gives the same numbers on every device, and copied over in one piece.
+
+def noise_of(boxes: Sequence[Sequence[int]], seeds: Sequence[int]) -> Tensor:
+    """N(0, 1) noise for every box (top, left, height, width), a number per channel and pixel: float32 (1, 1, n).
+
+    Boxes follow each other, within a box channels, rows and columns. A box's noise depends on its size and seed alone and is drawn on the
+    CPU, so that a run gives the same numbers on every device. (Three dimensions tell it from the columns of a batch.)
     """
-    noise = [_noise(seed, h, w) for (_, _, h, w), seed in zip(boxes, seeds, strict=True) if h]
-    if not noise:
-        return
-    flat = torch.cat(noise).to(images[0].device)
-    offset = 0
-    for sample, (top, left, h, w) in enumerate(boxes):
-        if not h:
-            continue
+    noise = [torch.randn(3 * h * w, generator=_generator(seed)) for (_, _, h, w), seed in zip(boxes, seeds, strict=True) if h]
+    return torch.cat(noise).view(1, 1, -1) if noise else torch.empty(1, 1, 0)
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def fill_boxes_one_by_one(images: Sequence[Tensor], boxes: Tensor, noise: Tensor) -> None:
+    """Write each sample's noise into its box, in place and alike in all images (each (B, 3, H, W)). The fast way on a CPU."""
+    flat, offset = noise.view(-1), 0
+    for sample, (top, left, h, w) in enumerate(boxes.tolist()):
         patch = flat[offset : offset + 3 * h * w].view(3, h, w)
         offset += 3 * h * w
-        for image in images:
+        for image in images if h else ():
             image[sample, :, top : top + h, left : left + w] = patch
 
 
-def _noise(seed: int, h: int, w: int) -> Tensor:
-    return torch.randn(3 * h * w, generator=torch.Generator().manual_seed(seed))
+def fill_boxes_at_once(images: Sequence[Tensor], boxes: Tensor, noise: Tensor) -> None:
+    """The same result without looking at the boxes on the host, which would wait for the GPU."""
+    _, _, height, width = images[0].shape
+    top, left, h, w = boxes.to(images[0].device).view(-1, 4, 1, 1).unbind(1)  # (B, 1, 1) each
+    y = torch.arange(height, device=images[0].device).view(1, -1, 1)
+    x = torch.arange(width, device=images[0].device).view(1, 1, -1)
+    inside = ((y >= top) & (y < top + h) & (x >= left) & (x < left + w)).unsqueeze(1)  # (B, 1, H, W)
+    filled = torch.zeros_like(images[0]).masked_scatter_(inside, noise)  # takes the noise in the order of `noise_of`
+    for image in images:
+        torch.where(inside, filled, image, out=image)

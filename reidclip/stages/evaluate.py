@@ -20,6 +20,7 @@ from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.clip.load import load_clip
 from reidclip.clip.weights import SUFFIXES
+from reidclip.data.cache import Cache
 from reidclip.data.loader import ImageSource, fetch
 from reidclip.data.open import open_dataset
 from reidclip.data.transforms import Normalisation, Transform, finish
@@ -257,7 +258,7 @@ def extract_features(
     height, width = encoder.image_encoder.config.image_size
     transform = Transform(height, width, encoder.options.resize)
     normalisation = Normalisation(encoder.options.mean, encoder.options.std)
-    source = ImageSource.of(job.dataset, samples, cache_bytes=0)
+    source = ImageSource.of(job.dataset, samples, cache=Cache("none"))
     rows: list[Tensor] = []
     done = 0
     own, size = share(range(len(samples))), job.settings.batch_size

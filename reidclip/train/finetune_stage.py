@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from reidclip.data.loader import fetch
+from reidclip.data.loader import Loader
 from reidclip.data.samplers import pk_batches
 from reidclip.data.transforms import Derived, Transform, finish
 from reidclip.interfaces import ParamGroup, StageContext, Update
@@ -32,6 +32,7 @@ class FinetuneStage:
         self.epochs = settings.epochs
         self.updates: Sequence[Update] = ()
         self.normalisation = normalisation_of(context.clip, settings)
+        self._loader: Loader | None = None  # its processes live through all epochs
         self._pids = [context.labels.pids[s.pid] for s in context.train]
         self._transform = Transform(
             settings.height, settings.width, settings.resize, flip=settings.flip, pad=settings.pad, erase=settings.erase
@@ -44,17 +45,20 @@ class FinetuneStage:
 
     def fetch(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
         """Batches of uint8 pictures with their random geometry; normalised in `prepare`, on the device."""
-        return fetch(
-            self.context.source,
-            self.context.train,
-            self.plan(epoch)[start:],
-            transform=self._transform,
-            seed=self.context.seed,
-            epoch=epoch,
-            workers=self.context.workers,
-            labels=self.context.labels,
-            part=(rank(), size()),
-        )
+        if self._loader is None:
+            context, part = self.context, (rank(), size())
+            self._loader = Loader(
+                context.source,
+                context.train,
+                transform=self._transform,
+                seed=context.seed,
+                workers=context.workers,
+                labels=context.labels,
+                part=part,
+            )
+        yield from self._loader.epoch(epoch, self.plan(epoch)[start:])
+        if epoch == self.epochs - 1:
+            self._loader.close()
 
     def prepare(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """uint8 batch -> normalised, erased ``x`` (and derived pictures), float32 (B, 3, H, W)."""

@@ -6,16 +6,22 @@ import pickle
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
+from reidclip.data import cache as cache_module
 from reidclip.data import loader
-from reidclip.data.images import write_mask_png
+from reidclip.data.cache import Cache, CacheKind, RamCache
+from reidclip.data.images import read_resized, write_mask_png
 from reidclip.data.layouts.prcc import LAYOUT
-from reidclip.data.loader import ImageSource, fetch, iterate_pictures
+from reidclip.data.loader import ImageSource, Loader, fetch, iterate_pictures
+from reidclip.data.memory import free_memory
 from reidclip.data.transforms import Transform, training
 from reidclip.errors import UserError, WorkError
 from reidclip.records import Sample, training_labels
@@ -34,9 +40,9 @@ def samples(tmp_path: Path) -> tuple[Sample, ...]:
     return tuple(Sample(f"{i}.png", 10 * (i // 2), i % 3, 100 * (i // 2) + i, "train") for i in range(6))
 
 
-def source_of(root: Path, masks: bool = False, cache_bytes: int = 0) -> ImageSource:
+def source_of(root: Path, masks: bool = False, cache: CacheKind = "none") -> ImageSource:
     keep = [root / f"m{i}.png" for i in range(6)] if masks else None
-    return ImageSource([root / f"{i}.png" for i in range(6)], keep, cache_bytes=cache_bytes)
+    return ImageSource([root / f"{i}.png" for i in range(6)], keep, cache=Cache(cache, root / "cache"))
 
 
 def same(a: Sequence[dict[str, Tensor]], b: Sequence[dict[str, Tensor]]) -> bool:
@@ -62,18 +68,59 @@ def test_training_labels_replace_raw_ids(tmp_path: Path, samples: tuple[Sample, 
 
 
 @pytest.mark.parametrize("masks", [False, True])
-def test_workers_and_cache_change_nothing(tmp_path: Path, samples: tuple[Sample, ...], masks: bool) -> None:
-    def epoch(number: int, cache_bytes: int, workers: int) -> list[dict[str, Tensor]]:
-        return list(fetch(source_of(tmp_path, masks, cache_bytes), samples, PLAN, transform=SMALL, seed=3, epoch=number, workers=workers))
+@pytest.mark.parametrize(("cache", "workers"), [("none", 2), ("ram", 0), ("ram", 2), ("disk", 0), ("disk", 2), ("auto", None)])
+def test_workers_and_cache_change_nothing(
+    tmp_path: Path, samples: tuple[Sample, ...], masks: bool, cache: CacheKind, workers: int | None
+) -> None:
+    def epochs(cache: CacheKind, workers: int | None) -> list[list[dict[str, Tensor]]]:
+        loader = Loader(source_of(tmp_path, masks, cache), samples, transform=SMALL, seed=3, workers=workers)
+        return [list(loader.epoch(number, PLAN)) for number in (1, 2)]
 
-    plain = epoch(1, 0, 0)
-    assert same(plain, epoch(1, 0, 2))
-    assert same(plain, epoch(1, 2**20, 0))
-    assert not same(plain, epoch(2, 0, 0))
+    plain = epochs("none", 0)
+    assert all(same(a, b) for a, b in zip(plain, epochs(cache, workers), strict=True))
+    assert not same(*plain)
 
 
-def test_cached_pictures_are_not_read_again_nor_changed(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
-    source = source_of(tmp_path, masks=True, cache_bytes=2**20)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    plan=st.lists(st.lists(st.integers(0, 5), min_size=4, max_size=9), min_size=1, max_size=4),
+    count=st.integers(1, 4),
+    cache=st.sampled_from(["none", "ram", "disk"]),
+)
+def test_shares_are_consecutive_rows_of_the_whole_batch(
+    tmp_path: Path, samples: tuple[Sample, ...], plan: list[list[int]], count: int, cache: CacheKind
+) -> None:
+    """Processes that share a batch read it as one would, also where a picture comes twice."""
+    parts = [
+        list(fetch(source_of(tmp_path, True, cache), samples, plan, transform=SMALL, workers=0, part=(number, count)))
+        for number in range(count)
+    ]
+    whole = list(fetch(source_of(tmp_path, True), samples, plan, transform=SMALL, workers=0))
+    for batch, *shares in zip(whole, *parts, strict=True):
+        for key, value in batch.items():
+            assert torch.equal(torch.cat([share[key] for share in shares], dim=2 if key == "noise" else 0), value)
+
+
+def test_an_epoch_may_be_left_before_its_end(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    """The same processes do the next one, and nothing of the first appears in it; also when the first had fewer batches than workers."""
+    plain = [list(fetch(source_of(tmp_path), samples, PLAN * 3, transform=SMALL, epoch=e, workers=0)) for e in range(3)]
+    loader = Loader(source_of(tmp_path), samples, transform=SMALL, workers=2)
+    assert same(list(loader.epoch(0, PLAN[:1])), plain[0][:1])
+    assert len(multiprocessing.active_children()) == 1
+    left = loader.epoch(1, PLAN * 3)
+    assert same([next(left)], plain[1][:1])
+    pids = {child.pid for child in multiprocessing.active_children()}
+    assert same(list(loader.epoch(2, PLAN * 3)), plain[2])
+    assert {child.pid for child in multiprocessing.active_children()} == pids
+    with pytest.raises(RuntimeError, match="another run"):
+        next(left)
+    loader.close()
+    assert not {child.pid for child in multiprocessing.active_children()} & pids
+
+
+@pytest.mark.parametrize("cache", ["ram", "auto"])
+def test_cached_pictures_are_not_read_again_nor_changed(tmp_path: Path, samples: tuple[Sample, ...], cache: CacheKind) -> None:
+    source = source_of(tmp_path, masks=True, cache=cache)
     before = [list(fetch(source, samples, PLAN, transform=SMALL, epoch=e)) for e in (0, 1)]
     for path in tmp_path.iterdir():
         path.unlink()
@@ -82,11 +129,40 @@ def test_cached_pictures_are_not_read_again_nor_changed(tmp_path: Path, samples:
         list(fetch(source, samples, PLAN, transform=training(16, 16), epoch=0))
 
 
-def test_cache_has_a_limit(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+@pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="memory is shared with forked processes only")
+def test_what_a_worker_decoded_is_there_for_all(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    source = source_of(tmp_path, masks=True, cache="ram")
+    before = list(fetch(source, samples, PLAN, transform=SMALL, workers=2))
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert same(before, list(fetch(source, samples, PLAN, transform=SMALL, workers=0)))
+
+
+def test_memory_is_taken_only_where_there_is_enough(tmp_path: Path, samples: tuple[Sample, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     needed = 6 * 32 * 16 * 4
-    assert source_of(tmp_path, True, needed).fits_cache(SMALL)
-    assert not source_of(tmp_path, True, needed - 1).fits_cache(SMALL)
-    assert source_of(tmp_path, False, needed - 1).fits_cache(SMALL)
+    monkeypatch.setattr(cache_module, "free_memory", lambda: 2 * needed)
+    assert isinstance(source_of(tmp_path, True, "auto").pictures(SMALL), RamCache)
+    monkeypatch.setattr(cache_module, "free_memory", lambda: 2 * needed - 1)
+    assert not isinstance(source_of(tmp_path, True, "auto").pictures(SMALL), RamCache)
+    assert isinstance(source_of(tmp_path, False, "auto").pictures(SMALL), RamCache)  # three planes instead of four
+    assert isinstance(source_of(tmp_path, True, "ram").pictures(SMALL), RamCache)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"6 pictures of 32 x 16 take .* of memory are free.") as caught:
+        source_of(tmp_path, True, "ram").pictures(SMALL)
+    assert "--cache disk" in caught.value.remedy
+
+
+def test_free_memory(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 9000 kB\nMemAvailable:    2000 kB\n")
+    assert free_memory(meminfo, tmp_path) == 2000 * 1024
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("900000\n")
+    (tmp_path / "memory.stat").write_text("anon 3\ninactive_file 50000\n")
+    assert free_memory(meminfo, tmp_path) == 150_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory(meminfo, tmp_path) == 2000 * 1024
+    assert free_memory(tmp_path / "none", tmp_path / "none") > 0
 
 
 def test_resuming_inside_an_epoch_gives_the_same_batches(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
@@ -168,7 +244,7 @@ def test_lengths_must_agree(tmp_path: Path, samples: tuple[Sample, ...]) -> None
 
 
 def test_what_goes_to_a_worker_is_small(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
-    source = source_of(tmp_path, cache_bytes=2**20)
+    source = source_of(tmp_path, cache="ram")
     list(fetch(source, samples, PLAN, transform=SMALL))
     copy = pickle.loads(pickle.dumps(source))
     assert copy.paths == source.paths and len(pickle.dumps(source)) < 5_000
@@ -199,3 +275,19 @@ def test_ctrl_c_does_not_stop_the_workers(tmp_path: Path, samples: tuple[Sample,
         os.kill(worker.pid, signal.SIGINT)
     got += batches
     assert same(got, list(fetch(source_of(tmp_path), samples, PLAN * 4, transform=SMALL, workers=0)))
+
+
+@pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="the board is shared with forked processes only")
+def test_a_process_that_dies_tells_the_file_it_was_at(tmp_path: Path, samples: tuple[Sample, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A codec may crash on a broken file and take its process along."""
+
+    def crash(path: Path, *rest: Any) -> Any:
+        if path.name == "4.png":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return read_resized(path, *rest)
+
+    monkeypatch.setattr("reidclip.data.source.read_resized", crash)
+    with pytest.raises(WorkError) as caught:
+        list(fetch(source_of(tmp_path), samples, PLAN, transform=SMALL, workers=2))
+    assert str(tmp_path / "4.png") in caught.value.what and "0.png" not in caught.value.what
+    assert "--workers" in caught.value.remedy and "replace that file" in caught.value.remedy

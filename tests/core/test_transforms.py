@@ -6,7 +6,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reidclip.data.transforms import NORMALISATIONS, Geometry, Transform, apply, draw, finish, training
+from reidclip.data.transforms import (
+    NORMALISATIONS,
+    Geometry,
+    Transform,
+    apply,
+    draw,
+    fill_boxes_at_once,
+    fill_boxes_one_by_one,
+    finish,
+    noise_of,
+    training,
+)
 from tests.trees import picture
 
 NO_ERASE = (0, 0, 0, 0)
@@ -22,14 +33,17 @@ def batch_of(image: np.ndarray, keep: np.ndarray | None = None, erase: tuple[int
     return batch if keep is None else {**batch, "keep": torch.from_numpy(keep)[None]}
 
 
-@given(flip=st.booleans(), top=st.integers(0, 6), left=st.integers(0, 6))
-def test_geometry_is_flip_then_pad_then_crop(flip: bool, top: int, left: int) -> None:
-    image, keep = picture(1, 8, 5), np.random.default_rng(0).integers(0, 2, (8, 5), dtype=np.uint8)
-    result, mask = apply(Transform(8, 5, pad=3), Geometry(flip, top, left, NO_ERASE, 0), image, keep)
+@given(flip=st.booleans(), top=st.integers(0, 6), left=st.integers(0, 6), width=st.sampled_from([5, 8, 16]))
+def test_geometry_is_flip_then_pad_then_crop(flip: bool, top: int, left: int, width: int) -> None:
+    image, keep = picture(1, 8, width), np.random.default_rng(0).integers(0, 2, (8, width), dtype=np.uint8)
+    transform, geometry = Transform(8, width, pad=3), Geometry(flip, top, left, NO_ERASE, 0)
+    result, mask = np.empty((3, 8, width), np.uint8), np.empty((1, 8, width), np.uint8)
+    apply(transform, geometry, np.ascontiguousarray(image.transpose(2, 0, 1)), result, fill=0)
+    apply(transform, geometry, keep[None], mask, fill=1)
     mirrored, mirrored_keep = (image[:, ::-1], keep[:, ::-1]) if flip else (image, keep)
-    black = np.pad(mirrored, ((3, 3), (3, 3), (0, 0)))[top : top + 8, left : left + 5]
+    black = np.pad(mirrored, ((3, 3), (3, 3), (0, 0)))[top : top + 8, left : left + width]
     np.testing.assert_array_equal(result, black.transpose(2, 0, 1))
-    np.testing.assert_array_equal(mask, np.pad(mirrored_keep, 3, constant_values=1)[top : top + 8, left : left + 5])
+    np.testing.assert_array_equal(mask[0], np.pad(mirrored_keep, 3, constant_values=1)[top : top + 8, left : left + width])
 
 
 @given(seed=st.integers(0, 500))
@@ -60,9 +74,9 @@ def test_testing_changes_nothing() -> None:
     image = picture(2, 16, 8)
     geometry = draw(Transform(16, 8), np.random.default_rng(3))
     assert not geometry.flip and geometry.erase == NO_ERASE
-    result, mask = apply(Transform(16, 8), geometry, image)
+    result = np.empty((3, 16, 8), np.uint8)
+    apply(Transform(16, 8), geometry, image.transpose(2, 0, 1), result, fill=0)
     np.testing.assert_array_equal(result.transpose(1, 2, 0), image)
-    assert mask is None
 
 
 def test_normalisation_by_hand() -> None:
@@ -115,6 +129,27 @@ def test_boxes_of_several_samples_do_not_mix() -> None:
     together = {key: torch.cat([one[key], none[key], two[key]]) for key in one}
     x = finish(together, HALF)["x"]
     assert torch.equal(x, torch.cat([finish(b, HALF)["x"] for b in (one, none, two)]))
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 9)] * 4), min_size=1, max_size=5))
+def test_boxes_are_filled_alike_with_and_without_looking_at_them(drawn: list[tuple[int, int, int, int]]) -> None:
+    """What runs on a GPU, tried on the CPU: boxes anywhere within 9 x 9, some of them empty."""
+    boxes = [(t % (10 - h), w_left % (10 - w), h, w) if h and w else NO_ERASE for t, w_left, h, w in drawn]
+    noise = noise_of(boxes, range(len(boxes)))
+    assert noise.numel() == 3 * sum(h * w for _, _, h, w in boxes)
+    images = [torch.rand(len(boxes), 3, 9, 9) for _ in range(2)]
+    filled = [image.clone() for image in images]
+    fill_boxes_one_by_one(filled, torch.tensor(boxes), noise)
+    if noise.numel():
+        fill_boxes_at_once(images, torch.tensor(boxes), noise)
+    assert all(torch.equal(a, b) for a, b in zip(images, filled, strict=True))
+
+
+def test_noise_from_the_loader_is_the_noise_of_the_seeds() -> None:
+    batch = batch_of(picture(4, 40, 30), erase=(5, 3, 20, 22))
+    given = {**batch, "noise": noise_of(batch["erase"].tolist(), batch["erase_seed"].tolist())}
+    assert torch.equal(finish(batch, HALF)["x"], finish(given, HALF)["x"])
+    assert not torch.equal(finish({**given, "noise": given["noise"] + 1}, HALF)["x"], finish(given, HALF)["x"])
 
 
 def test_derived_images_need_masks() -> None:
