@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import open_clip
 import pytest
 import torch
@@ -127,7 +128,21 @@ def test_mistakes_in_a_spec(spec: str, what: str, remedy: str) -> None:
     assert remedy in error.value.remedy
 
 
-def test_openai_weights_get_the_activation_they_were_trained_with(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A hub that answers; the addresses that it was asked for."""
+    asked: list[str] = []
+
+    class Session:
+        def head(self, url: str, timeout: float) -> None:
+            assert timeout <= 10
+            asked.append(url)
+
+    monkeypatch.setattr(huggingface_hub, "get_session", Session)
+    return asked
+
+
+def test_openai_weights_get_the_activation_they_were_trained_with(monkeypatch: pytest.MonkeyPatch, hub: list[str]) -> None:
     monkeypatch.setattr(open_clip, "download_pretrained", lambda facts: "weights.safetensors")
     monkeypatch.setattr(sources, "read_weights", lambda path: {})
     for spec in ("ViT-B-16:openai", "ViT-B/16:openai", "ViT-B-16-quickgelu:openai"):
@@ -137,7 +152,30 @@ def test_openai_weights_get_the_activation_they_were_trained_with(monkeypatch: p
     assert (laion.name, laion.model.get("quick_gelu", False)) == ("ViT-B-16", False)
 
 
-def test_without_network_it_says_what_to_download(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_were_fetched_before_need_no_network(monkeypatch: pytest.MonkeyPatch, hub: list[str], tmp_path: Path) -> None:
+    cached = tmp_path / "open_clip_model.safetensors"
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repository, file: str(cached) if file == cached.name else None)
+    monkeypatch.setattr(sources, "read_weights", lambda path: {"path": path})
+    assert sources.find("ViT-B-16:openai").state == {"path": cached}
+    assert hub == []
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    class Session:
+        def head(self, url: str, timeout: float) -> None:
+            calls.append(url)
+            raise ConnectionError("Name or service not known")
+
+    monkeypatch.setattr(huggingface_hub, "get_session", Session)
+    monkeypatch.setattr(open_clip, "download_pretrained", lambda facts: calls.append("download"))
+    with pytest.raises(UserError, match=r"^ViT-B-16:openai is not on this machine and cannot be fetched \(Name or service not known\)"):
+        sources.find("ViT-B-16:openai")
+    assert calls == ["https://huggingface.co/timm/vit_base_patch16_clip_224.openai"]
+
+
+def test_without_network_it_says_what_to_download(monkeypatch: pytest.MonkeyPatch, hub: list[str]) -> None:
     def refuse(facts: Any) -> str:
         raise FileNotFoundError("Failed to resolve host\nmore lines")
 
@@ -182,8 +220,8 @@ def test_files_that_would_run_code_are_refused(tmp_path: Path, monkeypatch: pyte
     Path("old.pt").write_bytes(pickle.dumps({"visual.proj": Harmful()}))
     torch.jit.script(torch.nn.Linear(2, 2)).save("script.pt")
     for name, words in (
-        ("pickled.pt", "cannot be read as plain weights"),
-        ("old.pt", "plain weights"),
+        ("pickled.pt", "holds io.open, not only tensors; nothing of it was run"),
+        ("old.pt", "holds io.open, not only tensors; nothing of it was run"),
         ("script.pt", "TorchScript archive"),
     ):
         with pytest.raises(UserError, match=words):
