@@ -45,6 +45,7 @@ def evaluate(
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     workers: options.Workers = None,
+    cache: options.Cache = "auto",
     json_: options.Json = False,
     dry_run: options.DryRun = False,
     verbose: options.Verbose = False,
@@ -81,6 +82,7 @@ def evaluate(
         precision=precision,
         workers=workers,
         seed=seed,
+        cache=cache,
         say=say,
     )
     if dry_run:

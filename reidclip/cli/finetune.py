@@ -38,6 +38,8 @@ def finetune(
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     workers: options.Workers = None,
+    cache: options.Cache = "auto",
+    on_error: options.SkipBroken = "fail",
     compile_: options.Compile = False,
     accumulate: Annotated[
         int,
@@ -83,6 +85,8 @@ def finetune(
             save_seconds=save_every,
             compiled=compile_,
             accumulate=accumulate,
+            cache=cache,
+            on_error=on_error,
             say=say,
         )
 

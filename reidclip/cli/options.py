@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+CacheKind = Literal["auto", "ram", "disk", "none"]
 
 _COMMON = "Options common to all commands"
 _SETTINGS = "Settings"
@@ -60,6 +62,15 @@ Workers = Annotated[
         "--workers", min=0, help="Processes that decode pictures. Default: from the machine.", rich_help_panel=_COMMON, show_default=False
     ),
 ]
+Cache = Annotated[
+    CacheKind,
+    typer.Option(
+        "--cache",
+        help="Decoded pictures: kept in memory (ram) or, for later runs too, in one file in the store (disk), or not at all (none). "
+        "auto: memory when they fit in half of what is free.",
+        rich_help_panel=_COMMON,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, everything else on stderr.", rich_help_panel=_COMMON)]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the resolved settings, inputs and planned outputs, and stop.", rich_help_panel=_COMMON)
@@ -76,6 +87,10 @@ Clip = Annotated[
         rich_help_panel=_SETTINGS,
         show_default=False,
     ),
+]
+SkipBroken = Annotated[
+    Literal["fail", "skip"],
+    typer.Option("--on-error", help="skip reads every picture before the training and leaves broken ones out; fail stops at the first."),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start over instead of going on with an interrupted run.")]
 

@@ -35,6 +35,8 @@ def prompt_learn(
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     workers: options.Workers = None,
+    cache: options.Cache = "auto",
+    on_error: options.SkipBroken = "fail",
     json_: options.Json = False,
     dry_run: options.DryRun = False,
     verbose: options.Verbose = False,
@@ -72,6 +74,8 @@ def prompt_learn(
             precision=precision,
             workers=workers,
             save_seconds=save_every,
+            cache=cache,
+            on_error=on_error,
             say=say,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from reidclip.settings import Settings
@@ -14,4 +16,7 @@ class EvaluateSettings(Settings):
         None, description="Average each feature with that of the mirrored picture, before normalising. Default: as the encoder was saved."
     )
     batch_size: int = Field(128, gt=0, description="Pictures per forward; changes the speed alone.")
+    decode: Literal["exact", "fast"] = Field(
+        "exact", description="'fast' halves large JPEGs while decoding them: quicker, pixels a few grey levels off."
+    )
     resamples: int = Field(1000, ge=0, description="Bootstrap samples of the 95% intervals over queries; 0 gives no intervals.")

@@ -99,6 +99,8 @@ def _differences(
     published = resolve(EvaluateSettings, *read_recipe(method, recipe).sections("evaluate", EvaluateSettings), where="evaluate settings")
     if bool(settings.flip) != bool(published.flip):
         yield f"flip is {bool(settings.flip)}, published: {bool(published.flip)}"
+    if settings.decode != "exact":
+        yield f"pictures are decoded {settings.decode}, published: exact"
     trained_on: Any = settings_for(method, "finetune", recipe, None, {})
     splits = {*trained_on.train_splits, *(split for p in protocols for split in (p.query, p.gallery))}
     yield from _other_counts(dataset, splits)

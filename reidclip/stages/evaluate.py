@@ -20,7 +20,7 @@ from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.clip.load import load_clip
 from reidclip.clip.weights import SUFFIXES
-from reidclip.data.cache import Cache
+from reidclip.data.cache import Cache, CacheKind
 from reidclip.data.loader import ImageSource, fetch
 from reidclip.data.open import open_dataset
 from reidclip.data.transforms import Normalisation, Transform, finish
@@ -48,6 +48,8 @@ class EvaluateJob:
         checkpoint: what is evaluated; None evaluates the plain CLIP ``clip``.
         protocols: in the order in which they are reported.
         comparison: published numbers that the results stand beside.
+        cache: what becomes of decoded pictures; "auto" keeps none, for each is read once.
+        say: is told what takes time before the features.
     """
 
     dataset: Dataset
@@ -62,6 +64,8 @@ class EvaluateJob:
     precision: str = "fp32"
     workers: int | None = None
     seed: int = 0
+    cache: CacheKind = "auto"
+    say: Say = field(default=lambda text: None, compare=False)
 
     def plan(self) -> dict[str, Any]:
         """The resolved configuration, for --dry-run and the manifest."""
@@ -76,6 +80,7 @@ class EvaluateJob:
             "writes": f"evaluation/{self.name}",
             "device": str(pick_device(self.device)),
             "precision": self.precision,
+            "cache": self.cache,
         }
 
 
@@ -96,6 +101,7 @@ def plan_evaluate(
     precision: str = "fp32",
     workers: int | None = None,
     seed: int = 0,
+    cache: CacheKind = "auto",
     say: Say = lambda text: None,
 ) -> EvaluateJob:
     """Decide what is evaluated on what.
@@ -144,6 +150,8 @@ def plan_evaluate(
         check_precision(precision),
         workers,
         seed,
+        cache,
+        say,
     )
 
 
@@ -258,7 +266,8 @@ def extract_features(
     height, width = encoder.image_encoder.config.image_size
     transform = Transform(height, width, encoder.options.resize)
     normalisation = Normalisation(encoder.options.mean, encoder.options.std)
-    source = ImageSource.of(job.dataset, samples, cache=Cache("none"))
+    kept = Cache("none" if job.cache == "auto" else job.cache, job.store.cache_dir, say=job.say)
+    source = ImageSource.of(job.dataset, samples, cache=kept, decoding=job.settings.decode)
     rows: list[Tensor] = []
     done = 0
     own, size = share(range(len(samples))), job.settings.batch_size

@@ -9,6 +9,7 @@ from typing import cast
 from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder
+from reidclip.data.cache import CacheKind
 from reidclip.data.open import open_dataset
 from reidclip.errors import UserError
 from reidclip.interfaces import Method
@@ -26,6 +27,7 @@ from reidclip.stages.choose import (
     recipe_for,
     settings_for,
 )
+from reidclip.stages.pictures import OnError
 from reidclip.stages.training import (
     Progress,
     TrainJob,
@@ -63,6 +65,8 @@ def plan_finetune(
     save_seconds: float = 120.0,
     compiled: bool = False,
     accumulate: int = 1,
+    cache: CacheKind = "auto",
+    on_error: OnError = "fail",
     say: Say = lambda text: None,
 ) -> TrainJob:
     """Decide everything, read nothing heavy.
@@ -73,6 +77,7 @@ def plan_finetune(
         method: None takes the method of the prompts named, or of the newest ones of this data.
         recipe: None takes the recipe that the prompts were learned with.
         prompts, masks: references; None takes the newest that fit, when the method needs them.
+        cache, on_error: see `TrainJob`.
         say: is told every choice made for the caller.
 
     Raises:
@@ -110,6 +115,9 @@ def plan_finetune(
         save_seconds,
         compiled,
         accumulate,
+        cache,
+        on_error,
+        say,
     )
 
 

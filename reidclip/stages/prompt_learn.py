@@ -11,9 +11,11 @@ from safetensors.torch import save_file
 
 from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
+from reidclip.data.cache import CacheKind
 from reidclip.errors import UserError
 from reidclip.settings import parse_assignments
 from reidclip.stages.choose import DEFAULT_METHOD, Say, dataset_for, masks_for, method_for, note_on_layout, recipe_for, settings_for
+from reidclip.stages.pictures import OnError
 from reidclip.stages.training import (
     Progress,
     TrainJob,
@@ -48,6 +50,8 @@ def plan_prompt_learn(
     precision: str = "fp32",
     workers: int | None = None,
     save_seconds: float = 120.0,
+    cache: CacheKind = "auto",
+    on_error: OnError = "fail",
     say: Say = lambda text: None,
 ) -> TrainJob:
     """Decide everything, read nothing heavy.
@@ -56,6 +60,7 @@ def plan_prompt_learn(
         data: folder of the data set; None takes the data of the masks named, or of the newest.
         method: name of a method with a prompt-learn stage; None takes CCAF.
         masks: reference of a masks artifact; None takes the newest of this data, when the method needs masks.
+        cache, on_error: see `TrainJob`.
         say: is told every choice made for the caller.
 
     Raises:
@@ -92,6 +97,9 @@ def plan_prompt_learn(
         precision,
         workers,
         save_seconds,
+        cache=cache,
+        on_error=on_error,
+        say=say,
     )
 
 

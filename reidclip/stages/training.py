@@ -21,11 +21,15 @@ from reidclip.artifacts.lock import LockedError, exclusive
 from reidclip.artifacts.manifest import DatasetRef, InputRef
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.load import ClipModel, load_clip
+from reidclip.data.cache import Cache, CacheKind
 from reidclip.data.loader import ImageSource
 from reidclip.errors import InterruptedRunError, UserError, WorkError
 from reidclip.interfaces import Method, StageContext, TrainStage
 from reidclip.parallel.processes import is_first, launched
 from reidclip.records import Dataset, LabelMap, Sample, training_labels
+from reidclip.stages.broken_pictures import broken_in, without_broken
+from reidclip.stages.choose import Say
+from reidclip.stages.pictures import OnError
 from reidclip.stages.read_prompts import read_prompts
 from reidclip.stages.use_masks import KEEP, keep_file, shielding_of, with_masks, without_mask
 from reidclip.train.device import pick_device
@@ -51,6 +55,9 @@ class TrainJob:
         inputs: artifacts read, by role ("masks", "prompts").
         save_seconds: how often the state is kept within an epoch.
         compiled, accumulate: see `reidclip.train.prepare.prepare`; they change the speed and the memory, not the result.
+        cache: what becomes of decoded pictures, see `reidclip.data.cache.Cache`; the result is the same.
+        on_error: "skip" reads every picture before the first step and leaves broken ones out; with "fail" the first one met ends the run.
+        say: is told what takes time before the training.
     """
 
     command: str
@@ -69,6 +76,9 @@ class TrainJob:
     save_seconds: float = 120.0
     compiled: bool = False
     accumulate: int = 1
+    cache: CacheKind = "auto"
+    on_error: OnError = "fail"
+    say: Say = field(default=lambda text: None, compare=False)
 
     @property
     def key(self) -> str:
@@ -86,6 +96,7 @@ class TrainJob:
             "inputs": {role: artifact.digest for role, artifact in sorted(self.inputs.items())},
             "seed": self.seed,
             "precision": self.precision,
+            **({"on_error": self.on_error} if self.on_error == "skip" else {}),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -110,6 +121,8 @@ class TrainJob:
             "processes": launched(),
             "compile": self.compiled,
             "accumulate": self.accumulate,
+            "cache": self.cache,
+            "on_error": self.on_error,
         }
 
 
@@ -173,7 +186,13 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
         train = with_masks(masks, train)
         for sample in train:
             masks.file(keep_file(sample.path))  # a mask that was changed after it was written must not train anything
-    source = ImageSource.of(job.dataset, train, masks=masks.path / KEEP if masks else None, shielding=shielding_of(masks))
+    if job.on_error == "skip":
+        train = without_broken(job.dataset, train, job.run_folder(), job.workers, progress)
+        for note in notes_on_broken(job):
+            job.say(f"note: {note}")
+    cache = Cache(job.cache, job.store.cache_dir, masks.digest if masks else "", say=job.say, progress=progress)
+    keep = masks.path / KEEP if masks else None
+    source = ImageSource.of(job.dataset, train, masks=keep, cache=cache, shielding=shielding_of(masks), decoding=s.decode)
     prompts = job.inputs.get("prompts")
     return StageContext(
         settings=s,
@@ -266,7 +285,7 @@ def describe_run(draft: Draft, job: TrainJob, context: StageContext, histories: 
         dataset=DatasetRef.of(job.dataset),
         inputs=[InputRef.of(artifact, role=role) for role, artifact in job.inputs.items()],
         metrics=last_losses(histories),
-        notes=notes_on_masks(job),
+        notes=[*notes_on_masks(job), *notes_on_broken(job)],
         device=context.device,
     )
 
@@ -288,6 +307,12 @@ def notes_on_masks(job: TrainJob) -> list[str]:
     if not left_out:
         return []
     return [f"{len(left_out)} training pictures have no mask and were left out; the first is {left_out[0].path}."]
+
+
+def notes_on_broken(job: TrainJob) -> list[str]:
+    """Training pictures that were left out because they are broken, for the manifest."""
+    broken = broken_in(job.run_folder()) if job.on_error == "skip" else {}
+    return [f"{len(broken)} broken training pictures were left out; the first: {next(iter(broken.values()))}"] if broken else []
 
 
 def finish_run(job: TrainJob) -> None:

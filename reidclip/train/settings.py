@@ -35,6 +35,9 @@ class ModelSettings(Settings):
     similarity: Literal["model", "dot", "cosine"] = Field(
         "model", description="s(v, t): dot product (published CLIP-ReID), cosine times exp(logit_scale), or what the model card asks for."
     )
+    decode: Literal["exact", "fast"] = Field(
+        "exact", description="'fast' halves large JPEGs while decoding them: quicker, pixels a few grey levels off."
+    )
     sie_camera: bool = Field(False, description="Add a learned camera embedding to the class token (ViT).")
     sie_coefficient: float = Field(1.0, description="Factor on the camera embedding.")
     train_splits: tuple[str, ...] = Field(
