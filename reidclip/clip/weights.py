@@ -6,6 +6,7 @@ Foreign files are read with ``weights_only=True``: nothing in them is executed.
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 import warnings
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from torch import Tensor
 from reidclip.errors import UserError
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+_BARE_PICKLE = b"\x80"  # first byte of a pickle outside a zip file
 _NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size", "attn_mask"}  # constants that OpenAI's files carry along
 
 
@@ -87,9 +89,9 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
                 "Take the weights by name (ViT-B-16:openai) or convert them to safetensors.",
             ) from error
         code = re.search(r"(?:GLOBAL|Unsupported (?:global|class))\W+(?:GLOBAL\s+)?([\w.]+)", str(error))
-        if code is not None:
+        if code is not None or (isinstance(error, pickle.UnpicklingError) and _first_byte(path) == _BARE_PICKLE):
             raise UserError(
-                f"{path} holds {code[1]}, not only tensors; nothing of it was run.",
+                f"{path} holds {code[1] if code else 'objects of Python'}, not only tensors; nothing of it was run.",
                 "If you trust the file, save its state_dict as safetensors where it came from, and give that.",
             ) from error
         size = f"{path.stat().st_size:,} bytes"
@@ -99,6 +101,11 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, Mapping):
         raise UserError(f"{path} holds a {type(loaded).__name__} and no named weights.", "Give a state dict.")
     return {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}
+
+
+def _first_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1)
 
 
 def _rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -221,7 +221,7 @@ def test_files_that_would_run_code_are_refused(tmp_path: Path, monkeypatch: pyte
     torch.jit.script(torch.nn.Linear(2, 2)).save("script.pt")
     for name, words in (
         ("pickled.pt", "holds io.open, not only tensors; nothing of it was run"),
-        ("old.pt", "holds io.open, not only tensors; nothing of it was run"),
+        ("old.pt", "holds objects of Python, not only tensors; nothing of it was run"),
         ("script.pt", "TorchScript archive"),
     ):
         with pytest.raises(UserError, match=words):

@@ -6,10 +6,11 @@ import errno
 import json
 import os
 import socket
-from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from tests.cli.error_inputs.place import Place
 
@@ -25,7 +26,6 @@ def disk_full(place: Place, argument: str) -> None:
 
 def disk_full_while_rendering(place: Place, argument: str) -> None:
     """The disk is full when a picture is written."""
-    from PIL import Image
 
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -54,19 +54,18 @@ def read_only(place: Place, argument: str) -> Path:
 
 
 def ctrl_c(place: Place, argument: str) -> None:
-    """``ctrl_c:MODULE``: Ctrl-C while that module of `reidclip.data` reads its third picture."""
-    module = import_module(f"reidclip.data.{argument}")
+    """Ctrl-C while the third picture is opened."""
     count = 0
-    original = module.read_picture
+    original = Image.open
 
-    def read_picture(path: Path) -> Any:
+    def image_open(*arguments: Any, **options: Any) -> Image.Image:
         nonlocal count
         count += 1
         if count == 3:
             raise KeyboardInterrupt
-        return original(path)
+        return original(*arguments, **options)
 
-    place.patch.setattr(module, "read_picture", read_picture)
+    place.patch.setattr(Image, "open", image_open)
 
 
 def ctrl_c_in_training(place: Place, argument: str) -> None:
