@@ -81,6 +81,9 @@ class Loader:
         self._columns = _Columns.of(samples, labels)
         self._workers: Workers[_Key, dict[str, Tensor]] | None = None
 
+    def __len__(self) -> int:
+        return len(self._source)
+
     def epoch(self, number: int, batches: Sequence[Sequence[int]]) -> Iterator[dict[str, Tensor]]:
         """Yield one batch per index list, in order; an epoch that was left before its end is over when the next one begins.
 
