@@ -17,6 +17,7 @@ from reidclip.errors import UserError, nearest
 from reidclip.synth import writer
 from reidclip.synth.layouts import LAYOUTS, NO_LIMIT, Plan
 from reidclip.synth.layouts.market1501 import EXTRAS_PER_TEST_ID, MOST_EXTRAS
+from reidclip.synth.styles import STYLES
 
 Progress = Callable[[int, int], None]
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -56,6 +57,7 @@ def plan_synth(
     cameras: int | None = None,
     distractors: int | None = None,
     junk: int | None = None,
+    style: str | None = None,
 ) -> Plan:
     """Check the parameters of a data set, and fill in the layout's own values for those that are None; see `synth` for their meaning.
 
@@ -65,7 +67,9 @@ def plan_synth(
     if layout not in LAYOUTS:
         raise UserError(f"Unknown layout '{layout}'.", nearest(layout, LAYOUTS))
     has = LAYOUTS[layout].options
-    given = {"control": control, "val_images": val_images, "distractors": distractors, "junk": junk}
+    if style is not None and style not in STYLES:
+        raise UserError(f"Unknown style '{style}'.", nearest(style, STYLES))
+    given = {"control": control, "val_images": val_images, "distractors": distractors, "junk": junk, "style": style}
     for name, value in given.items():
         if value and name not in has.others:
             _refuse(layout, name, [other for other, tree in LAYOUTS.items() if name in tree.options.others])
@@ -81,7 +85,7 @@ def plan_synth(
         for name, value in (("distractors", distractors), ("junk", junk))
     )
     height, width = size
-    plan = Plan(layout, ids, test, worn, images_per_camera, val_images, seed, height, width, control, seen, strangers, useless)
+    plan = Plan(layout, ids, test, worn, images_per_camera, val_images, seed, height, width, control, seen, strangers, useless, style)
     _check(plan)
     return plan
 
@@ -142,6 +146,7 @@ def synth(
     cameras: int | None = None,
     distractors: int | None = None,
     junk: int | None = None,
+    style: str | None = None,
     progress: Progress | None = None,
 ) -> SynthSummary:
     """Render a data set, or finish one that was interrupted.
@@ -166,6 +171,7 @@ def synth(
         cameras: number of cameras, 2 to 12 (ltcc) or 6 (market1501); the most by default.
         distractors, junk: pictures of nobody (``0000``) and of badly cut boxes (``-1``) in the gallery; three per test
             person by default (market1501).
+        style: name of a style in `reidclip.synth.styles`: places, cameras, season and resolution of the whole set (not pairs).
         progress: called with (pictures done, pictures in total).
 
     Raises:
@@ -174,7 +180,7 @@ def synth(
     start = time.monotonic()
     plan = plan_synth(
         layout=layout, ids=ids, test_ids=test_ids, outfits=outfits, images_per_camera=images_per_camera, seed=seed, size=size,
-        control=control, val_images=val_images, cameras=cameras, distractors=distractors, junk=junk,
+        control=control, val_images=val_images, cameras=cameras, distractors=distractors, junk=junk, style=style,
     )  # fmt: skip
     writer.claim(out, plan)
     missing = writer.pending(out, plan)

@@ -15,6 +15,25 @@ UInt8 = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
+class Optics:
+    """What a camera and its recorder do to detail.
+
+    Attributes:
+        scales, shares: resolutions at which people are seen, as shares of the picture's own, and how often each occurs.
+        noise: most noise, as a standard deviation in [0, 1].
+        quality: range of the JPEG quality.
+    """
+
+    scales: tuple[float, ...] = (1.0, 0.85, 0.7, 0.5)
+    shares: tuple[float, ...] = (0.55, 0.2, 0.17, 0.08)
+    noise: float = 0.016
+    quality: tuple[int, int] = (70, 96)
+
+
+USUAL_OPTICS = Optics()
+
+
+@dataclass(frozen=True)
 class Response:
     """What a camera does to colours; mild, so that a camera is recognisable but does not hide the person.
 
@@ -23,12 +42,14 @@ class Response:
         gain: brightness.
         gamma: contrast.
         softness: extra blur in pixels.
+        optics: resolution, noise and compression.
     """
 
     cast: tuple[float, float, float]
     gain: float
     gamma: float
     softness: float
+    optics: Optics = USUAL_OPTICS
 
 
 def sample_response(rng: np.random.Generator) -> Response:
@@ -152,12 +173,13 @@ def develop(image: FloatArray, response: Response, rng: np.random.Generator, fau
     image = image * (np.array(response.cast, np.float32) * np.float32(gain))
     image = np.clip(image, 0, 1) ** np.float32(response.gamma * rng.uniform(0.92, 1.08))
     height, width = image.shape[:2]
-    scale = float(rng.choice([1.0, 0.85, 0.7, 0.5], p=[0.55, 0.2, 0.17, 0.08]))
+    optics = response.optics
+    scale = float(rng.choice(optics.scales, p=optics.shares))
     if faults > 0 and scale < 1:
         small = cv2.resize(image, (int(width * scale), int(height * scale)), interpolation=cv2.INTER_AREA)
         image = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     blur = response.softness + faults * rng.uniform(0, 0.7)
     if blur > 0.35:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), blur * height / 256), np.float32)
-    noise = rng.standard_normal((height, width, 1), dtype=np.float32) * np.float32(faults * rng.uniform(0, 0.016))
+    noise = rng.standard_normal((height, width, 1), dtype=np.float32) * np.float32(faults * rng.uniform(0, optics.noise))
     return np.asarray(np.clip((image + noise) * 255 + 0.5, 0, 255), np.uint8)

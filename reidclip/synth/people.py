@@ -17,9 +17,10 @@ from reidclip.synth.framing import reframe
 from reidclip.synth.identity import Identity, identity_rng, sample_identity
 from reidclip.synth.layouts.base import Plan, Shot, pid_name
 from reidclip.synth.measure import build_words, measure
-from reidclip.synth.outfit import Fabric, Outfit, outfit_rng, sample_outfit
+from reidclip.synth.outfit import Fabric, Outfit, outfit_rng
 from reidclip.synth.pose import POSES
 from reidclip.synth.render import Picture, Setting, render
+from reidclip.synth.styles import STYLES, outfit_for
 
 _POSE_SHARES = (0.72, 0.14, 0.08, 0.06)
 
@@ -41,7 +42,8 @@ class Person:
 
     def outfit(self, number: int) -> Outfit:
         """The person's outfit with this number."""
-        return sample_outfit(outfit_rng(self.plan.seed, self.pid, number), self.identity.male)
+        season = "any" if self.plan.style is None else STYLES[self.plan.style].season
+        return outfit_for(season, outfit_rng(self.plan.seed, self.pid, number), self.identity.male)
 
     def _figure(self, outfit: int) -> Figure:
         return dress(self.body, self.shape, self.identity, self.outfit(outfit))
@@ -50,13 +52,14 @@ class Person:
         """Take a picture and describe it."""
         rng = np.random.default_rng(np.random.SeedSequence([self.plan.seed, 3, self.pid, shot.camera.number, shot.number]))
         camera = shot.camera
-        view = sample_view(rng, cut_feet=camera.cut_feet)
+        view = sample_view(rng, camera.elevation, camera.cut_feet)
         setting = Setting(
             view=view if shot.framing == "whole" else reframe(view, shot.framing, rng),
             pose=str(rng.choice(POSES, p=_POSE_SHARES)),
             place=camera.places[int(rng.integers(len(camera.places)))],
             response=camera.response or sample_response(rng),
             occluded=bool(rng.random() < camera.occluded),
+            daylight=camera.daylight,
         )
         picture = render(self.body, self.figure(shot.outfit), self.identity, setting, rng, self.plan.height, self.plan.width)
         record = self._describe(shot, setting, picture, rng)

@@ -16,7 +16,7 @@ from reidclip.synth.mesh import FloatArray
 from reidclip.synth.pose import sample_pose
 from reidclip.synth.raster import rasterise
 from reidclip.synth.scenery import cut_background, scenery
-from reidclip.synth.shading import Light, sample_light, shade
+from reidclip.synth.shading import USUAL_DAYLIGHT, Daylight, Light, sample_light, shade
 
 SUPERSAMPLING = 2
 
@@ -32,6 +32,7 @@ class Setting:
         response: the camera's colours.
         occluded: whether something stands in front.
         faults: strength of blur and noise, see `develop`.
+        daylight: what its light is drawn from.
     """
 
     view: View
@@ -40,6 +41,7 @@ class Setting:
     response: Response
     occluded: bool
     faults: float = 1.0
+    daylight: Daylight = USUAL_DAYLIGHT
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def render(
     project = Projection(setting.view, vertices, height * factor, width * factor)
     points = project(vertices)
     hits = rasterise(points, figure.faces, height * factor, width * factor, figure.cut, figure.two_sided)
-    light = sample_light(rng, project.forward)
+    light = sample_light(rng, project.forward, setting.daylight)
     pixel, colour, label = shade(figure, normals, hits, identity, body.eye_centre, light, project.forward)
     mean, coverage, label_map = downsample(pixel, colour, label, height, width, factor)
     place = scenery(setting.place)
@@ -100,7 +102,7 @@ def render(
     occluder = occlude(image, label_map, rng) if setting.occluded else ""
     return Picture(
         develop(image, setting.response, rng, setting.faults), label_map, _box(label_map), place.kind, occluder,
-        int(rng.integers(70, 96)),
+        int(rng.integers(*setting.response.optics.quality)),
     )  # fmt: skip
 
 

@@ -28,6 +28,11 @@ class Scenery:
     kind: str
 
 
+def kind_of(seed: int) -> str:
+    """Kind of the place with this number, without drawing it."""
+    return str(np.random.default_rng(np.random.SeedSequence([seed, 77])).choice(KINDS))
+
+
 @lru_cache(maxsize=64)
 def scenery(seed: int) -> Scenery:
     """The place with this number."""

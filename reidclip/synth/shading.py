@@ -18,6 +18,18 @@ from reidclip.synth.skin import hair_rgb, in_lens, paint_eyes, paint_skin, skin_
 
 
 @dataclass(frozen=True)
+class Daylight:
+    """Ranges from which the light of a picture is drawn: strength of the ambient and of the key light, and the key light's warmth."""
+
+    ambient: tuple[float, float] = (0.55, 0.75)
+    key: tuple[float, float] = (0.3, 0.65)
+    warmth: float = 0.0
+
+
+USUAL_DAYLIGHT = Daylight()
+
+
+@dataclass(frozen=True)
 class Light:
     """A key light and an ambient dome.
 
@@ -33,14 +45,14 @@ class Light:
     colour: FloatArray
 
 
-def sample_light(rng: np.random.Generator, forward: FloatArray) -> Light:
+def sample_light(rng: np.random.Generator, forward: FloatArray, daylight: Daylight = USUAL_DAYLIGHT) -> Light:
     """Draw the light of a picture; mostly from the camera's side so that faces are lit."""
     toward = np.arctan2(-forward[1], -forward[0]) + rng.normal(0, 1.1)
     height = np.deg2rad(rng.uniform(30, 75))
     direction = np.array([np.cos(toward) * np.cos(height), np.sin(toward) * np.cos(height), np.sin(height)], np.float32)
-    warm = rng.normal(0, 0.03)
+    warm = daylight.warmth + rng.normal(0, 0.03)
     colour = np.array([1 + warm, 1, 1 - warm], np.float32)
-    return Light(direction, float(rng.uniform(0.55, 0.75)), float(rng.uniform(0.3, 0.65)), colour)
+    return Light(direction, float(rng.uniform(*daylight.ambient)), float(rng.uniform(*daylight.key)), colour)
 
 
 def shade(

@@ -9,8 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from reidclip.synth.compose import Response, sample_response
+from reidclip.synth.shading import USUAL_DAYLIGHT, Daylight
+from reidclip.synth.styles import STYLES, places_of, response_of
 
 NO_LIMIT = 10**6  # what no one will render
+_ROOMS = 3  # places of a camera
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Plan:
         control: whether the same-clothes control is added.
         cameras: number of cameras; None where the layout fixes it.
         distractors, junk: pictures in the gallery of nobody, and of badly cut boxes; None where the layout has none.
+        style: name of a style in `reidclip.synth.styles`; None for the usual mixture.
     """
 
     layout: str
@@ -44,6 +48,7 @@ class Plan:
     cameras: int | None = None
     distractors: int | None = None
     junk: int | None = None
+    style: str | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The parameters as plain values; those that the layout does not have are left out."""
@@ -73,7 +78,7 @@ class Options:
         outfits: outfits per person.
         cameras: number of cameras; None when it is fixed.
         test_part: by default one person in so many is for testing; 0 when the layout has no testing half.
-        others: which of ``control``, ``val_images``, ``distractors`` and ``junk`` it has.
+        others: which of ``control``, ``val_images``, ``distractors``, ``junk`` and ``style`` it has.
     """
 
     ids: int
@@ -94,6 +99,8 @@ class Camera:
         places: numbers of the sceneries it looks at.
         response: its colours; None draws new ones for every picture.
         cut_feet, occluded: shares of pictures with the feet cut off or something in front.
+        elevation: range of its height above the person, degrees.
+        daylight: what the light of its pictures is drawn from.
     """
 
     name: str
@@ -102,6 +109,8 @@ class Camera:
     response: Response | None
     cut_feet: float = 0.02
     occluded: float = 0.04
+    elevation: tuple[float, float] = (0.0, 20.0)
+    daylight: Daylight = USUAL_DAYLIGHT
 
 
 @dataclass(frozen=True)
@@ -154,11 +163,15 @@ class SynthLayout(ABC):
         return {}
 
 
-def fixed_camera(plan: Plan, name: str, number: int, rooms: int = 3) -> Camera:
+def fixed_camera(plan: Plan, name: str, number: int) -> Camera:
     """A camera with its own colours that looks at a few places of its own."""
     rng = np.random.default_rng(np.random.SeedSequence([plan.seed, 4, number]))
-    places = tuple(int(p) for p in rng.integers(1 << 20, 1 << 30, rooms))
-    return Camera(name, number, places, sample_response(rng))
+    if plan.style is None:
+        places = tuple(int(p) for p in rng.integers(1 << 20, 1 << 30, _ROOMS))
+        return Camera(name, number, places, sample_response(rng))
+    style = STYLES[plan.style]
+    places = places_of(style, rng)
+    return Camera(name, number, places, response_of(style, rng), elevation=style.elevation, daylight=style.daylight)
 
 
 def appearances_rng(plan: Plan, pid: int) -> np.random.Generator:

@@ -22,7 +22,7 @@ class LtccLayout(SynthLayout):
 
     name = "ltcc"
     title = "LTCC: twelve cameras, outfits that differ in number, people in constant clothes"
-    options = Options(ids=999, images=999, outfits=Span(2, 99, 4), cameras=Span(2, 12, 12))
+    options = Options(ids=999, images=999, outfits=Span(2, 99, 4), cameras=Span(2, 12, 12), others=frozenset({"style"}))
 
     def shots(self, plan: Plan, pid: int) -> list[Shot]:
         """The pictures of one person, in the order in which they are described."""

@@ -30,7 +30,7 @@ class MarketLayout(SynthLayout):
     name = "market1501"
     title = "Market-1501: six cameras, one outfit, distractors and junk"
     options = Options(
-        ids=9999, images=999, outfits=Span(1, 1, 1), cameras=Span(2, 6, 6), others=frozenset({"distractors", "junk"})
+        ids=9999, images=999, outfits=Span(1, 1, 1), cameras=Span(2, 6, 6), others=frozenset({"distractors", "junk", "style"})
     )  # fmt: skip
 
     def people(self, plan: Plan) -> int:

@@ -15,7 +15,7 @@ class PrccLayout(SynthLayout):
     name = "prcc"
     title = "PRCC: cameras A, B (same clothes) and C (other clothes)"
     options = Options(
-        ids=NO_LIMIT, images=999, outfits=Span(2, NO_LIMIT, 2), test_part=3, others=frozenset({"control", "val_images"})
+        ids=NO_LIMIT, images=999, outfits=Span(2, NO_LIMIT, 2), test_part=3, others=frozenset({"control", "val_images", "style"})
     )  # fmt: skip
 
     def shots(self, plan: Plan, pid: int) -> list[Shot]:

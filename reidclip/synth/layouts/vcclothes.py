@@ -17,7 +17,7 @@ class VcClothesLayout(SynthLayout):
 
     name = "vcclothes"
     title = "VC-Clothes: cameras 1, 2, 3 (same clothes) and 4 (other clothes)"
-    options = Options(ids=9999, images=98, outfits=Span(2, 99, 2))
+    options = Options(ids=9999, images=98, outfits=Span(2, 99, 2), others=frozenset({"style"}))
 
     def shots(self, plan: Plan, pid: int) -> list[Shot]:
         """The pictures of one person, in the order in which they are described."""
