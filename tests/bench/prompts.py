@@ -57,12 +57,13 @@ def compare(clip: ClipModel, learner: PromptLearner, identities: int, quick: boo
         losses["published"] = step(encode_everything(clip, learner, labels), images, labels)
 
     best: dict[str, float] = {}
-    for name, work, repeats in (("ours", ours, 10), ("published", published, 3)):
-        for _ in range(1 if quick else repeats):
-            learner.zero_grad()
-            best[name] = min(best.get(name, float("inf")), seconds(work))
-        assert learner.contexts.grad is not None
-        gradients[name] = learner.contexts.grad.clone()
+    for _ in range(1 if quick else 4):  # in turns, so that what else the machine does meets both
+        for name, work, repeats in (("ours", ours, 3), ("published", published, 1)):
+            for _ in range(repeats):
+                learner.zero_grad()
+                best[name] = min(best.get(name, float("inf")), seconds(work))
+            assert learner.contexts.grad is not None
+            gradients[name] = learner.contexts.grad.clone()
     size = f"ViT-B/16 text, batch {BATCH}, {identities} identities"
     loss_difference = float((losses["ours"] / losses["published"] - 1).abs())
     gradient_difference = float((gradients["ours"] - gradients["published"]).norm() / gradients["published"].norm())
