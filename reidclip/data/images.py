@@ -185,10 +185,12 @@ def read_mask_png(path: Path) -> UInt8:
     with _opened(path, remedy=_MAP_REMEDY) as (image, _):
         if image.mode not in ("1", "L"):
             raise WorkError(f"{path} is no mask: its mode is {image.mode}, not 1-bit.", "Make the masks again with `reidclip mask`.")
+        one_bit = image.mode == "1"
         plane = np.array(image.convert("L"), dtype=np.uint8)
-    if not np.isin(plane, (0, 255)).all():
+    mask: UInt8 = plane & np.uint8(1)
+    if not one_bit and not np.array_equal(mask * np.uint8(255), plane):
         raise WorkError(f"{path} is no mask: it holds shades of grey.", "Make the masks again with `reidclip mask`.")
-    return (plane // 255).astype(np.uint8)
+    return mask
 
 
 @contextmanager

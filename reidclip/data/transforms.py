@@ -168,18 +168,18 @@ def finish(
         ValueError: derived images without "keep", or a derived image of another name.
     """
     image = batch["image"]
-    pixels = {"x": image}
+    result = {"x": normalise(image, normalisation)}
     if derived:
         if "keep" not in batch:
             raise ValueError("derived images need masks: the batch has no 'keep'")
         kept = batch["keep"].bool().unsqueeze(1)  # (B, 1, H, W): M
-        fill = _on_device(shielding, image.dtype, image.device)
+        # To normalise each pixel and then to choose gives the same numbers as to choose first, with a third of the work.
+        fill = normalise(_on_device(shielding, image.dtype, image.device), normalisation)
         for name in derived:
             if name not in _DERIVED:
                 raise ValueError(f"no derived image '{name}'; there are {sorted(_DERIVED)}")
             key, wanted = _DERIVED[name]
-            pixels[key] = torch.where(kept == wanted, image, fill)
-    result = {key: normalise(value, normalisation) for key, value in pixels.items()}
+            result[key] = torch.where(kept if wanted else ~kept, result["x"], fill)
     noise = batch["noise"] if "noise" in batch else noise_of(batch["erase"].tolist(), batch["erase_seed"].tolist()).to(image.device)
     if noise.numel():
         fill_boxes = fill_boxes_one_by_one if image.device.type == "cpu" else fill_boxes_at_once

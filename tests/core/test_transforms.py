@@ -108,6 +108,17 @@ def test_another_shielding_colour() -> None:
             np.testing.assert_allclose(views[key][0, :, y, x], wanted / 127.5 - 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("shielding", [(255, 255, 255), (128, 3, 77)])
+def test_derived_pictures_are_normalised_to_the_last_bit(shielding: tuple[int, int, int]) -> None:
+    """As if pixels had been replaced on the uint8 picture, as published."""
+    image, keep = picture(3, 64, 48), np.random.default_rng(1).integers(0, 2, (64, 48), dtype=np.uint8)
+    for normalisation in NORMALISATIONS.values():
+        views = finish(batch_of(image, keep), normalisation, derived=("shield", "clothes"), shielding=shielding)
+        for key, stays in (("x_s", keep == 1), ("x_c", keep == 0)):
+            replaced = np.where(stays[:, :, None], image, np.array(shielding, np.uint8))
+            assert torch.equal(views[key], finish(batch_of(replaced), normalisation)["x"])
+
+
 def test_erasing_fills_the_same_noise_in_all_images() -> None:
     image, keep = picture(4, 40, 30), np.zeros((40, 30), np.uint8)
     plain = finish(batch_of(image, keep), HALF, derived=("shield", "clothes"))
