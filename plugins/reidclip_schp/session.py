@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from reidclip.train.precision import autocast, check_precision
 from reidclip_schp.checkpoint import read_checkpoint
 from reidclip_schp.crop import Crop, labels_at_picture_size, normalised, warp
 from reidclip_schp.fold import fold
@@ -34,18 +35,21 @@ class FullSession:
     device: torch.device
     version: str
     name: str = "schp"
+    precision: str = "fp32"
 
     @classmethod
     def open(cls, weights: Path, settings: SchpSettings, device: torch.device) -> FullSession:
         """Load a checkpoint, fold its normalisations and move it to the device.
 
         Raises:
-            UserError: see `read_checkpoint`.
+            UserError: see `read_checkpoint`; a precision that the device cannot do.
         """
+        precision = check_precision(settings.precision, device)
         found = read_checkpoint(weights)
         network = fold(found.network).to(device).to(memory_format=torch.channels_last)
         size = (settings.height or found.input_hw[0], settings.width or found.input_hw[1])
-        return cls(network, found.label_set.labels, size, settings.batch_size or BATCH_SIZE, settings.flip, device, found.digest)
+        batch_size = settings.batch_size or BATCH_SIZE
+        return cls(network, found.label_set.labels, size, batch_size, settings.flip, device, found.digest, precision=precision)
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.uint8]]:
         """RGB uint8 (H, W, 3) pictures of any sizes -> uint8 (H, W) label maps of the same sizes."""
@@ -61,8 +65,8 @@ class FullSession:
     def scores(self, warped: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
         """RGB uint8 (H, W, 3) inputs, warped -> fusion scores (B, labels, H / 4, W / 4), with ``flip`` the mean with the mirrored."""
         x = normalised(torch.from_numpy(np.stack(warped)).to(self.device))
-        # TF32, the default of convolutions on newer GPUs, would make label maps depend on the GPU.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        # TF32, the default of convolutions on newer GPUs, would make label maps depend on the GPU unasked.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=self.precision == "tf32"), autocast(self.device, self.precision):
             scores: Tensor = self.network(x).fusion
             if self.flip:
                 mirrored: Tensor = self.network(x.flip(3)).fusion

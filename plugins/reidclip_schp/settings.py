@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -25,6 +26,12 @@ class SchpSettings(Settings):
         default=None, ge=32, le=1024, description="Input width in pixels; none: as trained. A multiple of 16 with schp-tiny."
     )
     flip: bool = Field(default=False, description="Average with the mirrored picture (left and right labels exchanged): twice the time.")
+
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
+        default="fp32",
+        description="fp32: the same label maps on every machine. bf16: autocast, about three times as fast on GPUs and on CPUs with "
+        "bfloat16 units (avx512_bf16, amx_bf16), with other labels on a few pixels at borders. tf32, fp16: on CUDA alone. Also --precision.",
+    )
 
     @field_validator("weights")
     @classmethod

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reidclip.data.lip import LIP_LABELS
 from reidclip.errors import UserError
+from reidclip.train.precision import autocast, check_precision
 from reidclip_schp.mirror import mirrored_order
 from reidclip_schp.settings import SchpSettings
 from reidclip_schp.tiny_geometry import labels_at_picture_size, letterbox
@@ -43,14 +44,16 @@ class TinySession:
     version: str
     name: str = KIND
     labels: tuple[str, ...] = tuple(LIP_LABELS)
+    precision: str = "fp32"
 
     @classmethod
     def open(cls, weights: Path, settings: SchpSettings, device: torch.device) -> TinySession:
         """Load weights and move them to the device.
 
         Raises:
-            UserError: weights that do not fit, an input size that the network cannot take.
+            UserError: weights that do not fit, an input size that the network cannot take, a precision that the device cannot do.
         """
+        precision = check_precision(settings.precision, device)
         network, (height, width), digest = read_weights(weights)
         if network.labels != len(LIP_LABELS):
             raise UserError(
@@ -63,7 +66,7 @@ class TinySession:
                     f"Setting '{side}' is {value}, not a multiple of {MULTIPLE}, as schp-tiny needs.", "Leave it out, or round it."
                 )
         network = network.to(device).to(memory_format=torch.channels_last)
-        return cls(network, size, settings.batch_size or BATCH_SIZE, settings.flip, device, digest)
+        return cls(network, size, settings.batch_size or BATCH_SIZE, settings.flip, device, digest, precision=precision)
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.uint8]]:
         """RGB uint8 (H, W, 3) pictures of any sizes -> uint8 (H, W) LIP label maps of the same sizes."""
@@ -78,8 +81,9 @@ class TinySession:
     def _scores(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
         stacked = torch.from_numpy(np.stack([letterbox(picture, self.input_hw) for picture in pictures]))
         x = normalise(stacked.to(self.device))
-        scores = self.network(x)
-        if self.flip:
-            scores = scores + self.network(x.flip(3)).flip(3)[:, mirrored_order(self.labels)]
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=self.precision == "tf32"), autocast(self.device, self.precision):
+            scores = self.network(x)
+            if self.flip:
+                scores = scores + self.network(x.flip(3)).flip(3)[:, mirrored_order(self.labels)]
         array: npt.NDArray[np.float32] = scores.float().cpu().numpy()
         return array

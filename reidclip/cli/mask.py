@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from reidclip.cli import options
-from reidclip.cli.parse import Parser, Weights, tell, with_weights
+from reidclip.cli.parse import Parser, Precision, Weights, for_parser, tell
 
 if TYPE_CHECKING:
     from reidclip.artifacts.store import Artifact
@@ -41,6 +41,7 @@ def mask(
     ] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Also write a contact sheet: original, labels, shielding, clothes.")] = False,
     weights: Weights = None,
+    precision: Precision = None,
     on_error: Annotated[
         Literal["fail", "skip"],
         typer.Option(
@@ -64,12 +65,14 @@ def mask(
     Reads a data set or any folder of pictures; parses it first when that is not done yet; writes a [bold]masks[/] artifact.
     Settings (--set): clothes, a list of labels, by default the label set's own table (LIP, ATR, Pascal ...; see --list-labels);
     dilation and min_area in pixels; shielding, the colour in place of clothes; when_all_clothes (keep-picture or shield); for label
-    maps made elsewhere resize and colours; those of the parser begin with "parse.".
+    maps made elsewhere resize and colours; those of the parser begin with "parse.". Several processes (torchrun) share the parsing; the
+    first one makes the masks.
 
     Example: reidclip mask data/prcc --parser schp --preview
     """
     from reidclip.artifacts.store import Store
     from reidclip.cli.console import console, progress_bar, say, set_quiet
+    from reidclip.parallel.processes import is_first, joined
     from reidclip.stages.plan_pictures import plan_mask
 
     set_quiet(quiet)
@@ -84,7 +87,7 @@ def mask(
         label_set=label_set,
         layout=dataset,
         config=config,
-        assignments=with_weights(set_, weights, "parse.weights"),
+        assignments=for_parser(set_, weights, precision, "parse."),
         name=name,
         preview=preview,
         device=device,
@@ -96,11 +99,13 @@ def mask(
         console.print_json(json.dumps(plan.plan()))
         return
     label_maps: LabelMaps | Artifact | None = plan.label_maps
-    if label_maps is None:
-        with progress_bar("parse") as progress:
+    if label_maps is None and plan.parse_plan is not None:
+        with joined(plan.parse_plan.device), progress_bar("parse") as progress:
             made = plan.parse(progress)
         say(f"wrote parsing/{made.ref}")
         label_maps = made
+    if not is_first() or label_maps is None:
+        return  # the first process makes the masks: that is reading and writing small files
     with progress_bar("mask") as progress:
         artifact = plan.run(label_maps, progress)
     tell(artifact, json_)

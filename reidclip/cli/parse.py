@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 Parser = Annotated[str, typer.Option("--parser", help="Human parser (see `reidclip plugins list`).")]
 Weights = Annotated[Path | None, typer.Option("--weights", help="Weights of the parser. Default: the bundled ones.", show_default=False)]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        help="Of the parser: bf16 is about three times as fast where the hardware has it. Default: fp32, the same maps everywhere.",
+        show_default=False,
+    ),
+]
 OnError = Annotated[
     Literal["fail", "skip"], typer.Option("--on-error", help="At a broken picture: stop, or leave it out and say so in the artifact.")
 ]
@@ -24,6 +32,7 @@ def parse(
     data: options.Data = None,
     parser: Parser = "schp",
     weights: Weights = None,
+    precision: Precision = None,
     on_error: OnError = "fail",
     dataset: options.Dataset = None,
     name: options.Name = None,
@@ -40,12 +49,13 @@ def parse(
     """Label every pixel of every picture with a body part or garment.
 
     Reads a data set or any folder of pictures; writes a [bold]parsing[/] artifact of label maps. An interrupted run goes on when the same
-    command is given again.
+    command is given again. Several processes share the pictures: torchrun --nproc-per-node N -m reidclip parse ...
 
     Example: reidclip parse data/prcc --parser schp
     """
     from reidclip.artifacts.store import Store
     from reidclip.cli.console import console, progress_bar, say, set_quiet
+    from reidclip.parallel.processes import joined
     from reidclip.stages.plan_pictures import plan_parse
 
     set_quiet(quiet)
@@ -55,7 +65,7 @@ def parse(
         parser=parser,
         layout=dataset,
         config=config,
-        assignments=with_weights(set_, weights, "weights"),
+        assignments=for_parser(set_, weights, precision),
         name=name,
         device=device,
         workers=workers,
@@ -66,14 +76,15 @@ def parse(
         console.print_json(json.dumps(plan.plan()))
         return
     say(f"parser: {plan.session.name} ({plan.session.version})")
-    with progress_bar("parse") as progress:
+    with joined(plan.device), progress_bar("parse") as progress:
         artifact = plan.run(progress)
     tell(artifact, json_)
 
 
-def with_weights(assignments: list[str] | None, weights: Path | None, key: str) -> list[str]:
-    """``--weights PATH`` is short for a setting of the parser."""
-    return [*(assignments or []), *([] if weights is None else [f"{key}={json.dumps(str(weights))}"])]
+def for_parser(assignments: list[str] | None, weights: Path | None, precision: str | None, prefix: str = "") -> list[str]:
+    """``--weights PATH`` and ``--precision NAME`` are short for settings of the parser."""
+    short = {"weights": weights, "precision": precision}
+    return [*(assignments or []), *(f"{prefix}{key}={json.dumps(str(value))}" for key, value in short.items() if value is not None)]
 
 
 def tell(artifact: Artifact, as_json: bool) -> None:

@@ -54,13 +54,16 @@ def read_pictures(root: Path, paths: Sequence[str], workers: int | None, on_erro
 def in_batches(
     items: Iterator[tuple[str, UInt8 | None]], batch_size: int, max_pixels: int = 24_000_000
 ) -> Iterator[list[tuple[str, UInt8 | None]]]:
-    """Groups of at most ``batch_size`` items, fewer when pictures are large, so that memory stays bounded."""
+    """Groups of at most ``batch_size`` items, fewer when pictures are large, so that memory stays bounded.
+
+    No group reaches over a multiple of ``batch_size``: which pictures come together does not hang on the size of earlier ones.
+    """
     batch: list[tuple[str, UInt8 | None]] = []
     pixels = 0
-    for path, picture in items:
+    for number, (path, picture) in enumerate(items, start=1):
         batch.append((path, picture))
         pixels += 0 if picture is None else picture.shape[0] * picture.shape[1]
-        if len(batch) == batch_size or pixels >= max_pixels:
+        if number % batch_size == 0 or pixels >= max_pixels:
             yield batch
             batch, pixels = [], 0
     if batch:
