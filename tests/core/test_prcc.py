@@ -165,3 +165,31 @@ def test_empty_folders(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
     with pytest.raises(UserError, match="no pictures"):
         LAYOUT.load(tmp_path)
+
+
+def test_published_counts_on_the_small_tree(tmp_path: Path) -> None:
+    dataset = LAYOUT.load(prcc(tmp_path))
+    assert {row.what: row.of(dataset) for row in LAYOUT.published} == {
+        "train: identities": 3,
+        "train: images": 9,
+        "train, camera A: images": 4,
+        "train, camera B: images": 2,
+        "train, camera C: images": 3,
+        "train: clothes": 6,
+        "train: cameras": 3,
+        "val: identities": 2,
+        "val: images": 2,
+        "val: clothes": 2,
+        "test-A: identities": 2,
+        "test-A: images": 3,
+        "test-B: identities": 2,
+        "test-B: images": 2,
+        "test-C: identities": 2,
+        "test-C: images": 2,
+        "test-A + test-B + test-C: clothes": 4,
+        "test-A + test-B + test-C: cameras": 3,
+        "all: identities": 5,
+        "all: images": 18,
+        "all: clothes": 10,
+        "all: cameras": 3,
+    }

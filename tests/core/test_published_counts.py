@@ -1,0 +1,82 @@
+"""Every count that `datasets verify` compares with, typed again from the fact sheet: a slip of the pen in a layout would fail whole copies."""
+
+from __future__ import annotations
+
+import pytest
+
+from reidclip import registry
+
+# layout -> what: number and mark. C counted from file lists, R the reference program, T measured on the release, S arithmetic, G hearsay.
+PUBLISHED = {
+    "prcc": """
+        train: identities 150 C | train: images 17896 C | train: clothes 300 C | train: cameras 3 C
+        train, camera A: images 5952 C | train, camera B: images 5317 C | train, camera C: images 6627 C
+        val: identities 150 G | val: images 5002 S | val: clothes 300 G
+        test-A: identities 71 R | test-B: identities 71 R | test-C: identities 71 R
+        test-A: images 3384 R | test-B: images 3873 R | test-C: images 3543 R
+        test-A + test-B + test-C: clothes 142 R | test-A + test-B + test-C: cameras 3 R
+        all: identities 221 T | all: images 33698 T | all: clothes 442 T | all: cameras 3 T
+    """,
+    "ltcc": """
+        train: identities 77 C | train: images 9576 C | train: clothes 256 C | train: cameras 12 C
+        train, camera 1: images 521 C | train, camera 2: images 941 C | train, camera 3: images 436 C | train, camera 4: images 1078 C
+        train, camera 5: images 798 C | train, camera 6: images 1276 C | train, camera 7: images 229 C | train, camera 8: images 500 C
+        train, camera 9: images 1674 C | train, camera 10: images 619 C | train, camera 11: images 923 C | train, camera 12: images 581 C
+        train, clothes change: identities 46 C | train, clothes change: images 8367 C | train, clothes change: clothes 225 C
+        train, constant clothes: identities 31 C | train, constant clothes: images 1209 C | train, constant clothes: clothes 31 C
+        query: identities 75 T | query: images 493 T
+        gallery: identities 75 T | gallery: images 7050 T | gallery: cameras 12 T
+        query + gallery: clothes 221 T
+        query + gallery, clothes change: identities 45 T | query + gallery, constant clothes: identities 30 T
+        all: identities 152 T | all: images 17119 T | all: clothes 477 T | all: cameras 12 T
+        all, clothes change: identities 91 T | all, constant clothes: identities 61 T
+        all, clothes change: images 14783 T | all, constant clothes: images 2336 T
+    """,
+    "vcclothes": """
+        train: identities 256 G | train: images 9449 G | train: cameras 4 G
+        query: identities 256 G | query: images 1020 G | gallery: identities 256 G | gallery: images 8591 G
+        all: identities 512 T | all: images 19060 T | all: cameras 4 T
+    """,
+    "market1501": """
+        train: identities 751 R | train: images 12936 R | train: cameras 6 R
+        query: identities 750 R | query: images 3368 R | gallery: images 15913 R
+        gallery, people: identities 750 T | gallery, people: images 13115 T | gallery, distractors: images 2798 T
+        query + gallery: cameras 6 T | left out, junk: images 3819 T
+    """,
+    "msmt17": """
+        train + val: identities 1041 R | train: images 30248 R | val: images 2373 R | train + val: images 32621 R
+        train + val: cameras 15 R
+        query: identities 3060 R | query: images 11659 R | gallery: identities 3060 R | gallery: images 82161 R
+        query + gallery: cameras 15 R
+    """,
+}
+
+
+@pytest.mark.parametrize("layout", PUBLISHED)
+def test_numbers_and_marks_are_those_of_the_fact_sheet(layout: str) -> None:
+    expected = {row.strip() for line in PUBLISHED[layout].splitlines() for row in line.split("|") if row.strip()}
+    assert {f"{row.what} {row.value} {row.status}" for row in registry.get("reidclip.layouts", layout).published} == expected
+
+
+def test_every_layout_that_publishes_counts_is_typed_here() -> None:
+    publishing = {info.name for info in registry.all_infos("reidclip.layouts") if info.object is not None and info.object.published}
+    assert publishing == set(PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("layout", "whole", "parts"),
+    [
+        ("prcc", "train: images", ["train, camera A: images", "train, camera B: images", "train, camera C: images"]),
+        ("prcc", "all: images", ["train: images", "val: images", "test-A: images", "test-B: images", "test-C: images"]),
+        ("prcc", "all: clothes", ["train: clothes", "test-A + test-B + test-C: clothes"]),
+        ("ltcc", "all: identities", ["all, clothes change: identities", "all, constant clothes: identities"]),
+        ("ltcc", "all: clothes", ["train: clothes", "query + gallery: clothes"]),
+        ("ltcc", "train: clothes", ["train, clothes change: clothes", "train, constant clothes: clothes"]),
+        ("vcclothes", "all: images", ["train: images", "query: images", "gallery: images"]),
+        ("market1501", "gallery: images", ["gallery, people: images", "gallery, distractors: images"]),
+        ("msmt17", "train + val: images", ["train: images", "val: images"]),
+    ],
+)
+def test_parts_add_up(layout: str, whole: str, parts: list[str]) -> None:
+    numbers = {row.what: row.value for row in registry.get("reidclip.layouts", layout).published}
+    assert sum(numbers[part] for part in parts) == numbers[whole]
