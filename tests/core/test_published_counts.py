@@ -1,4 +1,4 @@
-"""Every count that `datasets verify` compares with, typed again from the fact sheet: a slip of the pen in a layout would fail whole copies."""
+"""Every count that `datasets verify` compares with, typed again: a slip of the pen in a layout's table would fail whole copies."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("layout", PUBLISHED)
-def test_numbers_and_marks_are_those_of_the_fact_sheet(layout: str) -> None:
+def test_numbers_and_marks(layout: str) -> None:
     expected = {row.strip() for line in PUBLISHED[layout].splitlines() for row in line.split("|") if row.strip()}
     assert {f"{row.what} {row.value} {row.status}" for row in registry.get("reidclip.layouts", layout).published} == expected
 

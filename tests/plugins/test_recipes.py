@@ -192,6 +192,23 @@ def test_ccafs_published_numbers() -> None:
     assert all("not say" in row.note for row in rows if len(row.protocols) > 1)
 
 
+def test_clipreids_and_the_baselines_published_numbers() -> None:
+    rows = read_published(registry.get("reidclip.methods", "clipreid").folder)
+    told = {(row.method, row.recipe, row.layout, protocol): (row.R1, row.mAP, row.status) for row in rows for protocol in row.protocols}
+    assert told == {
+        ("clipreid", "market1501", "market1501", "general"): (95.5, 89.6, "T"),
+        ("clipreid", "msmt17", "msmt17", "general"): (88.7, 73.4, "T"),
+        ("clipreid", "market1501-sie-olp", "market1501", "general"): (95.4, 90.5, "T"),
+        ("clipreid", "msmt17-sie-olp", "msmt17", "general"): (89.7, 75.8, "T"),
+        ("clipreid", "rn50", "ltcc", "cloth-changing"): (38.3, 15.9, "R"),
+        ("clipreid", "rn50", "prcc", "cloth-changing"): (57.0, 55.3, "R"),
+        ("clipreid", "rn50", "vcclothes", "cloth-changing"): (85.9, 79.3, "R"),
+        ("clipreid", "rn50", "vcclothes", "cc-labels"): (85.9, 79.3, "R"),
+        ("baseline", "prcc", "prcc", "cloth-changing"): (62.9, 59.1, "R"),
+    }
+    assert all("own run" in row.note for row in rows if not row.source.startswith("CLIP-ReID"))
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_rows_belong_to_recipes_of_the_same_data(name: str) -> None:
     method = registry.get("reidclip.methods", name)
