@@ -1,4 +1,4 @@
-"""Which label set do label maps follow, when nobody said so? Told by the palette, else by the highest label, else not told."""
+"""Which label set do label maps follow, when nobody said so? Told by the palette, else by the highest label, else the user is asked."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ SAMPLE = 64  # maps that are looked at
 SAY_IT = "Say which: --label-set lip, atr, pascal, scnet, or a TOML file with labels and clothes."
 _ONLY_LIP = 18  # no other known set has labels from here on
 _FIRST_LIMB = 12  # every set of whole people that is not merged has limbs or faces from here on; LIP's begin at 13
+# From there to 17 nothing is told: LIP's maps end there where no shoe is seen, ATR's always, and a wrong guess would shield the wrong parts.
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ def _by_highest(highest: int, file: Path, looked_at: int, count: int) -> Inferre
     if highest >= _ONLY_LIP:
         return Inferred(LIP, f"they hold label {highest}, which LIP alone has")
     where = f"(looked at {looked_at} of {count})"
-    if 0 < highest < _FIRST_LIMB:
-        raise UserError(
-            f"The label maps hold labels 0 to {highest} {where}: too few for LIP or ATR, so they were merged, or are of Pascal.", SAY_IT
-        )
-    note = f"Nobody said which labels the label maps hold, and they do not tell {where}: taken as LIP. If not, name it with --label-set."
+    if highest > 0:
+        merged = "too few for LIP or ATR, so they were merged, or are of Pascal"
+        why = merged if highest < _FIRST_LIMB else "LIP and ATR both have these, with other meanings"
+        raise UserError(f"The label maps hold labels 0 to {highest} {where}: {why}.", SAY_IT)
+    note = f"Nobody said which labels the label maps hold, and they show nothing but background {where}: taken as LIP."
     return Inferred(LIP, "the default", note)
 
 

@@ -116,14 +116,17 @@ def test_old_writers_fill_the_palette(data: Path, store: Store, maps: Path) -> N
 def test_grey_maps_are_told_by_their_highest_label(data: Path, store: Store, maps: Path) -> None:
     every(maps, lambda labels: Image.fromarray(np.where(labels == 13, 19, labels).astype(np.uint8)))
     assert "label set: lip (they hold label 19, which LIP alone has)" in call(store, "mask", data, "--parsing", maps).stderr
-    every(maps, lambda labels: Image.fromarray(labels))  # 0 to 13: LIP or ATR
-    told = call_json(store, "mask", data, "--parsing", maps)
-    assert told["metrics"]["pictures"] == 7 and any("taken as LIP" in note for note in told["notes"])
+    every(maps, lambda labels: Image.fromarray(labels))  # 0 to 13: LIP's face is ATR's right leg
+    error = refusal(call(store, "mask", data, "--parsing", maps))
+    assert error.exit_code == 2 and "labels 0 to 13" in error.what and "LIP and ATR both" in error.what and "atr" in error.remedy
     told = call_json(store, "mask", data, "--parsing", maps, "--label-set", "ATR")
     assert told["notes"] == [] and opened(store, told).manifest.config["label_set_from"] == "named by the user"
     every(maps, lambda labels: Image.fromarray((labels % 8).astype(np.uint8)))
     error = refusal(call(store, "mask", data, "--parsing", maps))
     assert error.exit_code == 2 and "labels 0 to 6" in error.what and "--label-set" in error.remedy
+    every(maps, lambda labels: Image.fromarray(np.zeros_like(labels)))
+    told = call_json(store, "mask", data, "--parsing", maps)
+    assert told["metrics"]["without_clothes"] == 7 and any("nothing but background" in note for note in told["notes"])
 
 
 def test_an_own_label_set(data: Path, store: Store, maps: Path, tmp_path: Path) -> None:
@@ -170,7 +173,7 @@ def test_label_sets_that_are_not_there(data: Path, store: Store, maps: Path, wei
 # -------------------------------------------------------------------------------------------------------------- file formats
 def test_numpy_files(data: Path, store: Store, maps: Path) -> None:
     expected = mask(open_pictures(data), maps, store)
-    every(maps, lambda labels: labels.astype(np.int64), ".npy")
+    every(maps, lambda labels: np.where(labels == 1, 18, labels).astype(np.int64), ".npy")  # no clothes either; tells LIP from ATR
     artifact = mask(open_pictures(data), maps, store)
     assert {k: v for k, v in artifact.files.items()} == dict(expected.files)
     assert artifact.manifest.config["label_maps_naming"].endswith(".npy")
