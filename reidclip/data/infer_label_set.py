@@ -18,7 +18,7 @@ SAMPLE = 64  # maps that are looked at
 SAY_IT = "Say which: --label-set lip, atr, pascal, scnet, or a TOML file with labels and clothes."
 _ONLY_LIP = 18  # no other known set has labels from here on
 _FIRST_LIMB = 12  # every set of whole people that is not merged has limbs or faces from here on; LIP's begin at 13
-# From there to 17 nothing is told: LIP's maps end there where no shoe is seen, ATR's always, and a wrong guess would shield the wrong parts.
+# From there to 17 nothing is told: LIP's maps end there where no shoe is seen, ATR's always; a wrong guess shields the wrong parts.
 
 
 @dataclass(frozen=True)
