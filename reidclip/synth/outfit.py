@@ -122,6 +122,7 @@ def outfit_rng(seed: int, pid: int, outfit: int) -> np.random.Generator:
 
 
 _PATTERNS = ("plain", "striped", "vertically striped", "checked", "dotted", "printed", "colour-block", "camouflage")
+_PLAIN_SHOES = ("black", "dark grey", "grey", "white", "brown")
 _TOP_SHARES = (0.5, 0.11, 0.05, 0.09, 0.05, 0.12, 0.05, 0.03)
 
 
@@ -170,6 +171,25 @@ def sample_outfit(rng: np.random.Generator, male: bool) -> Outfit:
         if rng.random() < 0.33
         else None,
     )
+
+
+def sample_alike(rng: np.random.Generator) -> Outfit:
+    """Draw an outfit of one cut: t-shirt or polo shirt, long trousers, plain low shoes, and nothing else.
+
+    Only cloth tells it from others of the kind, so that hidden clothes leave no outline to know them by. It is drawn without knowing
+    anything of who wears it.
+    """
+    top = _sample_top(rng)
+    while not 0.1 < top.sleeve < 0.3:
+        top = _sample_top(rng)
+    bottom = _sample_bottom(rng, male=True)
+    while not isinstance(bottom, Trousers) or bottom.name == "shorts":
+        bottom = _sample_bottom(rng, male=True)
+    kind, fabric = _sample_shoes(rng)
+    while fabric.colour not in _PLAIN_SHOES:
+        kind, fabric = _sample_shoes(rng)
+    socks = Wearable("socks", sample_fabric(rng)) if rng.random() < 0.45 else None
+    return Outfit(top, bottom, Wearable(kind, fabric), float(rng.choice([-0.765, -0.75])), socks=socks)
 
 
 def _sample_shoes(rng: np.random.Generator) -> tuple[str, Fabric]:

@@ -38,9 +38,10 @@ class Person:
         self.shape: Shape = body.shape(sliders)
         self.measurements = measure(body, self.shape)
         self.build, self.height = build_words(self.measurements, sliders.phenotype["muscle"], self.identity.male)
+        self.outfit = lru_cache(maxsize=16)(self._outfit)
         self.figure = lru_cache(maxsize=4)(self._figure)
 
-    def outfit(self, number: int) -> Outfit:
+    def _outfit(self, number: int) -> Outfit:
         """The person's outfit with this number."""
         season = "any" if self.plan.style is None else STYLES[self.plan.style].season
         return outfit_for(season, outfit_rng(self.plan.seed, self.pid, number), self.identity.male)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from reidclip.synth.compose import USUAL_OPTICS, Optics, Response
-from reidclip.synth.outfit import Outfit, Trousers, sample_outfit
+from reidclip.synth.outfit import Outfit, Trousers, sample_alike, sample_outfit
 from reidclip.synth.scenery import KINDS, kind_of
 from reidclip.synth.shading import USUAL_DAYLIGHT, Daylight
 
-SEASONS = ("any", "summer", "winter", "mild")
-_SHORT, _LONG = 0.3, -0.6  # sleeve shorter than (metres along the arm), trouser end lower than (template height)
+SEASONS = ("any", "summer", "winter", "mild", "alike")
+_SHORT, _LONG = 0.3, -0.6  # sleeve shorter than (metres along the arm), trousers that end lower than (template height)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Style:
         elevation: range of the cameras' heights above the person, degrees.
         optics: resolution, noise and compression.
         daylight: ambient and key light.
-        season: what is worn: ``any``, ``summer``, ``winter``, or ``mild`` (nothing on head, hands or eyes).
+        season: what is worn: ``any``, ``summer``, ``winter``, ``mild`` (nothing on head, hands or eyes), or ``alike``
+            (t-shirts or polo shirts and long trousers that differ in colour and pattern alone, plain shoes, nothing else).
     """
 
     title: str
@@ -51,8 +52,8 @@ class Style:
 
 STYLES: dict[str, Style] = {
     "even": Style(
-        "Many places per camera and cameras much alike, so that a camera is no clue to clothes; heads, hands and eyes uncovered.",
-        rooms=10, cast_spread=0.015, gain=(0.97, 1.05), gamma=(0.95, 1.06), softness=(0.0, 0.2), season="mild",
+        "Many places per camera and cameras much alike, so that a camera does not look like other clothes; one cut of clothes, any cloth.",
+        rooms=10, cast_spread=0.015, gain=(0.97, 1.05), gamma=(0.95, 1.06), softness=(0.0, 0.2), season="alike",
     ),
     "summer-square": Style(
         "Summer: squares and streets in full sun, sharp pictures from eye height, short sleeves.",
@@ -99,7 +100,9 @@ def response_of(style: Style, rng: np.random.Generator) -> Response:
 
 
 def outfit_for(season: str, rng: np.random.Generator, male: bool) -> Outfit:
-    """Draw outfits until one suits the season; the draw does not depend on who wears it beyond sex, as `sample_outfit`'s."""
+    """Draw an outfit that suits the season; nothing but sex may shift it, as in `sample_outfit`, and in ``alike`` not even that."""
+    if season == "alike":
+        return sample_alike(rng)
     while True:
         outfit = sample_outfit(rng, male)
         if suits(season, outfit):

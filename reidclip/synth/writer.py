@@ -55,9 +55,9 @@ def _check_same(file: Path, parameters: dict[str, object]) -> None:
             raise ValueError
     except ValueError:
         raise UserError(f"{file} is not readable JSON.", "Delete the folder and render again.") from None
-    different = [k for k in parameters if there.get(k) != parameters[k]]
+    different = [k for k in dict.fromkeys([*parameters, *there]) if there.get(k) != parameters.get(k)]
     if different:
-        said = ", ".join(f"{k} {there.get(k)} (now {parameters[k]})" for k in different)
+        said = ", ".join(f"{k} {there.get(k)} (now {parameters.get(k)})" for k in different)
         raise UserError(
             f"{file.parent} was rendered with other parameters: {said}.", "Repeat those parameters to go on, or name a new folder."
         )

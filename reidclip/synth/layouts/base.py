@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -163,6 +164,7 @@ class SynthLayout(ABC):
         return {}
 
 
+@lru_cache(maxsize=64)
 def fixed_camera(plan: Plan, name: str, number: int) -> Camera:
     """A camera with its own colours that looks at a few places of its own."""
     rng = np.random.default_rng(np.random.SeedSequence([plan.seed, 4, number]))
