@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import re
 import signal
+import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class Workers(Generic[K, T]):
         self._work, self._count = work, count
         self._keys: list[K] = []
         self._started = 0
-        self._loader: DataLoader[Any] | None = None
+        self._loaders: list[DataLoader[Any]] = []  # the one at work, or none
+        weakref.finalize(self, _end, self._loaders)  # also when the program ends, for instance by Ctrl-C in the middle of a run
         self._board: mmap.mmap | None = None
         self._runs = 0
 
@@ -71,7 +73,7 @@ class Workers(Generic[K, T]):
 
     def close(self) -> None:
         """End the processes; the next run starts new ones."""
-        self._loader = None
+        _end(self._loaders)
 
     def _here(self, keys: Sequence[K]) -> Generator[Any, None, None]:
         return (_done(self._work, key) for key in keys)
@@ -79,10 +81,12 @@ class Workers(Generic[K, T]):
     def _by_workers(self, keys: Sequence[K]) -> Generator[Any, None, None]:
         self._keys[:] = keys
         wanted = min(self._count, len(keys))
-        if self._loader is None or self._started < wanted:  # the first run may have been the short rest of an epoch
-            self._loader, self._started = self._start(wanted), wanted
+        if not self._loaders or self._started < wanted:  # the first run may have been the short rest of an epoch
+            self.close()
+            self._started = wanted
+            self._loaders.append(self._start(wanted))
         try:
-            yield from self._loader
+            yield from self._loaders[0]
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -149,6 +153,14 @@ def _done(work: Callable[[K], T], key: K) -> T | _Failure:
         return work(key)
     except ReidclipError as error:
         return _Failure(error.what, error.remedy)
+
+
+def _end(loaders: list[DataLoader[Any]]) -> None:
+    """End a loader's processes now: torch ends them when nobody refers to them any more, and a traceback may for long."""
+    while loaders:
+        iterator = loaders.pop()._iterator
+        if iterator is not None:
+            iterator._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def _begin(board: mmap.mmap | None, worker: int) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pickle
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -272,6 +273,14 @@ def test_of_a_data_set(tmp_path: Path) -> None:
     moved = LAYOUT.load(root.rename(tmp_path / "elsewhere" / "prcc"))
     ImageSource.of(moved, moved.split("train"), cache=told.cache(tmp_path / "cache")).pictures(Transform(32, 16))
     assert len(told.lines) == 2
+
+
+def test_another_process_maps_the_file_anew(folder: Path) -> None:
+    """What is sent to a worker where processes do not share memory: the file's name, not its pictures."""
+    pictures = ImageSource([folder / f"{i}.png" for i in range(5)], cache=Told().cache(folder / "cache")).pictures(SMALL)
+    sent = pickle.dumps(pictures)
+    assert len(sent) < 1000
+    np.testing.assert_array_equal(pickle.loads(sent)[4], pictures[4])
 
 
 def test_gc_removes_files_that_were_not_used_for_long(folder: Path) -> None:
