@@ -103,12 +103,19 @@ def test_missing_parts_are_tolerated(tmp_path: Path) -> None:
     write_picture(tmp_path / "rgb/train/092/A_cropped_rgb001.jpg")
     dataset = LAYOUT.load(tmp_path)
     assert [s.split for s in dataset.samples] == ["train"] and dataset.protocols == ()
+    (note,) = dataset.notes
+    assert note.startswith("No protocol same-clothes or cloth-changing or ") and "control" not in note
 
 
 def test_a_camera_without_pictures_drops_its_protocols(tmp_path: Path) -> None:
     write_picture(tmp_path / "rgb/test/A/001/cropped_rgb001.jpg")
     write_picture(tmp_path / "rgb/test/C/001/cropped_rgb001.jpg")
-    assert [p.name for p in LAYOUT.load(tmp_path).protocols] == ["cloth-changing", "cloth-changing-single-shot"]
+    dataset = LAYOUT.load(tmp_path)
+    assert [p.name for p in dataset.protocols] == ["cloth-changing", "cloth-changing-single-shot"]
+    assert dataset.notes == (
+        "There are no training pictures.",
+        "No protocol same-clothes or same-clothes-single-shot: there are no query pictures.",
+    )
 
 
 def test_leftovers_are_skipped_with_a_note(tmp_path: Path) -> None:

@@ -18,12 +18,21 @@ def assemble(
     protocols: Sequence[Protocol],
     notes: Sequence[str] = (),
     left_out: Mapping[str, int] | None = None,
+    splits: Sequence[str] = SPLITS,
 ) -> Dataset:
-    """A data set with train, val, query and gallery, in that order, and those of the protocols that have pictures on both sides.
+    """A data set with its splits in their order, and those of the protocols that have pictures on both sides.
 
     A copy may hold one half alone; notes say what it lacks.
+
+    Args:
+        layout, root: as in `Dataset`.
+        samples: in any order.
+        protocols: of a whole copy.
+        notes: what the layout has to say; what is lacking comes after it.
+        left_out: as in `Dataset`.
+        splits: every split that a sample may have, in their order.
     """
-    ordered = tuple(sorted(samples, key=lambda s: (SPLITS.index(s.split), s.path)))
+    ordered = tuple(sorted(samples, key=lambda s: (splits.index(s.split), s.path)))
     whole = Dataset(layout, root, ordered)
     reasons = {protocol.name: _reason(whole, protocol) for protocol in protocols}
     more = [] if whole.split("train") else ["There are no training pictures."]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reidclip.data.files import file_names, folders, is_picture
+from reidclip.data.layouts.assemble import assemble
 from reidclip.data.layouts.flat import sorted_ranks
 from reidclip.data.published import count
 from reidclip.errors import UserError
@@ -29,7 +30,8 @@ _TEST_FILE = re.compile(r"cropped_rgb\d+\.jpg")
 _CAMERAS = {"A": 0, "B": 1, "C": 2}
 
 # Folder under test/ -> split, camera. C_same exists in rendered sets alone: camera C with the clothes of A, a control.
-_TEST_FOLDERS = {"A": ("test-A", "A"), "B": ("test-B", "B"), "C": ("test-C", "C"), "C_same": ("test-C-same", "C")}
+_CONTROL = "test-C-same"
+_TEST_FOLDERS = {"A": ("test-A", "A"), "B": ("test-B", "B"), "C": ("test-C", "C"), "C_same": (_CONTROL, "C")}
 _SPLITS = ("train", "val", *(split for split, _ in _TEST_FOLDERS.values()))
 
 _SINGLE_SHOT = "Gallery: one picture of camera A per identity; mean of 10 draws over sorted paths, this toolkit's own."
@@ -39,7 +41,7 @@ _PROTOCOLS = (
     Protocol(
         "same-clothes-control",
         Rule.STD,
-        "test-C-same",
+        _CONTROL,
         "test-A",
         note="Rendered sets only: camera C in the outfit of camera A, which tells the change of clothes from the change of camera.",
     ),
@@ -93,7 +95,7 @@ class PrccLayout:
             return False
 
     def load(self, root: Path) -> Dataset:
-        """All samples, labels and protocols; protocols without pictures are left out.
+        """All samples, labels and protocols. A copy may lack folders; notes say what it cannot do then.
 
         Raises:
             UserError: no PRCC tree, no pictures, or a picture or folder whose name is not PRCC's.
@@ -106,9 +108,9 @@ class PrccLayout:
         samples = _samples(found, base)
         if not samples:
             raise UserError(f"{root} has PRCC's folders but no pictures.", f"Expected:\n{EXPECTED_TREE}")
-        present = {s.split for s in samples}
-        protocols = tuple(p for p in _PROTOCOLS if {p.query, p.gallery} <= present)
-        return Dataset(self.name, base, samples, protocols, found.notes())
+        rendered = any(s.split == _CONTROL for s in samples)
+        protocols = [p for p in _PROTOCOLS if rendered or p.query != _CONTROL]  # nobody misses the control in the release
+        return assemble(self.name, base, samples, protocols, found.notes(), splits=_SPLITS)
 
 
 LAYOUT = PrccLayout()
@@ -182,12 +184,12 @@ class _Found:
                 yield person.name, path, match
 
 
-def _samples(found: _Found, base: Path) -> tuple[Sample, ...]:
+def _samples(found: _Found, base: Path) -> list[Sample]:
     train_rank = sorted_ranks(_clothes_key(p) for p in found.train)
     test_rank = sorted_ranks(p.pid for p in found.test)
     samples = [_sample(p, base, train_rank[_clothes_key(p)]) for p in found.train]
     samples += [_sample(p, base, 2 * test_rank[p.pid] + (p.split == "test-C")) for p in found.test]
-    return tuple(sorted(samples, key=lambda s: (_SPLITS.index(s.split), s.path)))
+    return samples
 
 
 def _clothes_key(picture: _Picture) -> str:
