@@ -40,7 +40,7 @@ class Bench:
         train = dataset.split("train")
         masks = self.masks if self.method.needs_masks(command, settings) else None
         prompts = self.prompts() if command == "finetune" and self.method.needs_prompts(settings) else None
-        torch.manual_seed(seed)  # as `reidclip.stages.training.build_context` does
+        torch.manual_seed(seed)  # as `reidclip.stages.train_context.build_context` does
         return StageContext(
             settings=settings,
             clip=tiny_clip(),

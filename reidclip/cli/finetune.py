@@ -11,7 +11,7 @@ from reidclip.cli.training import run_training
 
 if TYPE_CHECKING:
     from reidclip.artifacts.store import Artifact
-    from reidclip.stages.training import Progress, TrainJob
+    from reidclip.stages.train_job import Progress, TrainJob
 
 
 def finetune(

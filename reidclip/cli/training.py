@@ -11,8 +11,8 @@ from reidclip.cli.console import Progress, console, progress_bar, say, set_quiet
 
 if TYPE_CHECKING:
     from reidclip.artifacts.store import Artifact
-    from reidclip.stages.training import Progress as StageProgress
-    from reidclip.stages.training import TrainJob
+    from reidclip.stages.train_job import Progress as StageProgress
+    from reidclip.stages.train_job import TrainJob
 
 
 def run_training(
@@ -27,7 +27,7 @@ def run_training(
     """Plan, then print the plan (--dry-run) or run it.
 
     Args:
-        plan: makes a `reidclip.stages.training.TrainJob`.
+        plan: makes a `reidclip.stages.train_job.TrainJob`.
         run: (job, progress) -> artifact, or None in a process that writes none.
         fresh: forget an unfinished run of the same command first.
     """
@@ -43,7 +43,7 @@ def run_training(
 
 def _run(job: TrainJob, run: Callable[[TrainJob, StageProgress], Artifact | None], fresh: bool) -> Artifact | None:
     from reidclip.parallel.processes import is_first, joined, wait_for_all
-    from reidclip.stages.training import start_over
+    from reidclip.stages.train_run import start_over
     from reidclip.train.device import pick_device
 
     with joined(pick_device(job.device)), ExitStack() as stack:

@@ -16,17 +16,9 @@ from reidclip.errors import UserError
 from reidclip.settings import parse_assignments
 from reidclip.stages.choose import DEFAULT_METHOD, Say, dataset_for, masks_for, method_for, note_on_layout, recipe_for, settings_for
 from reidclip.stages.pictures import OnError
-from reidclip.stages.training import (
-    Progress,
-    TrainJob,
-    build_context,
-    check_batches,
-    describe_run,
-    draft_by_first,
-    finish_run,
-    labels_of,
-    run_stages,
-)
+from reidclip.stages.train_context import build_context
+from reidclip.stages.train_job import Progress, TrainJob, check_batches, labels_of
+from reidclip.stages.train_run import describe_run, draft_by_first, finish_run, run_stages
 from reidclip.train.device import pick_device
 from reidclip.train.precision import check_precision
 from reidclip.train.settings import ModelSettings

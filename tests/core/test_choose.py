@@ -19,7 +19,7 @@ from reidclip.stages.choose import recipe_for, settings_for
 from reidclip.stages.evaluate import plan_evaluate
 from reidclip.stages.finetune import plan_finetune
 from reidclip.stages.prompt_learn import plan_prompt_learn
-from reidclip.stages.training import training_samples
+from reidclip.stages.train_job import training_samples
 from reidclip.train.settings import FinetuneSettings
 from tests.core.store_fixtures import PAYLOADS
 from tests.fakes import write_prcc

@@ -12,7 +12,7 @@ from reidclip.data.open import open_dataset
 from reidclip.errors import UserError
 from reidclip.stages.finetune import finetune, plan_finetune
 from reidclip.stages.prompt_learn import plan_prompt_learn
-from reidclip.stages.training import labels_of, training_samples
+from reidclip.stages.train_job import labels_of, training_samples
 from tests.fakes import write_tiny_clip
 from tests.trees import folder, table, write_pictures
 

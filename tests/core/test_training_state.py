@@ -21,7 +21,8 @@ from reidclip.cli.console import _Rate, progress_bar
 from reidclip.data.open import open_dataset
 from reidclip.errors import UserError, WorkError
 from reidclip.interfaces import ParamGroup, Update
-from reidclip.stages.training import TrainJob, run_stages, start_over
+from reidclip.stages.train_job import TrainJob
+from reidclip.stages.train_run import run_stages, start_over
 from reidclip.train.loop import LoopOptions, run_stage
 from tests.fakes import write_prcc
 

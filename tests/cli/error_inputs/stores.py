@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from reidclip.artifacts.manifest import InputRef
 from reidclip.artifacts.store import Store
-from reidclip.stages import training
+from reidclip.stages import train_job
 from tests.cli.error_inputs.place import Place
 from tests.cli.error_inputs.weights import Payload, pickled
 
@@ -130,8 +130,8 @@ def unfinished_run(place: Place, argument: str) -> Path:
         (folder / "stage-0.safetensors").write_text(argument)
         return folder
 
-    original = training.TrainJob.run_folder
-    place.patch.setattr(training.TrainJob, "run_folder", run_folder)
+    original = train_job.TrainJob.run_folder
+    place.patch.setattr(train_job.TrainJob, "run_folder", run_folder)
     return Path("stage-0.safetensors")
 
 

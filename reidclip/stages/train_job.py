@@ -1,0 +1,158 @@
+"""A planned training: what it reads, which pictures it trains on, and the key by which an interrupted run is found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reidclip import __version__
+from reidclip.artifacts.store import Artifact, Store
+from reidclip.data.cache import CacheKind
+from reidclip.errors import UserError
+from reidclip.interfaces import Method
+from reidclip.parallel.processes import launched
+from reidclip.records import Dataset, LabelMap, Sample, training_labels
+from reidclip.stages.choose import Say
+from reidclip.stages.pictures import OnError
+from reidclip.train.device import pick_device
+from reidclip.train.settings import FinetuneSettings, ModelSettings
+
+Progress = Callable[[str, int, int], None]
+"""(what, done, total)"""
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """A training with everything decided and nothing loaded: what ``--dry-run`` prints.
+
+    Attributes:
+        command: "prompt-learn" or "finetune".
+        kind, name: of the artifact that is written.
+        recipe: name of the recipe that the settings started from, or None.
+        settings: resolved.
+        inputs: artifacts read, by role ("masks", "prompts").
+        save_seconds: how often the state is kept within an epoch.
+        compiled, accumulate: see `reidclip.train.prepare.prepare`; they change the speed and the memory, not the result.
+        cache: what becomes of decoded pictures, see `reidclip.data.cache.Cache`; the result is the same.
+        on_error: "skip" reads every picture before the first step and leaves broken ones out; with "fail" the first one met ends the run.
+        say: is told what takes time before the training.
+    """
+
+    command: str
+    kind: str
+    name: str
+    method: Method
+    recipe: str | None
+    settings: ModelSettings
+    dataset: Dataset
+    store: Store
+    inputs: dict[str, Artifact] = field(default_factory=dict)
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    workers: int | None = None
+    save_seconds: float = 120.0
+    compiled: bool = False
+    accumulate: int = 1
+    cache: CacheKind = "auto"
+    on_error: OnError = "fail"
+    say: Say = field(default=lambda text: None, compare=False)
+
+    @property
+    def key(self) -> str:
+        """Digest of everything the result depends on: an interrupted run is taken up again by a command of the same key.
+
+        The device is left out, so that a run may go on where there is room. The weights behind a CLIP's name or path are not yet known
+        here; `run_stages` compares them.
+        """
+        facts = {
+            "toolkit": __version__,  # half a training by one version and half by another is a result of neither
+            "command": self.command,
+            "method": [self.method.name, self.method.version],
+            "settings": self.settings.model_dump(mode="json"),
+            "data": self.dataset.fingerprint,
+            "inputs": {role: artifact.digest for role, artifact in sorted(self.inputs.items())},
+            "seed": self.seed,
+            "precision": self.precision,
+            **({"on_error": self.on_error} if self.on_error == "skip" else {}),
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def run_folder(self) -> Path:
+        """Where the state of the unfinished run lies."""
+        return self.store.resume_dir(self.kind, self.name, self.key)
+
+    def plan(self) -> dict[str, Any]:
+        """The resolved configuration, inputs and planned output, for --dry-run and the manifest."""
+        pictures = len(training_samples(self.dataset, self.settings.train_splits))
+        return {
+            "command": self.command,
+            "method": self.method.name,
+            "recipe": self.recipe,
+            "settings": self.settings.model_dump(mode="json"),
+            "data": {"root": str(self.dataset.root), "layout": self.dataset.layout, "training pictures": pictures},
+            "inputs": {role: f"{a.kind}/{a.ref}" for role, a in self.inputs.items()},
+            "writes": f"{self.kind}/{self.name}",
+            "seed": self.seed,
+            "device": str(pick_device(self.device)),
+            "precision": self.precision,
+            "processes": launched(),
+            "compile": self.compiled,
+            "accumulate": self.accumulate,
+            "cache": self.cache,
+            "on_error": self.on_error,
+        }
+
+
+def check_batches(settings: ModelSettings, dataset: Dataset) -> None:
+    """The training split can fill a batch; told before anything is loaded.
+
+    Raises:
+        UserError: see `training_samples`; or fewer identities than a batch takes.
+    """
+    identities = len({s.pid for s in training_samples(dataset, settings.train_splits)})
+    if isinstance(settings, FinetuneSettings) and settings.identities > identities:
+        raise UserError(
+            f"A batch takes {settings.identities} identities, the training split of {dataset.root} has {identities}.",
+            f"Lower it (--set identities={identities}), or take more data.",
+        )
+
+
+def training_samples(dataset: Dataset, splits: Sequence[str] = ("train",)) -> tuple[Sample, ...]:
+    """The training pictures: those of the splits named, in the data set's order, checked to be trainable.
+
+    Raises:
+        UserError: a split without pictures, a picture of nobody, or fewer than two identities.
+    """
+    _check_splits(dataset, splits)
+    train = tuple(s for s in dataset.samples if s.split in splits)
+    nobody = [s.path for s in train if s.pid < 0]
+    if nobody:
+        raise UserError(f"{len(nobody)} training pictures have no identity; the first is {nobody[0]}.", "Name them, or leave them out.")
+    if len({s.pid for s in train}) < 2:
+        raise UserError(f"The training split of {dataset.root} has one identity only.", "Re-identification needs at least two.")
+    return train
+
+
+def _check_splits(dataset: Dataset, splits: Sequence[str]) -> None:
+    present = {s.split for s in dataset.samples}
+    missing = [split for split in splits if split not in present]
+    if not missing:
+        return
+    known = ", ".join(sorted(present)) or "none"
+    if missing == ["train"]:
+        raise UserError(f"{dataset.root} has no training pictures (splits: {known}).", "Training needs a 'train' split.")
+    raise UserError(
+        f"train_splits names '{missing[0]}', but {dataset.root} has no pictures of such a split (splits: {known}).",
+        "Name splits that it has, for example --set 'train_splits=[\"train\"]'.",
+    )
+
+
+def labels_of(job: TrainJob) -> tuple[tuple[Sample, ...], LabelMap]:
+    """Training pictures and their dense labels."""
+    train = training_samples(job.dataset, job.settings.train_splits)
+    return train, training_labels(train)
