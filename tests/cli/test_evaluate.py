@@ -148,6 +148,7 @@ class TestPublished:
             (lambda p: {"plugin_version": "0"}, [], "was made by version 0 of baseline"),
             (lambda p: {"dataset": DatasetRef.of(replace(open_dataset(p.data), samples=()))}, [], "was trained on other data"),
             (lambda p: {}, ["--flip"], "flip is True, published: False"),
+            (lambda p: {}, ["--set", "decode=fast"], "pictures are decoded fast, published: exact"),
         ],
     )
     def test_whatever_differs_withholds_them(
@@ -215,10 +216,12 @@ class TestSettings:
 
     def test_defaults_config_and_set(self, place: Place) -> None:
         place.checkpoint("baseline", "tiny")
-        assert self.settings(place) == {"flip": None, "batch_size": 128, "resamples": 1000}
+        exact = {"decode": "exact"}
+        assert self.settings(place) == {"flip": None, "batch_size": 128, "resamples": 1000, **exact}
         config = self.config(place, "[common]\nbatch_size = 3\n[evaluate]\nflip = true\nresamples = 5\n[finetune]\nepochs = 2\n")
-        assert self.settings(place, *config) == {"flip": True, "batch_size": 3, "resamples": 5}
-        assert self.settings(place, *config, "--set", "resamples=0", "--batch-size", "7") == {"flip": True, "batch_size": 7, "resamples": 0}
+        assert self.settings(place, *config) == {"flip": True, "batch_size": 3, "resamples": 5, **exact}
+        changed = self.settings(place, *config, "--set", "resamples=0", "--batch-size", "7", "--set", "decode=fast")
+        assert changed == {"flip": True, "batch_size": 7, "resamples": 0, "decode": "fast"}
         assert self.settings(place, "--flip")["flip"] is True
 
     def test_they_do_what_they_say(self, place: Place) -> None:
