@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 from reidclip.data.images import PictureFacts, examine_picture
+from reidclip.data.interrupts import leave_interrupts_to_the_parent, without_interrupts
 from reidclip.errors import WorkError
 
 Progress = Callable[[int, int], None]
@@ -111,8 +110,8 @@ def _here(root: Path, chunks: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, 
 
 def _in_processes(root: Path, chunks: Sequence[tuple[str, ...]], workers: int) -> Iterator[tuple[int, list[Inspected]]]:
     """Chunks by number, as they are done. Processes are spawned: a fork would copy the threads of a progress bar half."""
-    with ProcessPoolExecutor(workers, get_context("spawn"), _leave_signals_to_the_parent) as pool:
-        with _without_interrupts():
+    with ProcessPoolExecutor(workers, get_context("spawn"), leave_interrupts_to_the_parent) as pool:
+        with without_interrupts():
             jobs = {pool.submit(_inspect_chunk, root, chunk): number for number, chunk in enumerate(chunks)}
         try:
             for job in as_completed(jobs):
@@ -124,20 +123,3 @@ def _in_processes(root: Path, chunks: Sequence[tuple[str, ...]], workers: int) -
         except BaseException:  # Ctrl-C: what is in hand is finished, a moment's work, and the rest is dropped
             pool.shutdown(wait=True, cancel_futures=True)  # waits here: leaving the pool would take the cancelling back
             raise
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back while processes are started: they inherit that, or one that is still importing would print a traceback."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _leave_signals_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -155,11 +155,11 @@ def _notes(journal: Path) -> Iterator[Finished]:
 
 def _checked(file: Path, note: Finished | None, labels: int) -> Counts | None:
     try:
-        if note is not None and len(note.pixels) == labels:
+        if note is not None:
             data = file.read_bytes()
-            if len(data) == note.size and zlib.crc32(data) == note.crc:
-                return np.array(note.pixels, np.int64)
-        elif not file.is_file():
+            whole = len(data) == note.size and zlib.crc32(data) == note.crc and len(note.pixels) == labels
+            return np.array(note.pixels, np.int64) if whole else None
+        if not file.is_file():
             return None
         read, _ = read_indexed_png(file)
     except (OSError, WorkError):

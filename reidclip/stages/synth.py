@@ -6,14 +6,17 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import cv2
 
-from reidclip.errors import UserError, nearest
+from reidclip.data.interrupts import leave_interrupts_to_the_parent, without_interrupts
+from reidclip.errors import UserError, WorkError, nearest
 from reidclip.synth import writer
 from reidclip.synth.layouts import LAYOUTS, NO_LIMIT, Plan
 from reidclip.synth.layouts.market1501 import EXTRAS_PER_TEST_ID, MOST_EXTRAS
@@ -211,18 +214,42 @@ def _render(out: Path, plan: Plan, missing: list[int], workers: int) -> Iterator
         finally:
             cv2.setNumThreads(before)
         return
-    with _one_thread_each(), ProcessPoolExecutor(min(workers, len(missing)), get_context("spawn"), _start_worker) as pool:
-        jobs = [pool.submit(writer.write_person, out, plan, pid) for pid in missing]
+    yield from _render_in_processes(out, plan, missing, min(workers, len(missing)))
+
+
+def _render_in_processes(out: Path, plan: Plan, missing: list[int], workers: int) -> Iterator[int]:
+    context = get_context("spawn")
+    stop = context.Event()
+    with _one_thread_each(), ProcessPoolExecutor(workers, context, _start_worker, (stop,)) as pool:
+        with without_interrupts():
+            jobs = [pool.submit(_write_person, out, plan, pid) for pid in missing]
         try:
             for job in as_completed(jobs):
                 yield job.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BrokenProcessPool as error:
+            raise WorkError(
+                "A process that renders died.", "Memory may be short: repeat the command with fewer --workers; it goes on where it was."
+            ) from error
+        except BaseException:  # Ctrl-C, a full disk: people in hand are finished, the others are not begun
+            stop.set()  # for those that are handed out already, whom cancelling does not reach
+            pool.shutdown(wait=True, cancel_futures=True)  # waits here: leaving the pool would take the cancelling back
             raise
 
 
-def _start_worker() -> None:
+class _Worker:
+    """What a process that renders was given at its start."""
+
+    stop: Event | None = None
+
+
+def _start_worker(stop: Event) -> None:
+    leave_interrupts_to_the_parent()
+    _Worker.stop = stop
     cv2.setNumThreads(1)
+
+
+def _write_person(out: Path, plan: Plan, pid: int) -> int:
+    return 0 if _Worker.stop is not None and _Worker.stop.is_set() else writer.write_person(out, plan, pid)
 
 
 @contextmanager
