@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from reidclip import registry
 from reidclip.artifacts.artifact import Artifact
 from reidclip.artifacts.store import Store
+from reidclip.data.label_sets import LIP
 from reidclip.errors import ReidclipError
 from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.interfaces import DataLayout, Method
@@ -22,6 +23,7 @@ from reidclip.recipes import read_recipe
 from reidclip.records import Dataset, Protocol
 from reidclip.settings import Settings, resolve
 from reidclip.stages.choose import METHODS, settings_for
+from reidclip.stages.mask import MaskSettings
 from reidclip.stages.published import PublishedResult, published_rows
 
 LAYOUTS = "reidclip.layouts"
@@ -136,13 +138,31 @@ def _changed_prompts(checkpoint: Artifact, method: Method, recipe: str, store: S
 
 
 def _other_masks(checkpoint: Artifact, masks_by: Collection[str], store: Store) -> Iterator[str]:
-    """Masks of another parser than the published run's; of label maps made elsewhere nothing says which parser it was."""
+    """Masks of another parser, or with other settings, than the published run's.
+
+    Of label maps made elsewhere nothing says which parser it was.
+    """
     for read in checkpoint.manifest.inputs:
-        masks = _by_digest(read.kind, read.ref, read.digest, (store, _store_of(checkpoint))) if read.role == "masks" else None
-        if masks is None or not any(made_from.role == "parsing" for made_from in masks.manifest.inputs):
+        if read.role != "masks":
             continue
-        if masks.manifest.method not in masks_by:
+        masks = _by_digest(read.kind, read.ref, read.digest, (store, _store_of(checkpoint)))
+        if masks is None:
+            yield f"its masks {read.ref} are no longer in the store, so nothing says what they shield"
+            continue
+        if masks.manifest.method not in masks_by and any(made_from.role == "parsing" for made_from in masks.manifest.inputs):
             yield f"its masks {read.ref} were made by {masks.manifest.method}, published: {', '.join(sorted(masks_by))}"
+        yield from _changed_masks(read.ref, masks.manifest.config)
+
+
+def _changed_masks(ref: str, config: Mapping[str, Any]) -> Iterator[str]:
+    """What decides on masks, against the toolkit's defaults, which are the paper's: LIP's clothes, white. Old masks lack some of it."""
+    wanted = {**MaskSettings().model_dump(mode="json"), "label_set": LIP.name}
+    for key in ("label_set", "dilation", "min_area", "when_all_clothes", "shielding"):
+        if config.get(key, wanted[key]) != wanted[key]:
+            yield f"its masks {ref} have {key} {config[key]}, published: {wanted[key]}"
+    clothes = config.get("clothes", LIP.clothes)
+    if {name.lower() for name in clothes} != {name.lower() for name in LIP.clothes}:
+        yield f"its masks {ref} shield {', '.join(clothes)}, published: {', '.join(LIP.clothes)}"
 
 
 def _store_of(artifact: Artifact) -> Store:

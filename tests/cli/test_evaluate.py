@@ -190,6 +190,35 @@ class TestPublished:
             assert ("published, same-clothes: R1 99.9, mAP 98.4" in result.stdout) is shown
             assert ("were made by schp-tiny, published: schp" in result.stderr) is not shown
 
+    @pytest.mark.parametrize(
+        ("config", "reason"),
+        [
+            ({}, ""),  # of a version that wrote less
+            ({"clothes": ["Pants", "Upper-clothes", "Dress", "Coat", "Socks", "Jumpsuits", "Scarf", "Skirt", "Glove"], "dilation": 0}, ""),
+            ({"label_set": "atr"}, "have label_set atr, published: lip"),
+            ({"label_set": "lip", "clothes": ["Pants"]}, "shield Pants, published: Upper-clothes, Dress,"),
+            ({"dilation": 3}, "have dilation 3, published: 0"),
+            ({"shielding": [0, 0, 0]}, "have shielding [0, 0, 0], published: [255, 255, 255]"),
+            (None, "are no longer in the store"),
+        ],
+    )
+    def test_masks_with_other_settings_withhold_them(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any] | None, reason: str
+    ) -> None:
+        published(monkeypatch, *WHOLE)
+        prompts = InputRef.of(place.prompts("ccaf", "prcc"), role="prompts")
+        with place.store.create("masks", "schp") as draft:
+            draft.write(PAYLOADS["masks"], b"{}")
+            draft.describe(
+                method="schp", inputs=[InputRef(kind="parsing", ref="x@v1", digest="0" * 64, role="parsing")], config=config or {}
+            )
+        masks = InputRef.of(draft.artifact, role="masks")
+        if config is None:
+            masks = masks.model_copy(update={"digest": "0" * 64})
+        result = place.run("--checkpoint", place.checkpoint("ccaf", "prcc", prompts, masks).ref)
+        assert ("published, same-clothes: R1 99.9, mAP 98.4" in result.stdout) is (not reason)
+        assert reason in result.stderr
+
     def test_none_for_zero_shot_and_for_recipes_without(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         published(monkeypatch, *WHOLE)
         place.checkpoint("baseline", "tiny")
