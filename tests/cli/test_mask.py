@@ -42,7 +42,14 @@ def test_small_pieces_stay_visible() -> None:
     assert (keep_mask(labels, [5, 9]) == 0).sum() == 11
     keep = keep_mask(labels, [5, 9], min_area=3)
     assert (keep == 0).sum() == 9 and keep[1, 1] == 1
+    assert (keep_mask(labels, [5, 9], min_area=9) == 0).sum() == 9, "as many pixels as asked for are enough"
     assert (keep_mask(labels, [5, 9], min_area=10) == 1).all()
+
+
+def test_pixels_that_touch_at_a_corner_are_one_piece() -> None:
+    labels = np.zeros((6, 6), np.uint8)
+    labels[[1, 2, 3], [1, 2, 3]] = 5
+    assert (keep_mask(labels, [5], min_area=3) == 0).sum() == 3
 
 
 @pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (3, 200, 17)])
