@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reidclip.data.label_sets import ATR, LABEL_SETS, LIP, PASCAL, SCNET, choose_clothes, label_set_of, named_set, palette
+from reidclip.data.label_sets import ATR, LABEL_SETS, LIP, PASCAL, SCNET, LabelSet, choose_clothes, label_set_of, named_set, palette
 from reidclip.data.lip import LIP_PALETTE
 from reidclip.data.map_names import Naming, files_below, match
 from reidclip.data.shielding import colour_of
@@ -42,8 +42,28 @@ def test_tables(label_set: object) -> None:
     assert kept[0] == "background"
 
 
+@pytest.mark.parametrize(
+    ("label_set", "indices"),
+    [
+        (LIP, (3, 5, 6, 7, 8, 9, 10, 11, 12)),  # CCAF, section 3, by the numbers of LIP's labels
+        (ATR, (4, 5, 6, 7, 8, 17)),
+        (PASCAL, (2, 3, 5, 6)),
+        (SCNET, (2, 3, 4, 5, 6, 11)),
+    ],
+    ids=["lip", "atr", "pascal", "scnet"],
+)
+def test_what_is_clothes_by_default(label_set: LabelSet, indices: tuple[int, ...]) -> None:
+    assert choose_clothes(label_set).indices == indices
+
+
 def test_scnets_labels_are_atrs_merged() -> None:
-    assert set(SCNET.clothes) == set(ATR.clothes) and len(SCNET.labels) == 12 and len(PASCAL.labels) == 7
+    """By the numbers that its parsing/simple_extractor.py assigns: each ATR label, and what it becomes."""
+    merged = (0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 7, 1, 8, 8, 9, 9, 10, 11)
+    names = {"Hat": "Head", "Hair": "Head", "Sunglasses": "Head", "Face": "Head"}
+    for label, number in zip(ATR.labels, merged, strict=True):
+        plain = names.get(label, label.removeprefix("Left-").removeprefix("Right-"))
+        assert SCNET.labels[number].lower().rstrip("s") == plain.lower().rstrip("s")
+    assert len(SCNET.labels) == 12 and len(PASCAL.labels) == 7
 
 
 def test_known_by_its_labels() -> None:
