@@ -110,22 +110,8 @@ def mask(
     maps = find_maps(dataset, parsing, settings, on_error)
     _require_some(dataset, maps)
     clothes = choose_clothes(maps.label_set, settings.clothes)
-    statistics = MaskStatistics(clothes)
     with store.create("masks", name or default_name(maps, dataset)) as draft:
-        for index, path in enumerate(tuple(maps.files)):
-            progress(index, len(maps.files))
-            try:
-                labels = maps.read(dataset.root, path)
-            except WorkError:
-                if maps.on_error == "fail":
-                    raise
-                maps.leave_out(path)
-                continue
-            keep = keep_mask(labels, clothes.indices, settings.dilation, settings.min_area)
-            statistics.add(path, labels, keep)
-            if settings.when_all_clothes == "keep-picture" and not keep.any():
-                keep = np.ones_like(keep)
-            _write(draft.path / keep_file(path), keep)
+        statistics = _write_masks(draft.path, dataset, maps, clothes, settings, progress)
         _require_some(dataset, maps)
         progress(len(maps.files), len(maps.files))
         if preview:
@@ -140,6 +126,28 @@ def mask(
             notes=[*maps.notes, *statistics.notes(settings.when_all_clothes == "keep-picture"), *_notes(maps)],
         )
     return draft.artifact
+
+
+def _write_masks(
+    folder: Path, dataset: Dataset, maps: LabelMaps, clothes: Clothes, settings: MaskSettings, progress: Progress
+) -> MaskStatistics:
+    """One file per picture; broken pictures are left out of ``maps`` where it says so."""
+    statistics = MaskStatistics(clothes)
+    for index, path in enumerate(tuple(maps.files)):
+        progress(index, len(maps.files))
+        try:
+            labels = maps.read(dataset.root, path)
+        except WorkError:
+            if maps.on_error == "fail":
+                raise
+            maps.leave_out(path)
+            continue
+        keep = keep_mask(labels, clothes.indices, settings.dilation, settings.min_area)
+        statistics.add(path, labels, keep)
+        if settings.when_all_clothes == "keep-picture" and not keep.any():
+            keep = np.ones_like(keep)
+        _write(folder / keep_file(path), keep)
+    return statistics
 
 
 def _require_some(dataset: Dataset, maps: LabelMaps) -> None:
