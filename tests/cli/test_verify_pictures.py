@@ -70,6 +70,23 @@ class TestPictures:
         assert files("wider than tall") == [f"{relative(wide)}: 120 x 400"], "the turned picture stands upright"
         assert any("heights from 9 to 120" in text for text in notes)
 
+    def test_whole_frames_are_notes_and_squares_are_none(self, small: Path, reidclip: CommandLine) -> None:
+        frame, limit, square = sorted((small / "rgb/train").rglob("*.jpg"))[:3]
+        Image.new("RGB", (1000, 2001), (9, 9, 9)).save(frame)
+        Image.new("RGB", (1000, 2000), (9, 9, 8)).save(limit)
+        Image.new("RGB", (32, 32), (9, 9, 7)).save(square)
+        notes = {f["text"]: f["files"] for f in findings(reidclip("datasets", "verify", small, "--json").json, "note", "pictures")}
+        assert notes["Pictures of more than 2 million pixels: 1. Whole frames instead of crops of one person?"] == [
+            f"{frame.relative_to(small).as_posix()}: 2001 x 1000"
+        ]
+        assert not any("wider than tall" in text for text in notes)
+
+    @pytest.mark.parametrize(("height", "told"), [(320, False), (321, True)])
+    def test_heights_of_one_release_are_within_ten_times(self, height: int, told: bool, small: Path, reidclip: CommandLine) -> None:
+        Image.new("RGB", (16, height), (9, 9, 9)).save(small / TRAIN)  # all others are 32 high
+        notes = [f["text"] for f in findings(reidclip("datasets", "verify", small, "--json").json, "note", "pictures")]
+        assert any("Sizes differ much" in text for text in notes) is told
+
     def test_without_opening(self, small: Path, reidclip: CommandLine) -> None:
         (small / "rgb/train/092/A_cropped_rgb001.jpg").write_bytes(b"")
         report = reidclip("datasets", "verify", small, "--no-open", "--json").json
