@@ -20,3 +20,8 @@ class EvaluateSettings(Settings):
         "exact", description="'fast' halves large JPEGs while decoding them: quicker, pixels a few grey levels off."
     )
     resamples: int = Field(1000, ge=0, description="Bootstrap samples of the 95% intervals over queries; 0 gives no intervals.")
+    diagnostics: bool = Field(
+        False,
+        description="Also tell why: distances of positive and negative pairs, prompts against pictures, a map, what is left of clothes.",
+    )
+    map_people: int = Field(10, ge=1, le=40, description="Identities that the map of --diagnostics shows.")

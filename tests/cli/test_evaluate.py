@@ -245,12 +245,12 @@ class TestSettings:
 
     def test_defaults_config_and_set(self, place: Place) -> None:
         place.checkpoint("baseline", "tiny")
-        exact = {"decode": "exact"}
+        exact = {"decode": "exact", "diagnostics": False, "map_people": 10}
         assert self.settings(place) == {"flip": None, "batch_size": 128, "resamples": 1000, **exact}
         config = self.config(place, "[common]\nbatch_size = 3\n[evaluate]\nflip = true\nresamples = 5\n[finetune]\nepochs = 2\n")
         assert self.settings(place, *config) == {"flip": True, "batch_size": 3, "resamples": 5, **exact}
         changed = self.settings(place, *config, "--set", "resamples=0", "--batch-size", "7", "--set", "decode=fast")
-        assert changed == {"flip": True, "batch_size": 7, "resamples": 0, "decode": "fast"}
+        assert changed == {"flip": True, "batch_size": 7, "resamples": 0, **exact, "decode": "fast"}
         assert self.settings(place, "--flip")["flip"] is True
 
     def test_they_do_what_they_say(self, place: Place) -> None:

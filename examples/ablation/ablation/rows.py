@@ -1,0 +1,158 @@
+"""The rows of a table with sweeps written out, and the settings that each command of a row resolves to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ablation.table_file import COMMANDS, ZERO_SHOT, RowTable, TableFile
+from reidclip import registry
+from reidclip.errors import UserError, nearest
+from reidclip.evaluation.settings import EvaluateSettings
+from reidclip.interfaces import Method
+from reidclip.recipes import read_recipe
+from reidclip.settings import Settings, resolve
+from reidclip.stages.choose import METHODS, settings_for
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table, settings resolved.
+
+    Attributes:
+        method: None for the plain CLIP.
+        recipe: its recipe, None where there is none.
+        settings: of each command that the row runs: "prompt-learn" (only where fine-tuning reads prompts), "finetune", "evaluate".
+        clip: the CLIP that it starts from.
+        masks: name of its source of masks, None when nothing in it reads masks.
+        compare_with: name of the row that it is compared with; None for the first.
+    """
+
+    name: str
+    method: Method | None
+    recipe: str | None
+    settings: Mapping[str, Settings]
+    clip: str
+    masks: str | None
+    compare_with: str | None
+
+
+def rows_of(table: TableFile) -> tuple[Row, ...]:
+    """All rows, top to bottom.
+
+    Raises:
+        UserError: unknown names and settings, two rows of one name, a comparison with a row that is not there.
+    """
+    _check_shared_settings(table)
+    rows: list[Row] = []
+    for line in (written for row in table.row for written in _written_out(row)):
+        above = rows[-1].name if rows else None
+        row = _resolved(table, line, line.compare_with or above)
+        if row.name in {r.name for r in rows}:
+            raise UserError(f"Two rows are called '{row.name}'.", "Give each its own name; in a row with a sweep, write {} for the value.")
+        if row.compare_with is not None and row.compare_with not in {r.name for r in rows}:
+            raise UserError(f"Row '{row.name}' is compared with '{row.compare_with}'.", nearest(row.compare_with, [r.name for r in rows]))
+        rows.append(row)
+    return tuple(rows)
+
+
+def _written_out(row: RowTable) -> Iterator[RowTable]:
+    """A row without sweep as it is, else one per value."""
+    if not row.sweep:
+        yield row
+        return
+    ((path, values),) = row.sweep.items()
+    command, _, key = path.partition(".")
+    field = command.replace("-", "_")
+    if command not in ("common", *COMMANDS) or not key:
+        raise UserError(f"Row '{row.name}' sweeps '{path}'.", 'Write for example sweep = {"finetune.lambda1" = [0, 0.1]}.')
+    for value in values:
+        changed = {**getattr(row, field), **_nested(key, value)}
+        yield row.model_copy(update={"name": row.name.replace("{}", f"{value}"), field: changed, "sweep": {}})
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    found: dict[str, Any] = value
+    return found
+
+
+def _resolved(table: TableFile, row: RowTable, compare_with: str | None) -> Row:
+    recipe = (row.recipe if row.recipe is not None else table.recipe) or None
+    if row.method == ZERO_SHOT:
+        from reidclip.train.settings import ModelSettings
+
+        clip = resolve(ModelSettings, _known(table, row, "common", ModelSettings), where=f"settings of row '{row.name}'").clip
+        _refuse_unread(row, ("prompt_learn", "finetune"))
+        settings = {"evaluate": resolve(EvaluateSettings, _layer(table, row, "evaluate", EvaluateSettings), where=_where(row, "evaluate"))}
+        return Row(row.name, None, None, settings, clip, None, compare_with)
+    method: Method = registry.get(METHODS, row.method)
+    _check_common(row, method)
+    found: dict[str, Settings] = {"finetune": _of_command(table, row, method, "finetune", recipe)}
+    if method.needs_prompts(found["finetune"]):
+        found["prompt-learn"] = _of_command(table, row, method, "prompt-learn", recipe)
+    told = read_recipe(method, recipe).sections("evaluate", EvaluateSettings) if recipe else []
+    found["evaluate"] = resolve(EvaluateSettings, *told, _layer(table, row, "evaluate", EvaluateSettings), where=_where(row, "evaluate"))
+    reads_masks = any(method.needs_masks(command, found[command]) for command in ("prompt-learn", "finetune") if command in found)
+    return Row(row.name, method, recipe, found, str(getattr(found["finetune"], "clip", "")), _masks(table, row, reads_masks), compare_with)
+
+
+def _of_command(table: TableFile, row: RowTable, method: Method, command: str, recipe: str | None) -> Settings:
+    if command not in method.settings:
+        raise UserError(f"Row '{row.name}': method '{row.method}' has no {command} stage.", "Take another method.")
+    try:
+        return settings_for(method, command, recipe, None, _layer(table, row, command, method.settings[command]))
+    except UserError as error:
+        raise UserError(f"Row '{row.name}': {error.what}", error.remedy) from error
+
+
+def _layer(table: TableFile, row: RowTable, command: str, model: type[Settings]) -> dict[str, Any]:
+    """What table and row say of one command: the table's own keys where the method knows them, the row's as they are."""
+    own: dict[str, Any] = getattr(row, command.replace("-", "_"))
+    shared = {k: v for k, v in table.settings.get(command, {}).items() if k in model.model_fields}
+    return {**_known(table, row, "common", model), **shared, **{k: v for k, v in row.common.items() if k in model.model_fields}, **own}
+
+
+def _known(table: TableFile, row: RowTable, name: str, model: type[Settings]) -> dict[str, Any]:
+    return {k: v for k, v in {**table.settings.get(name, {}), **row.common}.items() if k in model.model_fields}
+
+
+def _masks(table: TableFile, row: RowTable, needed: bool) -> str | None:
+    if not needed:
+        return None
+    if row.masks is not None:
+        return row.masks
+    if len(table.masks) == 1:
+        return next(iter(table.masks))
+    raise UserError(f"Row '{row.name}' reads masks, and names none.", f"Give it masks = one of {', '.join(table.masks) or '[masks.NAME]'}.")
+
+
+def _refuse_unread(row: RowTable, fields: tuple[str, ...]) -> None:
+    given = next((field for field in fields if getattr(row, field)), None)
+    if given is not None:
+        raise UserError(f"Row '{row.name}' evaluates the plain CLIP, but has settings of {given.replace('_', '-')}.", "Leave them out.")
+
+
+def _check_common(row: RowTable, method: Method) -> None:
+    known = {key for model in (*method.settings.values(), EvaluateSettings) for key in model.model_fields}
+    unknown = next((key for key in row.common if key not in known), None)
+    if unknown is not None:
+        raise UserError(f"Row '{row.name}': no command of method '{row.method}' knows '{unknown}'.", nearest(unknown, known))
+
+
+def _check_shared_settings(table: TableFile) -> None:
+    """A key of the table's [settings] that no method at all knows is a slip of the pen; one that this table's methods do not is none."""
+    methods: list[Method] = [info.object for info in registry.all_infos(METHODS) if info.object is not None]
+    for command, values in table.settings.items():
+        models: list[type[Settings]] = [m for method in methods for name, m in method.settings.items() if command in ("common", name)]
+        models += [EvaluateSettings] if command in ("common", "evaluate") else []
+        known = {key for model in models for key in model.model_fields}
+        unknown = next((key for key in values if key not in known), None)
+        if unknown is not None:
+            raise UserError(f"No method knows '{unknown}' of [settings.{command}].", nearest(unknown, known))
+
+
+def _where(row: RowTable, command: str) -> str:
+    return f"{command} settings of row '{row.name}'"

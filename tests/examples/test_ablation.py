@@ -1,0 +1,307 @@
+"""The ablation program as a user runs it: a tiny table end to end, what rows share, going on after a kill, and its faults."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import ablation.command
+import pytest
+from ablation.budget import Budget, budget_of
+from ablation.rows import rows_of
+from ablation.table_file import read_table
+from run import main as run_program
+
+from reidclip.artifacts.store import Store
+from reidclip.data.open import open_dataset
+from reidclip.data.samplers import epoch_generator, pk_batches
+from tests.cli.test_training import write_labels
+from tests.fakes import REPOSITORY, environment, write_prcc, write_tiny_clip
+
+RUN = REPOSITORY / "examples" / "ablation" / "run.py"
+HEAD = """
+title = "Tiny"
+data = "prcc"
+seeds = [0, 1]
+[settings.common]
+clip = "tiny.safetensors"
+height = 32
+width = 16
+[settings.prompt-learn]
+epochs = 2
+[settings.finetune]
+epochs = 2
+identities = 2
+images_per_identity = 2
+pad = 2
+lr = 0.05
+[settings.evaluate]
+resamples = 0
+[masks.truth]
+labels = "labels"
+[masks.none]
+blank = true
+"""
+ROWS = """
+[[row]]
+name = "zero-shot"
+method = "zero-shot"
+[[row]]
+name = "baseline"
+method = "baseline"
+[[row]]
+name = "ccaf"
+method = "ccaf"
+masks = "truth"
+[[row]]
+name = "lambda1 = {}"
+method = "ccaf"
+masks = "truth"
+sweep = { "finetune.lambda1" = [0.5, 1.0] }
+[[row]]
+name = "blank masks"
+method = "ccaf"
+masks = "none"
+compare_with = "ccaf"
+"""
+
+
+def write_place(folder: Path) -> Path:
+    write_prcc(folder / "prcc")
+    write_labels(folder / "prcc", folder / "labels")
+    write_tiny_clip(folder / "tiny.safetensors")
+    (folder / "t.toml").write_text(HEAD + ROWS)
+    return folder
+
+
+COMMON = ("--device", "cpu", "--workers", "0", "--resamples", "99")
+
+
+def run(place: Path, *words: str, code: int = 0) -> tuple[str, str]:
+    """The program in this process (torch is imported once): what it prints on stdout and on stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.chdir(place)
+        patch.setattr(sys, "argv", ["run.py", *words, *COMMON])
+        with pytest.raises(SystemExit) as end:
+            run_program()
+    told = err.getvalue()
+    assert "Traceback" not in told and "Internal error" not in told, told
+    assert (end.value.code or 0) == code, told
+    return out.getvalue(), told
+
+
+def result(place: Path, table: str = "t") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((place / "ablations" / table / "table.json").read_text())
+    return found
+
+
+def folders(place: Path) -> dict[str, list[str]]:
+    """Names in the store by kind."""
+    root = place / "artifacts"
+    return {kind.name: sorted(p.name for p in kind.iterdir()) for kind in sorted(root.iterdir()) if not kind.name.startswith(".")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = write_place(tmp_path_factory.mktemp("ablation"))
+    place.joinpath("told.txt").write_text(run(place, "t.toml")[0])
+    return place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return write_place(tmp_path)
+
+
+class TestTable:
+    def test_every_row_has_every_seed(self, finished: Path) -> None:
+        table = result(finished)
+        assert [row["name"] for row in table["rows"]] == ["zero-shot", "baseline", "ccaf", "lambda1 = 0.5", "lambda1 = 1.0", "blank masks"]
+        assert all(set(row["evaluations"]) == {"0", "1"} for row in table["rows"]) and table["missing"] == 0
+        assert [len(row["protocols"]["cloth-changing"]["R1"]["runs"]) for row in table["rows"]] == [1, 2, 2, 2, 2, 2]
+
+    def test_numbers_are_those_of_the_evaluations(self, finished: Path) -> None:
+        store = Store(finished / "artifacts")
+        for row in result(finished)["rows"]:
+            for seed, ref in row["evaluations"].items():
+                metrics = json.loads(store.open(ref).file("metrics.json").read_text())
+                runs = row["protocols"]["cloth-changing"]["mAP"]["runs"]
+                assert metrics["cloth-changing"]["mAP"] == runs[int(seed) if len(runs) > 1 else 0]
+
+    def test_paired_difference_is_the_difference_of_means(self, finished: Path) -> None:
+        rows = {row["name"]: row for row in result(finished)["rows"]}
+        assert rows["blank masks"]["compared_with"] == "ccaf" and rows["zero-shot"]["compared_with"] is None
+        for name, other in (("baseline", "zero-shot"), ("blank masks", "ccaf")):
+            for protocol in ("same-clothes", "cloth-changing"):
+                this, that = (rows[row]["protocols"][protocol]["mAP"]["mean"] for row in (name, other))
+                assert rows[name]["paired"][protocol]["mAP"]["difference"] == pytest.approx(this - that, abs=1e-6)
+
+    def test_rows_share_what_is_equal(self, finished: Path) -> None:
+        """ccaf and lambda1 = 1.0 (the recipe's value) are one; all rows on the same masks share prompts."""
+        rows = {row["name"]: row for row in result(finished)["rows"]}
+        assert rows["ccaf"]["evaluations"] == rows["lambda1 = 1.0"]["evaluations"] != rows["lambda1 = 0.5"]["evaluations"]
+        found = folders(finished)
+        assert {kind: len(names) for kind, names in found.items()} == {"masks": 2, "prompts": 4, "checkpoint": 8, "evaluation": 9}
+
+    def test_blank_masks_shield_nothing(self, finished: Path) -> None:
+        (name,) = [n for n in folders(finished)["masks"] if n.startswith("masks-none-")]
+        assert Store(finished / "artifacts").open(f"masks/{name}").manifest.metrics["clothes_share"] == 0
+
+    def test_markdown(self, finished: Path) -> None:
+        told = (finished / "told.txt").read_text()
+        assert told.strip() == (finished / "ablations/t/table.md").read_text().strip()
+        assert "## same-clothes" in told and "## cloth-changing" in told
+        row = next(line for line in told.splitlines() if line.startswith("| blank masks | 2 |"))
+        assert re.search(r"\| ccaf \| [+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\], p = \d\.\d{3}", row)
+
+    def test_a_second_run_makes_nothing(self, finished: Path) -> None:
+        before = folders(finished)
+        again = run(finished, "t.toml")
+        assert folders(finished) == before and "[" not in again[1]
+        assert "Everything is done." in run(finished, "t.toml", "--dry-run")[0]
+
+    def test_another_table_takes_what_is_there(self, finished: Path) -> None:
+        before = folders(finished)
+        (finished / "other.toml").write_text(HEAD + '[[row]]\nname = "method"\nmethod = "ccaf"\nmasks = "truth"\n')
+        run(finished, "other.toml", "--seeds", "1")
+        assert folders(finished) == before and result(finished, "other")["seeds"] == [1]
+
+    def test_one_more_seed_makes_that_seed_alone(self, finished: Path, tmp_path: Path) -> None:
+        copy = tmp_path / "copy"
+        shutil.copytree(finished, copy)
+        plan = run(copy, "t.toml", "--dry-run", "--no-trial", "--seeds", "0,1,2")[0]
+        assert "checkpoint: 12 to be had, 8 done" in plan and "masks: 2 to be had, 2 done" in plan
+
+
+class TestDryRun:
+    def test_tells_rows_sharing_and_time_and_writes_no_artifact(self, place: Path) -> None:
+        told = run(place, "t.toml", "--dry-run")[0]
+        assert "baseline: baseline, " in told and " pictures, compared with zero-shot" in told
+        assert "masks: 2 to be had, 0 done" in told and re.search(r"checkpoint/ccaf-s0-\w+ is shared by ccaf, lambda1 = 1.0", told)
+        assert re.search(r"23 steps to do, about \d+ s$", told.strip()), told
+        assert not (place / "artifacts").exists()
+
+    def test_without_a_trial_nothing_is_known(self, place: Path) -> None:
+        assert "nothing is known of 23 of them" in run(place, "t.toml", "--dry-run", "--no-trial")[0]
+        assert not (place / "ablations").exists()
+
+
+class TestShipped:
+    @pytest.mark.parametrize("path", sorted(RUN.parent.glob("*.toml")), ids=lambda path: path.stem)
+    def test_a_shipped_table_resolves(self, path: Path) -> None:
+        table = read_table(path)
+        rows = rows_of(table)
+        assert len(rows) >= 4 and len(table.seeds) >= 3
+        assert {row.compare_with for row in rows[1:]} <= {row.name for row in rows}
+
+    def test_the_readme_names_every_table(self) -> None:
+        told = (RUN.parent / "README.md").read_text()
+        assert [path.name for path in RUN.parent.glob("*.toml") if f"`{path.name}`" not in told] == []
+
+    def test_the_readmes_own_table_resolves(self, tmp_path: Path) -> None:
+        (block,) = re.findall(r"```toml\n(.*?)```", (RUN.parent / "README.md").read_text(), re.DOTALL)
+        (tmp_path / "erasing.toml").write_text(block)
+        assert [row.name for row in rows_of(read_table(tmp_path / "erasing.toml"))] == ["erase = 0.0", "erase = 0.5", "no shielding stream"]
+
+    def test_table_3_adds_one_part_after_the_other(self) -> None:
+        rows = rows_of(read_table(RUN.parent / "ccaf-table3.toml"))
+        parts = [tuple(getattr(row.settings["finetune"], part, False) for part in ("i2t", "i2i", "cfm")) for row in rows]
+        assert parts == [(False, False, False), (True, False, False), (True, True, False), (True, True, True)]
+
+
+class TestBudget:
+    def test_iterations_are_those_of_the_loop(self, finished: Path) -> None:
+        """Counted before anything is trained; batches per epoch vary a little, so every epoch is planned."""
+        dataset = open_dataset(finished / "prcc")
+        table = read_table(finished / "t.toml")
+        row = next(row for row in rows_of(table) if row.name == "baseline")
+        pids = [s.pid for s in dataset.samples if s.split == "train"]
+        planned = [pk_batches(pids, 2, 2, epoch_generator(1, epoch)) for epoch in range(2)]
+        assert budget_of(row, "finetune", dataset, 1) == Budget(sum(map(len, planned)), 4)
+        learned = next(row for row in rows_of(table) if row.name == "ccaf")
+        assert budget_of(learned, "prompt-learn", dataset, 1) == Budget(2 * 1, 64)  # 24 pictures are one batch
+        assert budget_of(row, "prompt-learn", dataset, 1) is None
+
+
+class TestGoingOn:
+    def test_after_a_kill_in_a_training(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What was done before the kill is not made again, and the training that was cut goes on where it was."""
+        long = HEAD.replace("[settings.finetune]\nepochs = 2", "[settings.finetune]\nepochs = 60")
+        rows = '[[row]]\nname = "zero-shot"\nmethod = "zero-shot"\n[[row]]\nname = "baseline"\nmethod = "baseline"\n'
+        (place / "t.toml").write_text(long + rows)
+        words = [sys.executable, str(RUN), "t.toml", "--seeds", "0", *COMMON]
+        process = subprocess.Popen(words, cwd=place, env=environment(place / "home"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(place, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=60)
+        first = folders(place)
+        assert len(first["evaluation"]) == 1 and result(place)["missing"] == 1
+        created = Store(place / "artifacts").open(f"evaluation/{first['evaluation'][0]}").manifest.created
+        steps: list[tuple[str, int]] = []
+        monkeypatch.setattr(ablation.command, "_bars", lambda: contextlib.nullcontext(lambda what, done, total: steps.append((what, done))))
+        run(place, "t.toml", "--seeds", "0")
+        trained = [done for what, done in steps if what == "baseline finetune"]
+        assert trained[0] > 4, "it began at the first step again"
+        assert result(place)["missing"] == 0
+        assert Store(place / "artifacts").open(f"evaluation/{first['evaluation'][0]}").manifest.created == created
+        assert len(folders(place)["checkpoint"]) == 1 and not list((place / "artifacts/.runs").glob("*/stage-*.safetensors"))
+
+
+def wait_for(place: Path, process: subprocess.Popen[bytes]) -> Path:
+    for _ in range(600):
+        found = list((place / "artifacts" / ".runs").glob("*/stage-0.safetensors"))
+        if found:
+            return found[0]
+        assert process.poll() is None, "it ended before it kept a state"
+        time.sleep(0.05)
+    raise AssertionError("no state within half a minute")
+
+
+class TestFaults:
+    @pytest.mark.parametrize(
+        ("old", "new", "sentence"),
+        [
+            ('method = "baseline"', 'method = "basline"', "Did you mean 'baseline'?"),
+            ("[settings.finetune]", "[settings.fintune]", "Did you mean 'finetune'?"),
+            ("pad = 2", "padd = 2", "No method knows 'padd' of [settings.finetune]."),
+            ('name = "baseline"', 'name = "baseline"\nfinetune = { lambda1 = 1.0 }', "Row 'baseline': Wrong finetune settings"),
+            ('name = "baseline"', 'name = "baseline"\ncommon = { heigt = 1 }', "no command of method 'baseline' knows 'heigt'"),
+            ('name = "baseline"', 'name = "baseline"\nfinetune = { epochs = 3 }', "Give them one budget, or allow it with --budget any."),
+            (
+                'name = "zero-shot"',
+                'name = "zero-shot"\nfinetune = { epochs = 3 }',
+                "evaluates the plain CLIP, but has settings of finetune",
+            ),
+            ('masks = "truth"\n[[row]]', 'masks = "truht"\n[[row]]', "Did you mean 'truth'?"),
+            ('masks = "truth"\n[[row]]', "[[row]]", "Row 'ccaf' reads masks, and names none."),
+            ("blank = true", 'blank = true\nparser = "schp"', "[masks.none] needs exactly one of labels, parser and blank"),
+            ('"lambda1 = {}"', '"lambda1"', "Two rows are called 'lambda1'."),
+            ('"finetune.lambda1"', '"lambda1"', "Row 'lambda1 = {}' sweeps 'lambda1'."),
+            ('compare_with = "ccaf"', 'compare_with = "cccaf"', "is compared with 'cccaf'"),
+            ("seeds = [0, 1]", "seeds = [0, 0]", "a seed stands twice"),
+            ('data = "prcc"', 'data = "nowhere"', "There is no folder nowhere."),
+            ('data = "prcc"', 'data = "prcc"\nprotocols = ["cloth-change"]', "Did you mean 'cloth-changing'?"),
+            ('title = "Tiny"', 'titel = "Tiny"', "unknown key 'titel'. Did you mean 'title'?"),
+        ],
+    )
+    def test_a_wrong_table_says_what_to_do(self, place: Path, old: str, new: str, sentence: str) -> None:
+        text = (place / "t.toml").read_text()
+        assert old in text
+        (place / "t.toml").write_text(text.replace(old, new, 1))
+        assert sentence in run(place, "t.toml", code=2)[1]
+        assert not (place / "artifacts").exists()
+
+    def test_a_budget_that_differs_may_be_allowed(self, place: Path) -> None:
+        text = (place / "t.toml").read_text().replace('name = "baseline"', 'name = "baseline"\nfinetune = { epochs = 3 }')
+        (place / "t.toml").write_text(text)
+        assert "23 steps to do" in run(place, "t.toml", "--dry-run", "--no-trial", "--budget", "any")[0]
