@@ -302,10 +302,12 @@ def test_the_maps_are_recorded(data: Path, store: Store, maps: Path) -> None:
     assert mask(open_pictures(data), maps, store).manifest.config["label_maps_sha256"] != first["label_maps_sha256"]
 
 
-@pytest.mark.parametrize("cut", [0.0, 0.7], ids=["empty", "cut off"])
-def test_broken_pictures_are_left_out_when_told(data: Path, store: Store, maps: Path, cut: float) -> None:
+@pytest.mark.parametrize(
+    ("kind", "cut"), [("PNG", 0.0), ("PNG", 0.7), ("JPEG", 0.9)], ids=["empty", "cut off", "cut off behind a whole header"]
+)
+def test_broken_pictures_are_left_out_when_told(data: Path, store: Store, maps: Path, kind: str, cut: float) -> None:
     broken = data / "a/2.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (14, 9, 3), dtype=np.uint8)).save(broken)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (14, 9, 3), dtype=np.uint8)).save(broken, format=kind)
     broken.write_bytes(broken.read_bytes()[: int(broken.stat().st_size * cut)])
     told = call_json(store, "mask", data, "--parsing", maps, "--on-error", "skip", "--preview")
     assert (told["metrics"]["pictures"], told["metrics"]["skipped"]) == (6, 1) and "a/2.png" in told["notes"][0]
