@@ -129,6 +129,31 @@ def test_grey_maps_are_told_by_their_highest_label(data: Path, store: Store, map
     assert told["metrics"]["without_clothes"] == 7 and any("nothing but background" in note for note in told["notes"])
 
 
+def with_palette(labels: np.ndarray, colours: list[tuple[int, ...]]) -> Image.Image:
+    image = Image.fromarray(labels)
+    image.putpalette([value for colour in colours for value in colour])
+    return image
+
+
+def test_palettes_that_tell_nothing(data: Path, store: Store, maps: Path) -> None:
+    """All 256 colours of PASCAL VOC, or palettes of two label sets in one folder: the labels are 0 to 13, so the user is asked."""
+    every(maps, lambda labels: with_palette(labels, list(palette(256))))
+    assert "LIP and ATR both" in refusal(call(store, "mask", data, "--parsing", maps)).what
+    every(maps, lambda labels: with_palette(labels, list(palette(20 if labels.shape == (12, 8) else 18))))
+    assert "LIP and ATR both" in refusal(call(store, "mask", data, "--parsing", maps)).what
+
+
+def test_a_grey_ramp_is_no_palette_of_its_own(data: Path, store: Store, maps: Path) -> None:
+    every(maps, lambda labels: with_palette(labels, [(i, i, i) for i in range(256)]))
+    assert call_json(store, "mask", data, "--parsing", maps, "--label-set", "lip")["notes"] == []
+
+
+def test_a_folder_without_any_map_is_no_reason_to_skip_everything(data: Path, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    error = refusal(call(store, "mask", data, "--parsing", tmp_path / "empty", "--on-error", "skip"))
+    assert error.exit_code == 2 and "7 of 7 pictures have no label map" in error.what
+
+
 def test_an_own_label_set(data: Path, store: Store, maps: Path, tmp_path: Path) -> None:
     every(maps, lambda labels: Image.fromarray((labels % 6).astype(np.uint8)))
     own = tmp_path / "six.toml"
@@ -197,6 +222,7 @@ class Dangerous:
         (np.zeros((12, 8, 20), np.float32), "not one whole number per pixel"),
         (np.zeros((12, 8), np.float32), "not one whole number per pixel"),
         (np.full((12, 8), 300), "numbers run from 300 to 300"),
+        (np.full((12, 8), 256), "numbers run from 256 to 256"),
         (np.full((12, 8), -1), "numbers run from -1"),
         (np.array([Dangerous()], object), "no NumPy file of numbers"),
     ],
@@ -286,7 +312,7 @@ def test_maps_of_another_size_need_permission(data: Path, store: Store, maps: Pa
     every(maps, double)
     error = refusal(call(store, "mask", data, "--parsing", maps, "--label-set", "lip"))
     assert "is 18 x 28 pixels, its picture" in error.what and "--set resize=true" in error.remedy
-    artifact = opened(store, call_json(store, "mask", data, "--parsing", maps, "--label-set", "lip", "--set", "resize=true"))
+    artifact = opened(store, call_json(store, "mask", data, "--parsing", maps, "--label-set", "lip", "--set", "resize=true", "--preview"))
     assert (read_mask_png(artifact.file("keep/a/1.png")) == ~np.isin(labels_of(1), [3, *range(5, 13)])).all()
     assert artifact.manifest.config["label_maps_resized"] == 7 and "7 label maps were of another size" in artifact.manifest.notes[0]
 
