@@ -3,7 +3,8 @@
 Payload: ``labels/<relative path>.png`` (8-bit indexed, SCHP's palette) and ``labels.json`` (index -> name, pictures left out).
 
 Pictures come in batches of one size that follow from their order alone. A batch is parsed whole or, when all its maps are there, not at
-all; several processes take turns at batches. So the maps are the same after a kill, and for any number of processes, to the last byte.
+all; several processes take turns at batches. So the maps are the same after a kill, and for any number of processes, to the last byte
+(where torch uses as many threads: torchrun gives each process one, unless OMP_NUM_THREADS says otherwise).
 """
 
 from __future__ import annotations
