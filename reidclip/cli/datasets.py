@@ -34,15 +34,18 @@ def list_datasets(json_: options.Json = False, verbose: options.Verbose = False,
     set_quiet(quiet)
     from reidclip.cli import datasets_view as view
     from reidclip.stages.datasets import list_layouts
+    from reidclip.synth.benchmarks import BENCHMARKS
 
     layouts = list_layouts()
     if json_:
-        _print_json({"datasets": [layout.as_json() for layout in layouts]})
+        rendered = {name: {"title": known.title, **known.parameters} for name, known in BENCHMARKS.items()}
+        _print_json({"datasets": [layout.as_json() for layout in layouts], "rendered": rendered})
         return
     console.print(view.list_table([layout for layout in layouts if layout.error is None]))
     for layout in layouts:
         if layout.error is not None:
             console.print(view.broken_line(layout), markup=False, soft_wrap=True)
+    console.print(view.benchmark_table(BENCHMARKS))
     say("Tree, source and all counts of one: reidclip datasets show NAME")
 
 
@@ -82,7 +85,8 @@ def verify(
     Opens all pictures; names those that are unreadable, cut off or empty, and those that are there twice: worst, under two
     identities or in training and test. Counts the queries of every protocol that have a match.
     Exit code 1 when anything is at fault; warnings and notes are printed only ([bold]--strict[/] makes warnings count).
-    Changes nothing. Rendered sets (synth.json) are not compared with published counts.
+    Changes nothing. Rendered sets (synth.json) are not compared with published counts; the fixed benchmarks of `reidclip synth --preset`
+    are compared with their own counts and digests.
 
     Example: reidclip datasets verify data/prcc
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.markup import escape
 from rich.table import Table
@@ -10,6 +10,7 @@ from rich.table import Table
 from reidclip.cli.console import console
 from reidclip.stages.datasets import LayoutInfo, headline
 from reidclip.stages.verify_report import MARKS
+from reidclip.synth.benchmarks import Benchmark
 
 _RULES = {
     "none": "none ignores nothing",
@@ -27,6 +28,16 @@ def list_table(layouts: Sequence[LayoutInfo]) -> Table:
         table.add_column(column, no_wrap=column == "--dataset", overflow="fold")
     for layout in layouts:
         table.add_row(layout.name, escape(layout.title), headline(layout.published) or "-")
+    return table
+
+
+def benchmark_table(benchmarks: Mapping[str, Benchmark]) -> Table:
+    """The fixed rendered benchmarks, one row each."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("synth --preset", "what", "pictures"):
+        table.add_column(column, no_wrap=column != "what", justify="right" if column == "pictures" else "left", overflow="fold")
+    for name, known in benchmarks.items():
+        table.add_row(name, escape(known.title), f"{sum(pictures for _, _, pictures in known.splits):,}")
     return table
 
 

@@ -13,10 +13,25 @@ from reidclip.cli.console import console, progress_bar, say, set_quiet
 
 LAYOUTS = ("prcc", "ltcc", "vcclothes", "market1501", "pairs")
 """Trees that can be written; `reidclip.synth.layouts` is not imported for their names alone."""
+PRESETS = ("synthcc", "synthcc-ltcc", "synthcc-dom-1", "synthcc-dom-2", "synthcc-dom-3", "synthcc-dom-4")
+"""The fixed benchmarks, `reidclip.synth.benchmarks`."""
+STYLES = ("even", "summer-square", "winter-street", "indoor", "evening-park")
+"""What `reidclip.synth.styles` knows."""
+_NOT_FIXED = {"out", "preset", "workers", "json_", "dry_run", "verbose", "quiet"}
 
 
 def synth(
+    context: typer.Context,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; an unfinished set there is continued.")],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help=f"A fixed benchmark, all parameters pinned and the result checked: {', '.join(PRESETS)}.",
+            show_default=False,
+        ),
+    ] = None,
     layout: Annotated[str, typer.Option("--layout", metavar="NAME", help=f"Tree that is written: {', '.join(LAYOUTS)}.")] = "prcc",
     ids: Annotated[int, typer.Option("--ids", min=1, help="Number of people.")] = 60,
     test_ids: Annotated[
@@ -72,6 +87,15 @@ def synth(
     ] = None,
     val_images: Annotated[int, typer.Option("--val-images", min=0, help="Held-out pictures per training person and camera (prcc).")] = 0,
     control: Annotated[bool, typer.Option("--control", help="Add camera C in the clothes of camera A: rgb/test/C_same (prcc).")] = False,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            "--style",
+            metavar="NAME",
+            help=f"Places, cameras, season and resolution of the whole set: {', '.join(STYLES)} (not pairs). Default: a mixture.",
+            show_default=False,
+        ),
+    ] = None,
     size: Annotated[str, typer.Option("--size", metavar="HxW", help="Height and width of the pictures.")] = "256x128",
     seed: options.Seed = 0,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes. Default: one per core.", show_default=False)] = None,
@@ -95,9 +119,15 @@ def synth(
 
     pairs: one flat folder, a new outfit and place in every picture, for pre-training.
 
+    --preset synthcc makes the cloth-changing benchmark that numbers are published on, -ltcc the same idea with two to eight outfits per
+    person, -dom-1 to -dom-4 four domains for generalisation.
+
     Example: reidclip synth data/synth --layout ltcc --ids 60 --outfits 3
+
+    Example: reidclip synth data/synthcc --preset synthcc
     """
     set_quiet(quiet)
+    from reidclip.stages.benchmarks import OTHER_PIXELS, render_benchmark
     from reidclip.stages.synth import default_workers, pictures_of, plan_synth
     from reidclip.stages.synth import synth as render
 
@@ -114,13 +144,21 @@ def synth(
         "junk": junk,
         "size": _size(size),
         "seed": seed,
+        "style": style,
     }
+    if preset is not None:
+        parameters = _pinned(context, preset)
     plan = plan_synth(**parameters)  # type: ignore[arg-type]
     if dry_run:
         console.print_json(json.dumps({"command": "synth", "out": str(out), **plan.as_dict(), "pictures": sum(pictures_of(plan).values())}))
         return
     with progress_bar("Rendering", "pictures") as progress:
-        summary = render(out, workers=workers or default_workers(), progress=progress, **parameters)  # type: ignore[arg-type]
+        if preset is None:
+            summary, check = render(out, workers=workers or default_workers(), progress=progress, **parameters), None  # type: ignore[arg-type]
+        else:
+            summary, check = render_benchmark(preset, out, workers=workers or default_workers(), progress=progress)
+    if check is not None and not check.pixels:
+        say(f"{preset}: {OTHER_PIXELS}")
     if json_:
         result = {
             "out": str(summary.out),
@@ -130,11 +168,27 @@ def synth(
             "rendered": summary.rendered,
             "seconds": round(summary.seconds, 2),
         }
+        if check is not None:
+            result |= {"preset": check.name, "same_pixels": check.pixels}
         console.print_json(json.dumps(result))
         return
     rate = summary.rendered / max(summary.seconds, 1e-9)
     say(f"{summary.rendered} of {summary.pictures} pictures rendered in {summary.seconds:.1f} s ({rate:.1f} per second).")
     console.print(f"{summary.out}: {summary.pictures} pictures of {summary.identities} people, layout {summary.layout}", soft_wrap=True)
+
+
+def _pinned(context: typer.Context, preset: str) -> dict[str, object]:
+    """The parameters of a benchmark; giving one of them as well is a mistake."""
+    from reidclip.errors import UserError
+    from reidclip.synth.benchmarks import benchmark
+
+    parameters = dict(benchmark(preset).parameters)
+    given = {name: context.get_parameter_source(name) for name in context.params if name not in _NOT_FIXED}
+    also = [name for name, source in given.items() if source is not None and source.name == "COMMANDLINE"]
+    if also:
+        named = ", ".join("--" + name.replace("_", "-") for name in also)
+        raise UserError(f"The preset {preset} fixes {named}.", "Leave out the preset or those options; a set of your own is no benchmark.")
+    return parameters
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -14,14 +14,15 @@ from reidclip import registry
 from reidclip.data.inspect import inspect_pictures
 from reidclip.data.open import GROUP, open_dataset
 from reidclip.records import Dataset, PublishedCount
+from reidclip.stages.benchmarks import benchmark_findings, benchmark_in
 from reidclip.stages.verify_labels import check_protocols, compare_counts, count_findings, count_splits, label_findings
 from reidclip.stages.verify_pictures import check_pictures, owners, picture_findings
 from reidclip.stages.verify_report import CountCheck, Finding, Level, PictureCheck, VerifyReport
+from reidclip.synth.benchmarks import BENCHMARKS
+from reidclip.synth.files import PARAMETERS, SHARDS
 
 Progress = Callable[[int, int], None]
 
-_RENDERED = "synth.json"  # written by `reidclip synth` at the root of its sets
-_UNFINISHED = ".synth"  # there while a rendering is not finished
 _ORDER: tuple[Level, ...] = ("fault", "warning", "note")
 
 
@@ -39,7 +40,7 @@ def verify(
     Args:
         root: folder of the data set.
         layout: its name; None recognises it.
-        counts: compare with the published counts. Never done for rendered sets, which no publication counts.
+        counts: compare with the published counts. Of rendered sets only the fixed benchmarks have some; their content is compared as well.
         open_pictures: decode every picture and look for files of the same bytes; without it labels alone are checked.
         workers: processes that read pictures; None takes the usable cores.
         progress: is told of pictures done and in total.
@@ -50,14 +51,17 @@ def verify(
     """
     dataset = open_dataset(root, layout)
     plugin = registry.get(GROUP, layout or dataset.layout)
-    published: Sequence[PublishedCount] = getattr(plugin, "published", ())
-    rendered = any((folder / _RENDERED).is_file() for folder in (dataset.root, root))
-    not_compared = _why_not_compared(dataset, published, rendered, counts)
+    rendered = any((folder / PARAMETERS).is_file() for folder in (dataset.root, root))
+    known = next((name for folder in (dataset.root, root) if (name := benchmark_in(folder)) is not None), None) if rendered else None
+    published: Sequence[PublishedCount] = getattr(plugin, "published", ()) if known is None else BENCHMARKS[known].counts
+    not_compared = _why_not_compared(dataset, published, rendered and known is None, counts)
     compared = () if not_compared else compare_counts(dataset, published)
     protocols, protocol_findings = check_protocols(dataset)
     findings = [*count_findings(compared), *label_findings(dataset), *protocol_findings, *_notes(dataset)]
-    if any((folder / _UNFINISHED).is_dir() for folder in (dataset.root, root)):
+    if any((folder / SHARDS).is_dir() for folder in (dataset.root, root)):
         findings.append(Finding("warning", "counts", "The rendering is not finished: repeat the `reidclip synth` that began it."))
+    if known is not None and counts:
+        findings += benchmark_findings(dataset.root, known, open_pictures)
     pictures = None
     if open_pictures:
         pictures, told = _open_all(dataset, compared, workers, progress)
@@ -65,7 +69,7 @@ def verify(
     return VerifyReport(
         root=dataset.root,
         layout=dataset.layout,
-        title=str(getattr(plugin, "title", dataset.layout)),
+        title=str(getattr(plugin, "title", dataset.layout)) if known is None else f"{known}, rendered. {BENCHMARKS[known].title}",
         rendered=rendered,
         splits=count_splits(dataset),
         left_out=dict(dataset.left_out),
@@ -80,7 +84,7 @@ def verify(
 def _why_not_compared(dataset: Dataset, published: Sequence[PublishedCount], rendered: bool, wanted: bool) -> str:
     """ "" when the counts are to be compared."""
     if rendered:
-        return f"This set is rendered ({_RENDERED}): the published counts of {dataset.layout} do not apply to it."
+        return f"This set is rendered ({PARAMETERS}): the published counts of {dataset.layout} do not apply to it."
     if not published:
         return f"Nothing is published about data of the layout {dataset.layout}: there are no counts to compare with."
     return "" if wanted else "The published counts were not compared (--no-counts)."

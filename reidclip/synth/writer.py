@@ -19,16 +19,10 @@ from reidclip.data.images import write_indexed_png
 from reidclip.data.lip import LIP_PALETTE
 from reidclip.errors import UserError, WorkError
 from reidclip.synth.body import body_model
+from reidclip.synth.files import ATTRIBUTES, GENERATOR_VERSION, PARAMETERS, SHARDS
 from reidclip.synth.layouts import LAYOUTS, Plan, Shot
 from reidclip.synth.people import photographs
 from reidclip.synth.render import Picture
-
-GENERATOR_VERSION = 4
-"""Raised whenever the same parameters would give other bytes."""
-
-ATTRIBUTES = "attributes.jsonl"
-PARAMETERS = "synth.json"
-_SHARDS = ".synth"
 
 
 def claim(out: Path, plan: Plan) -> None:
@@ -136,7 +130,7 @@ def join(out: Path, plan: Plan) -> int:
         _write_atomically(out / path, content)
     text = [_shard(out, pid).read_text("utf-8") for pid in everybody(plan)]
     _write_atomically(out / ATTRIBUTES, "".join(text))
-    folder = out / _SHARDS
+    folder = out / SHARDS
     for file in folder.iterdir():
         file.unlink()
     folder.rmdir()
@@ -144,7 +138,7 @@ def join(out: Path, plan: Plan) -> int:
 
 
 def _shard(out: Path, pid: int) -> Path:
-    return out / _SHARDS / f"{pid:06d}.jsonl"
+    return out / SHARDS / f"{pid:06d}.jsonl"
 
 
 def _write_atomically(file: Path, text: str) -> None:
