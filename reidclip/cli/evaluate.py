@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from reidclip.cli import options
 from reidclip.cli.console import console, progress_bar, say, set_quiet
+from reidclip.cli.diagnostics_view import lines
 
 if TYPE_CHECKING:
     from reidclip.artifacts.store import Artifact
@@ -32,6 +33,12 @@ def evaluate(
     zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Evaluate the plain CLIP instead of a checkpoint.")] = False,
     clip: options.Clip = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average each feature with that of the mirrored picture; --set flip=true.")] = False,
+    diagnostics: Annotated[
+        bool,
+        typer.Option(
+            "--diagnostics", help="Also distances of pairs, prompts against pictures, clothes left in the feature, and a map of people."
+        ),
+    ] = False,
     dataset: options.Dataset = None,
     name: options.Name = None,
     batch_size: Annotated[
@@ -55,7 +62,8 @@ def evaluate(
 
     Reads a data set and a checkpoint; writes an [bold]evaluation[/] artifact with metrics, per-query ranks and features. Prints the
     published numbers beside its own when the checkpoint's recipe and the data set are those of the paper, unchanged.
-    Settings: flip, batch_size, resamples (of the bootstrap; 0 gives no intervals).
+    Settings: flip, batch_size, resamples (of the bootstrap; 0 gives no intervals), diagnostics, map_people. With --diagnostics the
+    artifact also holds diagnostics.json and diagnostics/*.png.
 
     Example: reidclip evaluate data/prcc --protocol cloth-changing
     """
@@ -77,7 +85,12 @@ def evaluate(
         name=name,
         recipe=recipe,
         config=config,
-        assignments=[*(set_ or []), *(["flip=true"] if flip else []), *([f"batch_size={batch_size}"] if batch_size else [])],
+        assignments=[
+            *(set_ or []),
+            *(["flip=true"] if flip else []),
+            *(["diagnostics=true"] if diagnostics else []),
+            *([f"batch_size={batch_size}"] if batch_size else []),
+        ],
         device=device,
         precision=precision,
         workers=workers,
@@ -95,10 +108,13 @@ def evaluate(
     artifact, results = done
     if json_:
         metrics = json.loads((artifact.path / "metrics.json").read_text(encoding="utf-8"))
-        console.print_json(json.dumps({"artifact": artifact.ref, "kind": artifact.kind, "path": str(artifact.path), "metrics": metrics}))
+        found = _diagnostics(artifact)
+        told = {"artifact": artifact.ref, "kind": artifact.kind, "path": str(artifact.path), "metrics": metrics}
+        console.print_json(json.dumps(told if found is None else {**told, "diagnostics": found}))
     else:
         _print_table(artifact, results)
         _print_published(results, job.comparison)
+        _print_diagnostics(artifact)
         say(f"wrote evaluation/{artifact.ref} to {artifact.path}")
 
 
@@ -132,6 +148,19 @@ def _print_published(results: list[Evaluation], comparison: Comparison) -> None:
             hearsay = {"R": "", "T": "; quoted elsewhere, not read in the paper", "G": "; hearsay"}[row.status]
             line = f"published, {result.protocol.name}: R1 {row.R1:.1f}, mAP {row.mAP:.1f} ({here}) [{row.source}{hearsay}]"
             console.print(" ".join(filter(None, (line, row.note))), markup=False, soft_wrap=True)
+
+
+def _diagnostics(artifact: Artifact) -> dict[str, Any] | None:
+    if "diagnostics.json" not in artifact.files:
+        return None
+    found: dict[str, Any] = json.loads(artifact.file("diagnostics.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _print_diagnostics(artifact: Artifact) -> None:
+    found = _diagnostics(artifact)
+    for line in lines(found) if found else ():
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _with_interval(value: float, interval: tuple[float, float] | None) -> str:

@@ -193,6 +193,10 @@ def evaluate(job: EvaluateJob, progress: Callable[[int, int], None] | None = Non
             _write_ranks(draft.path / f"ranks-{result.protocol.name}.csv", result)
         save_file({"features": features.matrix.cpu().contiguous()}, draft.path / "features.safetensors")
         (draft.path / "paths.json").write_text(json.dumps(list(features.paths)), encoding="utf-8")
+        if job.settings.diagnostics:
+            from reidclip.stages.diagnose import diagnose
+
+            diagnose(job, features, samples, results, draft.path)
         options = encoder.options
         feature = {
             "width": encoder.width,
