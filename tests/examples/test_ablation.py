@@ -46,6 +46,7 @@ pad = 2
 lr = 0.05
 [settings.evaluate]
 resamples = 0
+diagnostics = true
 [masks.truth]
 labels = "labels"
 [masks.none]
@@ -163,6 +164,15 @@ class TestTable:
         assert "## same-clothes" in told and "## cloth-changing" in told
         row = next(line for line in told.splitlines() if line.startswith("| blank masks | 2 |"))
         assert re.search(r"\| ccaf \| [+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\], p = \d\.\d{3}", row)
+
+    def test_clothes_left_in_the_feature(self, finished: Path) -> None:
+        store, rows = Store(finished / "artifacts"), result(finished)["rows"]
+        for row in rows:
+            found = [json.loads(store.open(ref).file("diagnostics.json").read_text()) for ref in dict.fromkeys(row["evaluations"].values())]
+            for name in ("accuracy", "variance_share", "chance"):
+                assert row["clothes_probe"][name]["runs"] == [run["clothes_probe"][name] for run in found]
+        told = (finished / "told.txt").read_text().split("## Clothes left in the feature")[1]
+        assert all(f"| {row['name']} | " in told for row in rows)
 
     def test_a_second_run_makes_nothing(self, finished: Path) -> None:
         before = folders(finished)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablation.paired import Paired
-from ablation.results import RowResult, Value, as_json
+from ablation.results import PROBES, RowResult, Value, as_json
 from ablation.scores import METRICS
 from ablation.table_file import TableFile
 from reidclip.artifacts.durable import write_durable
@@ -38,8 +38,8 @@ def markdown(table: TableFile, results: Sequence[RowResult], protocols: Sequence
     """The whole Markdown document."""
     parts = [f"# {table.title}", table.note, str(facts.get("summary", ""))]
     parts += [_protocol(results, protocol) for protocol in protocols]
-    if any(result.probe for result in results):
-        parts.append(_probes(results))
+    if any(result.clothes for result in results):
+        parts.append(_clothes(results))
     return "\n\n".join([*filter(None, parts), LEGEND]) + "\n"
 
 
@@ -60,9 +60,14 @@ def _protocol(results: Sequence[RowResult], protocol: str) -> str:
     return "\n".join(lines)
 
 
-def _probes(results: Sequence[RowResult]) -> str:
-    lines = ["## Clothes that a linear probe reads from the feature (within identity)", "", "| row | accuracy |", "|---|---|"]
-    lines += [f"| {_cell(r.row.name)} | {_value(r.probe)} |" for r in results if r.probe]
+def _clothes(results: Sequence[RowResult]) -> str:
+    lines = [
+        "## Clothes left in the feature, within identity",
+        "",
+        f"| row | {' | '.join(PROBES.values())} |",
+        "|---" * (1 + len(PROBES)) + "|",
+    ]
+    lines += [f"| {_cell(r.row.name)} | {' | '.join(_value(r.clothes[name]) for name in PROBES)} |" for r in results if r.clothes]
     return "\n".join(lines)
 
 

@@ -14,6 +14,9 @@ from ablation.scores import METRICS, QueryScores, differences, read_metrics, rea
 from ablation.student import t_interval
 from reidclip.artifacts.store import Artifact
 
+PROBES = {"accuracy": "linear probe", "variance_share": "share of the variance within people", "chance": "chance of the probe"}
+"""Numbers of a clothes probe that the table shows."""
+
 
 @dataclass(frozen=True)
 class Value:
@@ -44,7 +47,7 @@ class RowResult:
         values: protocol -> metric -> value.
         paired: protocol -> metric -> comparison with ``against``.
         against: the row that it is compared with; None where there is none, or nothing in common yet.
-        probe: clothes probe, accuracy within identity, of evaluations made with diagnostics.
+        clothes: name of a measure of the clothes left in the feature -> value, of evaluations made with diagnostics; see `PROBES`.
     """
 
     row: Row
@@ -52,7 +55,7 @@ class RowResult:
     values: Mapping[str, Mapping[str, Value]]
     paired: Mapping[str, Mapping[str, Paired]]
     against: str | None
-    probe: Value | None
+    clothes: Mapping[str, Value]
 
     @property
     def distinct(self) -> tuple[Artifact, ...]:
@@ -82,8 +85,9 @@ def _result(row: Row, by_row: Mapping[str, Mapping[int, Artifact]], protocols: S
     other = by_row.get(row.compare_with or "", {})
     shared = sorted(set(own) & set(other))
     paired = {p: {m: _paired([(own[s], other[s]) for s in shared], p, m, resamples, reader) for m in METRICS} for p in protocols if shared}
-    probes = [probe["accuracy"] for a in distinct if (probe := read_probe(a)) is not None]
-    return RowResult(row, own, values, paired, row.compare_with if shared else None, Value.of(probes) if probes else None)
+    probes = [probe for a in distinct if (probe := read_probe(a)) is not None]
+    clothes = {name: Value.of([probe[name] for probe in probes]) for name in PROBES if probes}
+    return RowResult(row, own, values, paired, row.compare_with if shared else None, clothes)
 
 
 def _paired(pairs: Sequence[tuple[Artifact, Artifact]], protocol: str, metric: str, resamples: int, reader: _Reader) -> Paired:
@@ -119,5 +123,5 @@ def as_json(result: RowResult) -> dict[str, Any]:
         "protocols": {p: {m: asdict(v) for m, v in metrics.items()} for p, metrics in result.values.items()},
         "compared_with": result.against,
         "paired": {p: {m: {**asdict(v), "significant": v.significant} for m, v in metrics.items()} for p, metrics in result.paired.items()},
-        "clothes_probe": asdict(result.probe) if result.probe else None,
+        "clothes_probe": {name: asdict(value) for name, value in result.clothes.items()},
     }
