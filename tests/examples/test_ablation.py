@@ -186,6 +186,25 @@ class TestTable:
         run(finished, "other.toml", "--seeds", "1")
         assert folders(finished) == before and result(finished, "other")["seeds"] == [1]
 
+    def test_it_may_be_tested_on_other_data(self, finished: Path) -> None:
+        """The checkpoints are those that are there; only the evaluations are new, and of the other data."""
+        write_prcc(finished / "other")
+        next((finished / "other/rgb/test/C").rglob("*.jpg")).unlink()
+        before = folders(finished)
+        row = '[[row]]\nname = "method"\nmethod = "ccaf"\nmasks = "truth"\n'
+        (finished / "cross.toml").write_text(HEAD.replace('data = "prcc"', 'data = "prcc"\ntest_data = "other"') + row)
+        run(finished, "cross.toml")
+        after = folders(finished)
+        assert {kind: len(after[kind]) - len(before[kind]) for kind in after} == {
+            "masks": 0,
+            "prompts": 0,
+            "checkpoint": 0,
+            "evaluation": 2,
+        }
+        (ref, _) = result(finished, "cross")["rows"][0]["evaluations"].values()
+        made = Store(finished / "artifacts").open(ref).manifest.dataset
+        assert made is not None and made.fingerprint == open_dataset(finished / "other").fingerprint
+
     def test_one_more_seed_makes_that_seed_alone(self, finished: Path, tmp_path: Path) -> None:
         copy = tmp_path / "copy"
         shutil.copytree(finished, copy)

@@ -83,6 +83,7 @@ def _write(
     plan: Plan,
     resamples: int,
 ) -> Path:
+    times = _times(workshop, plan)
     made = [a for step in unique(plan).values() if (a := workshop.find(step)) is not None]
     seconds = sum(a.manifest.wall_seconds for a in made)
     missing = len(plan) - len(evaluations)
@@ -94,10 +95,23 @@ def _write(
         "precision": workshop.precision,
         "missing": missing,
         "seconds": seconds,
+        "finetune_seconds": times,
         "summary": f"{state}Data: {workshop.dataset.name}; seeds: {', '.join(map(str, table.seeds))}; "
-        f"{duration(seconds)} in {len(made)} steps on {pick_device(workshop.device)}.",
+        f"{duration(seconds)} in {len(made)} steps on {pick_device(workshop.device)}. "
+        + (f"One fine-tuning took {', '.join(f'{duration(s)} ({name})' for name, s in times.items())}." if times else ""),
     }
     return write_report(out, table, collect(rows, evaluations, names, resamples), names, facts)
+
+
+def _times(workshop: Workshop, plan: Plan) -> dict[str, float]:
+    """Mean seconds of a row's fine-tuning; one that was interrupted counts its last part only."""
+    seconds: dict[str, list[float]] = {}
+    for (name, _), last in plan.items():
+        checkpoint = last.inputs.get("checkpoint")
+        found = workshop.find(checkpoint) if checkpoint else None
+        if found is not None:
+            seconds.setdefault(name, []).append(found.manifest.wall_seconds)
+    return {name: sum(values) / len(values) for name, values in seconds.items()}
 
 
 def _costs(out: Path, workshop: Workshop, planner: Planner, plan: Plan, names: list[str], trial: bool) -> dict[str, Cost]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from reidclip.train.settings import FinetuneSettings
 
 _BY_PICTURE = ("features", "image features", "masks", "parsing")
 _TEST_PEOPLE = 16
+_PICTURES = 4  # of a person under one camera of a split
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _timed(bench: Workshop, step: Step) -> Cost | None:
 
 
 def _few(dataset: Dataset, test: Dataset, steps: Sequence[Step]) -> tuple[Dataset, Dataset]:
-    """The first training people, twice as many as a batch takes, and some test people. One data set stays one."""
+    """A few pictures of the first training people, twice as many as a batch takes, and of some test people. One data set stays one."""
     settings = [s for step in steps if step.row for s in step.row.settings.values() if isinstance(s, FinetuneSettings)]
     splits = {split for s in settings for split in s.train_splits} or {"train"}
     wanted = 2 * max((s.identities for s in settings), default=8)
@@ -134,7 +136,14 @@ def _few(dataset: Dataset, test: Dataset, steps: Sequence[Step]) -> tuple[Datase
     tested = set(sorted({s.pid for s in test.samples if s.split not in splits and s.pid >= 0})[:_TEST_PEOPLE])
 
     def keep(whole: Dataset) -> Dataset:
-        return replace(whole, samples=tuple(s for s in whole.samples if s.pid in (trained if s.split in splits else tested)))
+        taken: Counter[tuple[int, int, str]] = Counter()
+        kept = []
+        for s in whole.samples:
+            key = s.pid, s.camid, s.split
+            if s.pid in (trained if s.split in splits else tested) and taken[key] < _PICTURES:
+                taken[key] += 1
+                kept.append(s)
+        return replace(whole, samples=tuple(kept))
 
     small = keep(dataset)
     return small, small if test is dataset else keep(test)
