@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -76,3 +79,27 @@ def test_size_must_be_two_numbers(tmp_path: Path) -> None:
     result = RUN(app, ["synth", str(tmp_path / "set"), "--size", "big"])
     assert isinstance(result.exception, UserError)
     assert "256x128" in result.exception.what
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
+def test_killed_rendering_leaves_no_process_behind(tmp_path: Path) -> None:
+    """What stops a service or a job, SIGTERM or SIGKILL, gives the parent no time to end its workers."""
+    call = [sys.executable, "-m", "reidclip", "synth", str(tmp_path / "set"), "--ids", "400", "--workers", "2", "-q"]
+    parent = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    workers: set[int] = set()
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "set").glob("rgb/train/*/*.jpg")) and time.monotonic() < deadline:  # then both are at work
+        workers |= children(parent.pid)
+        time.sleep(0.1)
+    workers |= children(parent.pid)
+    parent.kill()
+    parent.wait()
+    assert len(workers) >= 2
+    while any(Path(f"/proc/{pid}/cmdline").is_file() and b"spawn" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def children(pid: int) -> set[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return {int(child) for child in listed.read_text().split()} if listed.is_file() else set()
