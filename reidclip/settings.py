@@ -7,11 +7,12 @@ Order: defaults < recipe < ``--config FILE.toml`` < ``--set key=value``. A setti
 from __future__ import annotations
 
 import sys
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from reidclip.errors import UserError, nearest
 
@@ -25,9 +26,19 @@ TABLES = ("common", "parse", "mask", "prompt-learn", "finetune", "evaluate")
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown keys refused, values immutable, fields documented by their ``description``."""
+    """Base of all settings: unknown keys refused, values immutable, fields documented by their ``description``.
+
+    A key of several texts (``tuple[str, ...]``) also takes them as one, with commas between: ``--set clothes=Pants,Coat``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _several_texts(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str) and _takes_texts(cls.model_fields[str(info.field_name)].annotation):
+            return _texts(value)
+        return value
 
 
 S = TypeVar("S", bound=Settings)
@@ -111,13 +122,27 @@ def _toml_value(raw: str) -> Any:
         return raw
 
 
+def _takes_texts(annotation: Any) -> bool:
+    """``tuple[str, ...]``, or that or None."""
+    return annotation == tuple[str, ...] or tuple[str, ...] in typing.get_args(annotation)
+
+
+def _texts(value: str) -> tuple[str, ...]:
+    """``Pants, Coat`` -> two texts; a shell leaves ``[Pants,Coat]`` of a list whose quotes were not quoted."""
+    bare = value.strip()
+    if bare.startswith("[") and bare.endswith("]"):
+        bare = bare[1:-1]
+    return tuple(part for piece in bare.split(",") if (part := piece.strip().strip("\"'")))
+
+
 def _sentence(model: type[BaseModel], error: Any) -> str:
     path = ".".join(str(p) for p in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown key '{path}'. {nearest(str(error['loc'][-1]), _fields_at(model, error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"key '{path}' is missing."
-    return f"key '{path}': {error['msg'][0].lower()}{error['msg'][1:]} (given: {error['input']!r})."
+    said = error["msg"].removeprefix("Value error, ")  # pydantic's word for what a validator of ours said
+    return f"key '{path}': {said[0].lower()}{said[1:]} (given: {error['input']!r})."
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:

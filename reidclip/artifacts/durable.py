@@ -13,7 +13,7 @@ from reidclip.errors import UserError, WorkError
 
 # Above this many files one os.sync() is cheaper than a sync of each (34,000 label maps: about a second against minutes).
 _MANY_FILES = 256
-_OTHER_STORE = "Choose another folder with --store (or REIDCLIP_STORE), or change its permissions."
+OTHER_STORE = "Choose another folder with --store (or REIDCLIP_STORE), or change its permissions."
 
 
 def write_durable(path: Path, data: bytes) -> None:
@@ -80,12 +80,12 @@ def writing_to(folder: Path, root: Path) -> Iterator[None]:
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"{error.filename or root} is a file where the store {root} needs a folder.", _OTHER_STORE) from error
+        raise UserError(f"{error.filename or root} is a file where the store {root} needs a folder.", OTHER_STORE) from error
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(folder) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise UserError(f"The store {root} cannot be written: {error.strerror}: {error.filename or folder}.", _OTHER_STORE) from error
+            raise UserError(f"The store {root} cannot be written: {error.strerror}: {error.filename or folder}.", OTHER_STORE) from error
         raise
 
 

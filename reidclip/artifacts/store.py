@@ -6,10 +6,12 @@ needs a lock, except drafts that are resumed.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -19,7 +21,7 @@ from typing import TypeAlias
 from reidclip.artifacts import kinds, sweep
 from reidclip.artifacts.artifact import Artifact
 from reidclip.artifacts.draft import Draft
-from reidclip.artifacts.durable import write_durable, writing_to
+from reidclip.artifacts.durable import OTHER_STORE, write_durable, writing_to
 from reidclip.artifacts.find import find, find_version, folders, version_folders
 from reidclip.artifacts.lineage import LineageNode, trace, uses
 from reidclip.artifacts.manifest import MANIFEST, Manifest
@@ -85,6 +87,21 @@ class Store:
         for path in sweep.stale_in(self.root / kind / name, float("inf")):
             shutil.rmtree(path, ignore_errors=True)
         return Draft(self.root, known, name, resume_key)
+
+    def check_writable(self) -> None:
+        """Make sure that artifacts can be written, before hours of work; leaves nothing behind.
+
+        Raises:
+            UserError: the store is a file, or cannot be written. WorkError: the disk is full.
+        """
+        place = next((path for path in (self.root, *self.root.absolute().parents) if path.exists()), self.root)
+        try:
+            with writing_to(place, self.root):
+                if not place.is_dir():
+                    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+                tempfile.TemporaryDirectory(prefix=".tmp-", dir=place).cleanup()
+        except OSError as error:  # what is no real folder, like those of /proc, has reasons of its own
+            raise UserError(f"The store {self.root} cannot be written: {error.strerror}: {place}.", OTHER_STORE) from error
 
     def resume_dir(self, kind: str, name: str, key: str) -> Path:
         """Folder for the state of an unfinished training, ``STORE/.runs/<kind>-<name>-<key>/``; made when it is not there.

@@ -25,6 +25,11 @@ def set_quiet(quiet: bool) -> None:
     _Verbosity.quiet = quiet
 
 
+def is_quiet() -> bool:
+    """Whether notes are left out (option -q), also those that stand beside a result on stdout."""
+    return _Verbosity.quiet
+
+
 def be_silent() -> None:
     """From now on this process prints errors only, whatever its options say: another one speaks for it."""
     _Verbosity.silent = console.quiet = True

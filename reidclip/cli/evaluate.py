@@ -69,6 +69,9 @@ def evaluate(
     """
     set_quiet(quiet)
     from reidclip.artifacts.store import Store
+
+    if not dry_run:
+        Store(store).check_writable()
     from reidclip.parallel.processes import joined
     from reidclip.stages.evaluate import evaluate as run_job
     from reidclip.stages.evaluate import plan_evaluate

@@ -63,6 +63,8 @@ def finetune(
         from reidclip.cli.console import say
         from reidclip.stages.choose import method_for
 
+        if not dry_run:
+            Store(store).check_writable()
         if method is not None:
             method_for(method, "finetune")  # a wrong name is told before the seconds that importing torch takes
         from reidclip.stages.finetune import plan_finetune

@@ -88,6 +88,9 @@ def import_(
     set_quiet(quiet)
     told = ImportOptions(None if size is None else read_size(size), stride, neck, sie_coefficient, pooling)
     from reidclip.artifacts.store import Store
+
+    if not dry_run:
+        Store(store).check_writable()
     from reidclip.stages.import_checkpoint import import_checkpoint, plan_import
 
     job = plan_import(source, Store(store), kind=kind, name=name, options=told)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from reidclip.cli import options
-from reidclip.cli.parse import Parser, Precision, Weights, for_parser, tell
+from reidclip.cli.parse import Parser, Precision, Weights, early_checks, for_parser, tell
 
 if TYPE_CHECKING:
     from reidclip.artifacts.store import Artifact
@@ -70,15 +70,17 @@ def mask(
 
     Example: reidclip mask data/prcc --parser schp --preview
     """
-    from reidclip.artifacts.store import Store
     from reidclip.cli.console import console, progress_bar, say, set_quiet
-    from reidclip.parallel.processes import is_first, joined
-    from reidclip.stages.plan_pictures import plan_mask
 
     set_quiet(quiet)
     if list_labels:
         tell_labels(label_set, json_)
         return
+    early_checks(parser, weights, store, dry_run)
+    from reidclip.artifacts.store import Store
+    from reidclip.parallel.processes import is_first, joined
+    from reidclip.stages.plan_pictures import plan_mask
+
     plan = plan_mask(
         data,
         Store(store),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
 from reidclip.cli import options
+from reidclip.counted import counted
 
 if TYPE_CHECKING:
     from reidclip.artifacts.store import Artifact
@@ -53,12 +54,14 @@ def parse(
 
     Example: reidclip parse data/prcc --parser schp
     """
-    from reidclip.artifacts.store import Store
     from reidclip.cli.console import console, progress_bar, say, set_quiet
+
+    set_quiet(quiet)
+    early_checks(parser, weights, store, dry_run)
+    from reidclip.artifacts.store import Store
     from reidclip.parallel.processes import joined
     from reidclip.stages.plan_pictures import plan_parse
 
-    set_quiet(quiet)
     plan = plan_parse(
         data,
         Store(store),
@@ -81,6 +84,24 @@ def parse(
     tell(artifact, json_)
 
 
+def early_checks(parser: str, weights: Path | None, store: Path, dry_run: bool) -> None:
+    """What can be told before the seconds that importing torch takes.
+
+    Raises:
+        UserError: no such parser, no such weights file, a store that cannot be written.
+    """
+    from reidclip import registry
+    from reidclip.artifacts.store import Store
+    from reidclip.errors import UserError
+
+    known = registry.get("reidclip.parsers", parser).settings.model_fields.get("weights")
+    reads_a_file = known is not None and Path in (known.annotation, *get_args(known.annotation))
+    if weights is not None and reads_a_file and not weights.expanduser().exists():
+        raise UserError(f"No weights file at {weights.expanduser()}.", "Check --weights, or leave it out to use the bundled ones.")
+    if not dry_run:
+        Store(store).check_writable()
+
+
 def for_parser(assignments: list[str] | None, weights: Path | None, precision: str | None, prefix: str = "") -> list[str]:
     """``--weights PATH`` and ``--precision NAME`` are short for settings of the parser."""
     short = {"weights": weights, "precision": precision}
@@ -89,7 +110,7 @@ def for_parser(assignments: list[str] | None, weights: Path | None, precision: s
 
 def tell(artifact: Artifact, as_json: bool) -> None:
     """The result on stdout: where it is and what it says of itself; as JSON the metrics too."""
-    from reidclip.cli.console import console
+    from reidclip.cli.console import console, is_quiet
 
     manifest = artifact.manifest
     preview = artifact.path / "preview.png"
@@ -98,11 +119,13 @@ def tell(artifact: Artifact, as_json: bool) -> None:
         shown = {"preview": str(preview)} if preview.is_file() else {}
         console.print_json(json.dumps({**entry, "metrics": manifest.metrics, "notes": manifest.notes, **shown}))
         return
-    for note in manifest.notes:
+    for note in () if is_quiet() else manifest.notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
-    facts = [f"{manifest.metrics['pictures']} pictures", f"{manifest.wall_seconds:.1f} s"]
+    facts = [counted(manifest.metrics["pictures"], "picture", "pictures"), f"{manifest.wall_seconds:.1f} s"]
     if "clothes_share" in manifest.metrics:
         facts.insert(1, f"{manifest.metrics['clothes_share']:.1%} of the pixels are clothes")
-    console.print(f"wrote {artifact.kind}/{artifact.ref} by {manifest.method} ({', '.join(facts)})", markup=False, soft_wrap=True)
+    maps = manifest.config.get("label_maps")
+    source = f"from label maps in {maps}" if maps else f"by {manifest.method}"
+    console.print(f"wrote {artifact.kind}/{artifact.ref} {source} ({', '.join(facts)})", markup=False, soft_wrap=True)
     if preview.is_file():
         console.print(str(preview), markup=False, soft_wrap=True)

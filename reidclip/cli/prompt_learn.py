@@ -55,6 +55,8 @@ def prompt_learn(
         from reidclip.cli.console import say
         from reidclip.stages.choose import method_for
 
+        if not dry_run:
+            Store(store).check_writable()
         if method is not None:
             method_for(method, "prompt-learn")  # a wrong name is told before the seconds that importing torch takes
         from reidclip.stages.prompt_learn import plan_prompt_learn

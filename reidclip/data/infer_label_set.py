@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reidclip.data.foreign_maps import read_foreign_map
+from reidclip.data.foreign_maps import TWO_LABELS, holds_0_and_255, read_foreign_map
 from reidclip.data.images import read_indexed_png
 from reidclip.data.label_sets import LABEL_SETS, LIP, LabelSet, palette
 from reidclip.data.shielding import Colour
@@ -38,11 +38,17 @@ def infer_label_set(files: Sequence[Path]) -> Inferred:
     """
     chosen = sorted({round(i) for i in np.linspace(0, len(files) - 1, min(len(files), SAMPLE))}) if files else []
     seen: list[tuple[int, int, Path]] = []  # highest label, size of the palette, file
+    two_valued = []
     for file in (files[index] for index in chosen):
         try:
-            seen.append((int(read_foreign_map(file, LIP).labels.max(initial=0)), palette_size(file), file))
+            labels = read_foreign_map(file, LIP).labels
+            seen.append((int(labels.max(initial=0)), palette_size(file), file))
         except WorkError:
             continue
+        if holds_0_and_255(labels):
+            two_valued.append(file)
+    if two_valued and all(highest in (0, 255) for highest, _, _ in seen):
+        raise UserError(f"Label map {two_valued[0]} holds 0 and 255 alone, as the others do: no known label set does.", TWO_LABELS)
     sizes = {size for _, size, _ in seen if size}  # a map that lost its palette is judged by the others
     if len(sizes) == 1:
         return _by_palette(sizes.pop(), files[0])

@@ -50,13 +50,13 @@ class Naming:
         return f"{kept}<{'name' if self.keep_suffix else 'stem'}>{self.word}{self.suffix}"
 
 
-def files_below(folder: Path) -> frozenset[str]:
-    """Relative POSIX paths of all files below a folder that may be label maps; hidden ones are left out."""
+def files_below(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> frozenset[str]:
+    """Relative POSIX paths of all files below a folder that may be label maps (or end otherwise); hidden ones are left out."""
     found: list[str] = []
     for place, below, names in os.walk(folder, followlinks=True):
         below[:] = [name for name in below if not is_hidden(name)]
         relative = Path(place).relative_to(folder)
-        found += [(relative / name).as_posix() for name in names if not is_hidden(name) and name.endswith(SUFFIXES)]
+        found += [(relative / name).as_posix() for name in names if not is_hidden(name) and name.endswith(suffixes)]
     return frozenset(found)
 
 

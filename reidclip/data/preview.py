@@ -16,8 +16,9 @@ from reidclip.data.shielding import WHITE, Colour
 COLUMNS = ("original", "labels", "shielding", "clothes")
 CELL_HEIGHT = 192
 MAX_CELL_WIDTH = 256
-ROWS_PER_BLOCK = 6
-GAP, HEADER, CAPTION, LEGEND, LEGEND_WIDTH = 4, 18, 13, 16, 120
+LANDSCAPE = 0.9  # width over height that a sheet has at least
+TEXT = 14  # pixels; smaller, the words of Pillow's own font run into each other
+GAP, HEADER, CAPTION, LEGEND, LEGEND_WIDTH = 6, 22, 20, 20, 136
 OVERLAY = 0.65  # share of the palette's colour over the picture
 FRAME, ALARM = (170, 170, 170), (220, 0, 0)
 
@@ -59,35 +60,40 @@ def contact_sheet(rows: Sequence[Shown], look: Look | None = None) -> Image.Imag
     """
     if not rows:
         raise ValueError("a contact sheet needs at least one picture")
-    look, font = look or Look(), ImageFont.load_default()
+    look, font = look or Look(), ImageFont.load_default(TEXT)
     cells = [_cells(row, look) for row in rows]
     width = max(cell.width for line in cells for cell in line) + GAP
-    block = width * len(COLUMNS) + 3 * GAP
-    blocks = -(-len(rows) // ROWS_PER_BLOCK)
+    block = width * len(COLUMNS) + 2 * GAP
+    height = CAPTION + CELL_HEIGHT + 2 * GAP
+    blocks = _blocks(len(rows), block, height)
     per_block = -(-len(rows) // blocks)
     headline = _wrapped(look.headline, blocks * block, font)
     top = len(headline) * LEGEND + HEADER
     names = _occurring(rows, look.label_set)
     per_line = max(1, blocks * block // LEGEND_WIDTH)
     foot = LEGEND * -(-len(names) // per_line) + GAP
-    height = CAPTION + CELL_HEIGHT + GAP
     sheet = Image.new("RGB", (blocks * block, top + per_block * height + foot), "white")
     draw = ImageDraw.Draw(sheet)
     for number, text in enumerate(headline):
-        draw.text((2, 2 + number * LEGEND), text, fill="black", font=font)
+        draw.text((GAP, 2 + number * LEGEND), text, fill="black", font=font)
     for index in range(blocks):
         for column, title in enumerate(COLUMNS):
-            draw.text((index * block + column * width + 2, top - HEADER + 3), title, fill="black", font=font)
+            draw.text((index * block + column * width + GAP, top - HEADER + 3), title, fill="black", font=font)
     for index, (row, line) in enumerate(zip(rows, cells, strict=True)):
-        left, above = index // per_block * block, top + index % per_block * height
-        draw.text((left + 2, above), _caption(row, block, font), fill=ALARM if row.alarm else (90, 90, 90), font=font)
+        left, above = index // per_block * block + GAP, top + index % per_block * height
+        draw.text((left, above), _caption(row, block - 2 * GAP, font), fill=ALARM if row.alarm else (90, 90, 90), font=font)
         for column, cell in enumerate(line):
             sheet.paste(cell, (left + column * width, above + CAPTION))
     for index, label in enumerate(names):
         x, y = index % per_line * LEGEND_WIDTH, sheet.height - foot + index // per_line * LEGEND
-        draw.rectangle((x + 2, y + 2, x + 12, y + 12), fill=look.label_set.palette[label])
-        draw.text((x + 16, y + 1), look.label_set.labels[label], fill="black", font=font)
+        draw.rectangle((x + GAP, y + 3, x + GAP + 12, y + 15), fill=look.label_set.palette[label])
+        draw.text((x + GAP + 17, y + 1), look.label_set.labels[label], fill="black", font=font)
     return sheet
+
+
+def _blocks(rows: int, width: int, height: int) -> int:
+    """Into how many blocks side by side rows of this size (pixels) go: the fewest that make no tall strip."""
+    return next(n for n in range(1, rows + 1) if n == rows or n * width >= LANDSCAPE * -(-rows // n) * height)
 
 
 def overlay(picture: UInt8, labels: UInt8, label_set: LabelSet = LIP) -> UInt8:
@@ -131,7 +137,7 @@ def _caption(row: Shown, width: int, font: ImageFont.FreeTypeFont | ImageFont.Im
 def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
     lines: list[str] = []
     for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width - GAP:
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width - 2 * GAP:
             lines[-1] += f" {word}"
         else:
             lines.append(word)

@@ -9,6 +9,7 @@ from typing import Any
 from reidclip import registry
 from reidclip.artifacts.manifest import DatasetRef, Manifest
 from reidclip.artifacts.store import Artifact, Store
+from reidclip.counted import counted, which
 from reidclip.data.open import open_dataset
 from reidclip.errors import UserError
 from reidclip.interfaces import Method
@@ -126,7 +127,9 @@ def masks_for(named: Artifact | None, dataset: Dataset, store: Store, say: Say, 
 def _told(masks: Artifact, dataset: Dataset, say: Say, splits: Collection[str]) -> Artifact:
     left_out = without_mask(masks, [s for s in dataset.samples if s.split in splits])
     if left_out:
-        say(f"note: {len(left_out)} training pictures have no mask in {masks.ref} and are left out; the first is {left_out[0].path}")
+        none = f"no mask in {masks.ref} and"
+        what = counted(len(left_out), f"training picture has {none} is left out", f"training pictures have {none} are left out")
+        say(f"note: {what}; {which([s.path for s in left_out])}")
     return masks
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from reidclip.artifacts.manifest import printable
 from reidclip.artifacts.store import Artifact
-from reidclip.data.foreign_maps import BY_COLOUR, ForeignMap, read_foreign_map
+from reidclip.counted import counted
+from reidclip.data.foreign_maps import TWO_LABELS, ForeignMap, holds_0_and_255, read_foreign_map
 from reidclip.data.images import UInt8, picture_size, read_indexed_png, read_picture, resize_nearest
 from reidclip.data.infer_label_set import infer_label_set
 from reidclip.data.label_sets import LabelSet, named_set
@@ -26,6 +27,9 @@ ELSEWHERE = (
     "Name each label map like its picture: the same relative path or the end of it, down to the same stem in one folder, as 8-bit PNG "
     "(or .npy) of the picture's size."
 )
+JPEGS = (".jpg", ".jpeg", ".JPG", ".JPEG")
+NAMED = "named by the user"
+COUNTED = ("resized", "coloured", "other_palette", "two_valued")
 
 
 @dataclass
@@ -41,7 +45,8 @@ class LabelMaps:
         resize, colours: permissions for maps made elsewhere, see `reidclip.stages.mask.MaskSettings`.
         on_error: what happens at a broken picture; "skip" decodes every picture, so that none surprises a training.
         notes: what the caller should know.
-        counts: how many maps were resized, read by colour, or have colours of their own; grows while they are read.
+        counts: how many maps were resized, read by colour, have colours of their own, or hold 0 and 255 for two labels; grows while they
+            are read.
     """
 
     files: dict[str, Path]
@@ -55,7 +60,7 @@ class LabelMaps:
     colours: bool = False
     on_error: OnError = "fail"
     notes: tuple[str, ...] = ()
-    counts: dict[str, int] = field(default_factory=lambda: {"resized": 0, "coloured": 0, "other_palette": 0})
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
 
     def __post_init__(self) -> None:
         self._digests: dict[str, str] = {}
@@ -111,7 +116,7 @@ class LabelMaps:
             raise _incomplete(folder, dataset, missing, len(paths))
         files = {path: folder / names[path] for path in paths if path in names}
         if label_set is not None:
-            return cls(files, label_set, missing, None, folder, naming, "named by the user", resize, colours, on_error)
+            return cls(files, label_set, missing, None, folder, naming, NAMED, resize, colours, on_error)
         found = infer_label_set(list(files.values()))
         notes = (found.note,) if found.note else ()
         return cls(files, found.label_set, missing, None, folder, naming, found.reason, resize, colours, on_error, notes)
@@ -139,15 +144,12 @@ class LabelMaps:
             labels = resize_nearest(labels, height, width)
         highest = int(labels.max(initial=0))
         if highest >= len(self.label_set.labels):
-            raise UserError(
-                f"Label map {file} holds label {highest}; known are 0 to {len(self.label_set.labels) - 1} "
-                f"(label set {self.label_set.name}: {self.reason}).",
-                self._remedy("Name the label set that it follows, with --label-set."),
-            )
+            raise self._unknown_label(file, highest, labels)
         if path not in self._digests:
             self.counts["resized"] += labels is not found.labels
             self.counts["coloured"] += found.coloured
             self.counts["other_palette"] += found.other_palette
+            self.counts["two_valued"] += found.two_valued
             self._digests[path] = "" if self.artifact else hashlib.sha256(file.read_bytes()).hexdigest()
         return labels
 
@@ -172,7 +174,18 @@ class LabelMaps:
         try:
             return ForeignMap(read_indexed_png(file)[0]) if self.artifact else read_foreign_map(file, self.label_set, self.colours)
         except WorkError as error:
-            raise UserError(error.what, error.remedy if error.remedy == BY_COLOUR else self._remedy(ELSEWHERE)) from error
+            raise UserError(error.what, self._remedy(error.remedy)) from error
+
+    def _unknown_label(self, file: Path, highest: int, labels: UInt8) -> UserError:
+        name, count = self.label_set.name, len(self.label_set.labels)
+        what = f"Label map {file} holds label {highest}; known are 0 to {count - 1} (label set {name}: {self.reason})."
+        remedy = "Name the label set that it follows, with --label-set."
+        if self.reason == NAMED:
+            what = (
+                f"Label map {file} holds label {highest}, which does not fit the label set {name}: it has {count} labels, 0 to {count - 1}."
+            )
+            remedy = "Name the set that the label maps follow, or leave --label-set out: where it is safe, it is inferred."
+        return UserError(what, self._remedy(TWO_LABELS if holds_0_and_255(labels) and not labels.all() else remedy))
 
     def _remedy(self, elsewhere: str) -> str:
         return "Parse the pictures again with `reidclip parse`." if self.artifact else elsewhere
@@ -188,7 +201,11 @@ def _pictures_in(folder: Path, dataset: Dataset, paths: Sequence[str]) -> frozen
 
 def _incomplete(folder: Path, dataset: Dataset, missing: Sequence[str], count: int) -> UserError:
     """All missing maps counted, the first named; when the training pictures have theirs, that is a way out."""
-    what = f"{len(missing)} of {count} pictures have no label map in {folder}; the first is {missing[0]}."
+    what = f"{len(missing)} of {counted(count, 'picture has', 'pictures have')} no label map in {folder}; the first is {missing[0]}."
+    jpegs = files_below(folder, JPEGS) - _pictures_in(folder, dataset, picture_paths(dataset)) if len(missing) == count else ()
+    if jpegs:
+        told = f"{what} {counted(len(jpegs), 'JPEG is', 'JPEGs are')} there, but JPEG changes the numbers, so it cannot hold labels."
+        return UserError(told, "Save the label maps as PNG or .npy where they were made; a JPEG that is converted does not get them back.")
     train = {path for s in dataset.split("train") for path in s.frames or (s.path,)}
     if len(missing) < count and train and not train & set(missing):
         return UserError(what, "All training pictures have one: leave the others out with --on-error skip (only training reads masks).")

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field
 from reidclip.artifacts.manifest import DatasetRef, InputRef
 from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
+from reidclip.counted import counted, which
 from reidclip.data.images import UInt8, read_mask_png, read_picture, write_mask_png
 from reidclip.data.keep_mask import keep_mask
 from reidclip.data.label_sets import Clothes, choose_clothes
@@ -32,7 +33,8 @@ from reidclip.stages.pictures import OnError, picture_paths
 from reidclip.stages.use_masks import keep_file
 
 PREVIEW = "preview.png"
-EXTREMES = 3  # pictures with the fewest, and with the most clothes, that the preview adds
+PREVIEWED = 24  # pictures in the preview
+EXTREMES = 3  # of them, pictures with the fewest, and with the most clothes, that the preview adds
 
 Progress = Callable[[int, int], None]
 
@@ -191,24 +193,36 @@ def _config(settings: MaskSettings, clothes: Clothes, maps: LabelMaps) -> dict[s
 def _notes(maps: LabelMaps) -> list[str]:
     found = []
     if maps.missing:
-        why = "the parsing skipped them" if maps.artifact else "they have no label map, or are broken"
-        found.append(
-            f"{len(maps.missing)} pictures have no mask, because {why}; trainings that read masks leave them out; "
-            f"the first is {maps.missing[0]}."
+        one = "the parsing skipped it" if maps.artifact else "it has no label map, or is broken"
+        many = "the parsing skipped them" if maps.artifact else "they have no label map, or are broken"
+        why = counted(
+            len(maps.missing),
+            f"picture has no mask, because {one}; trainings that read masks leave it out",
+            f"pictures have no mask, because {many}; trainings that read masks leave them out",
         )
-    if maps.counts["resized"]:
-        found.append(f"{maps.counts['resized']} label maps were of another size than their pictures and were resized.")
-    if maps.counts["other_palette"]:
-        found.append(f"{maps.counts['other_palette']} label maps have colours of their own; their numbers were taken as labels.")
-    return found
+        found.append(f"{why}; {which(maps.missing)}.")
+    said = {
+        "resized": (
+            "label map was of another size than its picture and was resized",
+            "label maps were of another size than their pictures and were resized",
+        ),
+        "other_palette": (
+            "label map has colours of its own; its numbers were taken as labels",
+            "label maps have colours of their own; their numbers were taken as labels",
+        ),
+        "two_valued": tuple(f"label map{s} 0 and 255: 255 was taken as {maps.label_set.labels[-1]}" for s in (" holds", "s hold")),
+    }
+    return found + [f"{counted(maps.counts[what], one, many)}." for what, (one, many) in said.items() if maps.counts[what]]
 
 
 def _preview(dataset: Dataset, maps: LabelMaps, statistics: MaskStatistics, shielding: Colour, folder: Path) -> None:
     """Pictures evenly spread, then those with the fewest and with the most clothes; masks as they were written."""
     paths = list(maps.files)
-    marks = {paths[index]: "" for index in spread(len(paths), 24 - 2 * EXTREMES)}
-    fewest, most = statistics.extremes(min(EXTREMES, len(paths) // 2))
-    marks |= {path: "fewest clothes" for path in fewest} | {path: "most clothes" for path in most}
+    marks = {paths[index]: "" for index in spread(len(paths), PREVIEWED - 2 * EXTREMES)}
+    if len(paths) > len(marks):  # where all are shown, the shares in the captions tell it
+        fewest, most = statistics.extremes(min(EXTREMES, len(paths) // 2))
+        marks |= {path: "fewest clothes" for path in fewest} | {path: "most clothes" for path in most}
+    marks |= {path: "no clothes left by min_area" for path in marks if path in set(statistics.small)}
     marks |= {path: "no clothes" for path in marks if path in set(statistics.none)}
     marks |= {path: "nothing but clothes" for path in marks if path in set(statistics.all)}
     rows = [
@@ -218,7 +232,7 @@ def _preview(dataset: Dataset, maps: LabelMaps, statistics: MaskStatistics, shie
             maps.read(dataset.root, path),
             read_mask_png(folder / keep_file(path)),
             f"{statistics.shares[path]:.0%} clothes" + (f", {mark}" if mark else ""),
-            path in statistics.none or path in statistics.all,
+            path in {*statistics.none, *statistics.small, *statistics.all},
         )
         for path, mark in marks.items()
     ]

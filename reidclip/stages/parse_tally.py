@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from reidclip.counted import counted, which
 from reidclip.stages.finished_maps import Counts
 
 
@@ -61,7 +62,8 @@ class Tally:
         """Sentences about what is amiss."""
         found = []
         if self.skipped:
-            found.append(f"{len(self.skipped)} broken pictures were skipped; the first is {min(self.skipped)}.")
+            what = counted(len(self.skipped), "broken picture was skipped", "broken pictures were skipped")
+            found.append(f"{what}; {which(sorted(self.skipped))}.")
         if self._empty:
-            found.append(f"In {len(self._empty)} pictures nobody was found; the first is {min(self._empty)}.")
+            found.append(f"In {counted(len(self._empty), 'picture', 'pictures')} nobody was found; {which(sorted(self._empty))}.")
         return found

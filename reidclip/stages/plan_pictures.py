@@ -284,4 +284,9 @@ def _label_maps(parsing: str, store: Store) -> Artifact | Path:
     folder = Path(parsing)
     if folder.is_dir() and not (folder / MANIFEST).is_file():
         return folder
-    return store.open(parsing, kind="parsing")
+    try:
+        return store.open(parsing, kind="parsing")
+    except UserError as error:
+        if folder.exists():
+            raise
+        raise UserError(f"{error.what} There is no folder of label maps '{parsing}' either.", error.remedy) from error

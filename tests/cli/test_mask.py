@@ -123,13 +123,34 @@ def masks_of(root: Path, store: Store, **settings: Any) -> Artifact:
     return mask(dataset, parsing, store, settings=MaskSettings(**settings), preview=True)
 
 
+def test_what_min_area_takes_away_is_told_apart(extremes: Path, store: Store) -> None:
+    manifest = masks_of(extremes, store, min_area=13, when_all_clothes="shield").manifest  # one third of a picture has 12 pixels
+    assert (manifest.metrics["without_clothes"], manifest.metrics["clothes_too_small"]) == (1, 1)
+    assert any(note.startswith("1 picture lost every piece of clothes to min_area") and "usual.png" in note for note in manifest.notes)
+    assert any(note.startswith("1 picture shows no clothes") and "none.png" in note for note in manifest.notes)
+
+
+def test_clothes_without_brackets_and_shielding_as_on_the_web(data: Path, store: Store, maps: Path) -> None:
+    for given in ("Pants,upper-clothes", "[pants, Upper-clothes]", '["Pants", "Upper-clothes"]'):
+        told = call_json(store, "mask", data, "--parsing", maps, "--set", f"clothes={given}", "--set", "shielding=#80fF01")
+        config = store.open(told["artifact"], kind="masks").manifest.config
+        assert (config["clothes"], config["shielding"]) == (["Pants", "Upper-clothes"], [128, 255, 1])
+
+
+def test_quiet_leaves_the_notes_out(data: Path, store: Store, maps: Path) -> None:
+    words = ("mask", data, "--parsing", maps, "--set", "min_area=1000")
+    loud, quiet = call(store, *words), call(store, *words, "-q")
+    assert "note: " in loud.stdout and f"from label maps in {maps} (7 pictures" in loud.stdout
+    assert "note: " not in quiet.stdout + quiet.stderr and quiet.stdout.startswith("wrote masks/")
+
+
 @pytest.mark.parametrize(("choice", "kept"), [("keep-picture", 1), ("shield", 0)])
 def test_nothing_or_everything_clothes(extremes: Path, store: Store, choice: str, kept: int) -> None:
     artifact = masks_of(extremes, store, when_all_clothes=choice)
     metrics, notes = artifact.manifest.metrics, artifact.manifest.notes
     assert (metrics["pictures"], metrics["without_clothes"], metrics["all_clothes"], metrics["no_body"]) == (4, 1, 1, 1)
     for name in ("none", "all", "no-body"):
-        assert [f"first is {name}.png" in note and note.startswith("1 pictures") for note in notes].count(True) == 1, name
+        assert [note.endswith(f"; it is {name}.png.") and note.startswith("1 picture ") for note in notes].count(True) == 1, name
     assert (read_mask_png(artifact.file("keep/none.png")) == 1).all()
     assert (read_mask_png(artifact.file("keep/all.png")) == kept).all()
     assert sorted(read_mask_png(artifact.file("keep/usual.png")).sum(axis=1).tolist()) == [0] * 3 + [4] * 6
@@ -252,7 +273,7 @@ def test_skipped_pictures_are_left_out_and_told(data: Path, store: Store) -> Non
     artifact = mask(dataset, parsing, store)
     assert artifact.manifest.metrics["skipped"] == 1
     (note,) = artifact.manifest.notes
-    assert "1 pictures have no mask" in note and "leave them out" in note and "a/broken.png" in note
+    assert "1 picture has no mask" in note and "leave it out" in note and "a/broken.png" in note
     assert [s.path for s in dataset.samples if s not in with_masks(artifact, dataset.samples)] == ["a/broken.png"]
 
 

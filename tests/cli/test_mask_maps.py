@@ -154,6 +154,24 @@ def test_a_folder_without_any_map_is_no_reason_to_skip_everything(data: Path, st
     assert error.exit_code == 2 and "7 of 7 pictures have no label map" in error.what
 
 
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+def test_masks_of_0_and_255_are_maps_of_two_labels(data: Path, store: Store, maps: Path, tmp_path: Path, suffix: str) -> None:
+    every(maps, clothes_255 if suffix == ".npy" else lambda labels: Image.fromarray(clothes_255(labels)), suffix)
+    own = tmp_path / "two.toml"
+    own.write_text('labels = ["Background", "Clothes"]\nclothes = ["Clothes"]\n')
+    artifact = opened(store, call_json(store, "mask", data, "--parsing", maps, "--label-set", own))
+    assert (read_mask_png(artifact.file("keep/a/1.png")) == (labels_of(1) != 9)).all()
+    assert artifact.manifest.config["label_maps_two_valued"] == sum(bool((labels_of(i, shape_of(i)) == 9).any()) for i in range(7))
+    assert any("0 and 255: 255 was taken as Clothes." in note for note in artifact.manifest.notes)
+    for words in ((), ("--label-set", "lip")):
+        error = refusal(call(store, "mask", data, "--parsing", maps, *words))
+        assert "255" in error.what and 'labels = ["Background", "Clothes"]' in error.remedy, error.what
+
+
+def clothes_255(labels: np.ndarray) -> np.ndarray:
+    return np.where(labels == 9, 255, 0).astype(np.uint8)
+
+
 def test_an_own_label_set(data: Path, store: Store, maps: Path, tmp_path: Path) -> None:
     every(maps, lambda labels: Image.fromarray((labels % 6).astype(np.uint8)))
     own = tmp_path / "six.toml"
@@ -164,7 +182,8 @@ def test_an_own_label_set(data: Path, store: Store, maps: Path, tmp_path: Path) 
     assert (read_mask_png(artifact.file("keep/a/1.png")) == ~np.isin(labels_of(1) % 6, [3, 5])).all()
     own.write_text('labels = ["Ground", "Head", "Top", "Trousers"]\nclothes = ["Top"]\n')
     error = refusal(call(store, "mask", data, "--parsing", maps, "--label-set", own))
-    assert "holds label 5; known are 0 to 3 (label set six" in error.what
+    assert "holds label 5, which does not fit the label set six: it has 4 labels, 0 to 3." in error.what
+    assert "or leave --label-set out" in error.remedy
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,26 @@ def test_samples_are_spread(count: int, length: int) -> None:
     if count > 1:
         assert chosen[0] == 0 and chosen[-1] == count - 1
         assert max(np.diff(chosen)) - min(np.diff(chosen)) <= 1
+
+
+@pytest.mark.parametrize("pictures", [2, 3, 6, 8, 13, 24])
+@pytest.mark.parametrize("shape", [(40, 20), (20, 40)])
+def test_sheets_are_no_strips(pictures: int, shape: tuple[int, int]) -> None:
+    labels = np.zeros(shape, np.uint8)
+    sheet = contact_sheet([Shown("x.jpg", np.zeros((*shape, 3), np.uint8), labels, labels)] * pictures)
+    assert 0.7 < sheet.width / sheet.height < 3.2
+
+
+def test_the_extremes_of_few_pictures_need_no_mark(data: Path, store: Store, maps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captions: list[str] = []
+
+    def drawn(rows: Sequence[Shown], look: Look) -> Image.Image:
+        captions[:] = [row.caption for row in rows]
+        return contact_sheet(rows, look)
+
+    monkeypatch.setattr("reidclip.stages.mask.contact_sheet", drawn)
+    call_json(store, "mask", data, "--parsing", maps, "--preview")
+    assert len(captions) == 7 and not [caption for caption in captions if "fewest" in caption or "most" in caption]
 
 
 def row(caption: str = "", alarm: bool = False, label: int = 5) -> Shown:

@@ -102,6 +102,8 @@ _MAPS: dict[str, Callable[[Path], object]] = {
     "turned": lambda path: write_indexed_png(path, np.zeros(SIZE[::-1], np.uint8), LIP_PALETTE),
     "unknown_label": lambda path: Image.fromarray(np.full(SIZE, 20, np.uint8)).save(path),
     "ignore_label": lambda path: Image.fromarray(np.full(SIZE, 255, np.uint8)).save(path),
+    "two_valued": lambda path: Image.fromarray(np.pad(np.full((4, 4), 255, np.uint8), ((0, SIZE[0] - 4), (0, SIZE[1] - 4)))).save(path),
+    "other_colours": lambda path: Image.new("RGB", SIZE[::-1], (1, 2, 3)).save(path),
     "rgb": lambda path: Image.new("RGB", SIZE[::-1], (85, 51, 0)).save(path),
     "rgba": lambda path: Image.new("RGBA", SIZE[::-1], (85, 51, 0, 255)).save(path),
     "sixteen_bit": lambda path: Image.fromarray(np.zeros(SIZE, np.uint16)).save(path),
