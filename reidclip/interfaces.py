@@ -37,6 +37,7 @@ class DataLayout(Protocol):
     """Reads one kind of data set from disk. It may not open pictures, only list folders and read label files.
 
     It may also have ``yields(root) -> bool``: True when it recognises the tree by so little that any other layout that does comes first.
+    ``near_miss(root) -> str``: what keeps a folder that has some of the tree from being recognised, one sentence, or "".
     And ``protocols``, where a whole copy always has the same ones, for `reidclip datasets show`.
     """
 
@@ -51,7 +52,10 @@ class DataLayout(Protocol):
         ...
 
     def load(self, root: Path) -> Dataset:
-        """All samples, labels and protocols. Raises `UserError` naming the file and the remedy."""
+        """All samples, labels and protocols. Raises `UserError` naming the file and the remedy.
+
+        Where single files are at fault, a `reidclip.data.faults.DataFaultsError` names all of them, and `datasets verify` reports them.
+        """
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -26,7 +27,7 @@ def open_dataset(root: Path, layout: str | None = None) -> Dataset:
 
     Raises:
         UserError: no such folder; no layout, or several, recognise it; no layout of that name; no pictures in it;
-            whatever the layout finds wrong.
+            whatever the layout finds wrong (a `DataFaultsError` holds all of it).
         WorkError: the layout's plugin failed.
     """
     _check_folder(root)
@@ -34,7 +35,7 @@ def open_dataset(root: Path, layout: str | None = None) -> Dataset:
         return _load(registry.get(GROUP, layout), layout, root)
     found = _recognise(root)
     if found is None:
-        raise UserError(f"No data layout recognises {root}.", _known_below(root) or _known_trees())
+        raise UserError(f"No data layout recognises {root}.", _known_below(root) or _near_misses(root) or _known_trees())
     return _load(*found, root)
 
 
@@ -90,6 +91,7 @@ def _says(layout: DataLayout, question: str, root: Path) -> bool:
 
 
 def _load(layout: DataLayout, name: str, root: Path) -> Dataset:
+    root = Path(os.path.abspath(root))  # messages name files by their whole paths; links are left as they are
     try:
         dataset = layout.load(root)
     except (ReidclipError, OSError):
@@ -114,6 +116,16 @@ def _known_below(root: Path) -> str:
         f"{folder} ({', '.join(name for _, name in found)})" for folder in folders(root)[:_LOOK_BELOW] if (found := _candidates(folder))
     ]
     return f"Give the folder of one data set: {', '.join(known)}." if known else ""
+
+
+def _near_misses(root: Path) -> str:
+    """What keeps the folder from being a data set of a layout, by those layouts that can tell; empty when none can."""
+    told = []
+    for info in registry.all_infos(GROUP):
+        if (ask := getattr(info.object, "near_miss", None)) is not None:
+            with contextlib.suppress(Exception):  # a plugin's failure to guess is nobody's concern
+                told.append(f"{info.name}: {sentence}" if (sentence := ask(root)) else "")
+    return "\n".join(filter(None, told))
 
 
 def _known_trees() -> str:

@@ -22,6 +22,7 @@ from reidclip.clip.load import load_clip
 from reidclip.clip.weights import SUFFIXES
 from reidclip.data.cache import Cache, CacheKind
 from reidclip.data.loader import ImageSource, fetch
+from reidclip.data.missing_protocols import notes_on_missing_protocols
 from reidclip.data.open import open_dataset
 from reidclip.data.transforms import Normalisation, Transform, finish
 from reidclip.errors import UserError
@@ -125,11 +126,9 @@ def plan_evaluate(
     opened = None if data is None else open_dataset(data, layout)
     chosen = None if zero_shot else _checkpoint(checkpoint, opened, store, say)
     dataset = opened or dataset_for(None, layout, store, ("checkpoint", "masks", "prompts", "parsing"), say, chosen)
-    for note in dataset.notes:
+    selected = _protocols(dataset, protocols)
+    for note in dataset.notes:  # after what may fail, whose errors hold some of them
         say(f"note: {note}")
-    if not dataset.protocols:
-        raise UserError(f"{dataset.root} has no query and gallery pictures.", "Evaluation needs them; see the layout's expected tree.")
-    selected = tuple(find_protocol(dataset, p) for p in protocols) or tuple(p for p in dataset.protocols if not p.single_shot_repeats)
     spec = clip or DEFAULT_CLIP
     subject = chosen.name if chosen else f"zero-shot-{Path(spec).stem if Path(spec).suffix in SUFFIXES else spec}"
     default_name = safe_name(subject if subject.endswith(f"-{safe_name(dataset.name)}") else f"{subject}-{dataset.name}")
@@ -153,6 +152,14 @@ def plan_evaluate(
         cache,
         say,
     )
+
+
+def _protocols(dataset: Dataset, names: Sequence[str]) -> tuple[Protocol, ...]:
+    """Those named; without names all but the single-shot variants."""
+    if not dataset.protocols:
+        reasons = notes_on_missing_protocols(dataset) or ("Evaluation needs them; see the layout's expected tree.",)
+        raise UserError(f"{dataset.root} has no query and gallery pictures.", " ".join(reasons))
+    return tuple(find_protocol(dataset, name) for name in names) or tuple(p for p in dataset.protocols if not p.single_shot_repeats)
 
 
 def _checkpoint(ref: str | None, dataset: Dataset | None, store: Store, say: Say) -> Artifact:

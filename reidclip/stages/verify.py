@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reidclip import registry
+from reidclip.data.doubtful_labels import is_doubtful_labels_note
 from reidclip.data.inspect import inspect_pictures
-from reidclip.data.open import GROUP, open_dataset
+from reidclip.data.open import GROUP
 from reidclip.records import Dataset, PublishedCount
 from reidclip.stages.benchmarks import benchmark_findings, benchmark_in
+from reidclip.stages.verify_faults import open_what_can_be_read
 from reidclip.stages.verify_labels import check_protocols, compare_counts, count_findings, count_splits, label_findings
 from reidclip.stages.verify_pictures import check_pictures, owners, picture_findings
 from reidclip.stages.verify_report import CountCheck, Finding, Level, PictureCheck, VerifyReport
@@ -49,7 +51,7 @@ def verify(
         UserError: no data set, or one that its layout cannot read.
         WorkError: the layout's plugin failed, or a process that reads pictures died.
     """
-    dataset = open_dataset(root, layout)
+    dataset, file_findings = open_what_can_be_read(root, layout)
     plugin = registry.get(GROUP, layout or dataset.layout)
     rendered = any((folder / PARAMETERS).is_file() for folder in (dataset.root, root))
     known = next((name for folder in (dataset.root, root) if (name := benchmark_in(folder)) is not None), None) if rendered else None
@@ -57,7 +59,7 @@ def verify(
     not_compared = _why_not_compared(dataset, published, rendered and known is None, counts)
     compared = () if not_compared else compare_counts(dataset, published)
     protocols, protocol_findings = check_protocols(dataset)
-    findings = [*count_findings(compared), *label_findings(dataset), *protocol_findings, *_notes(dataset)]
+    findings = [*file_findings, *count_findings(compared), *label_findings(dataset), *protocol_findings, *_notes(dataset)]
     if any((folder / SHARDS).is_dir() for folder in (dataset.root, root)):
         findings.append(Finding("warning", "counts", "The rendering is not finished: repeat the `reidclip synth` that began it."))
     if known is not None and counts:
@@ -91,7 +93,7 @@ def _why_not_compared(dataset: Dataset, published: Sequence[PublishedCount], ren
 
 
 def _notes(dataset: Dataset) -> list[Finding]:
-    return [Finding("note", "labels", note) for note in dataset.notes]
+    return [Finding("warning" if is_doubtful_labels_note(note) else "note", "labels", note) for note in dataset.notes]
 
 
 def _open_all(

@@ -28,7 +28,7 @@ class Finding:
 
     Attributes:
         level: "fault" (verify fails), "warning" (it fails when strict), "note".
-        check: "counts", "labels", "protocols", "pictures" or "duplicates".
+        check: "files", "counts", "labels", "protocols", "pictures" or "duplicates".
         text: one or two sentences.
         files: every file that it is about, with what is wrong with each where they differ.
     """

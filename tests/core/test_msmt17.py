@@ -137,11 +137,12 @@ GOOD = MSMT17_LISTS["query"][1][0]
         ("0000/odd.jpg 0", ["line 3", "not named as in MSMT17"]),
         ("0000/0000_000_00_x.jpg 0", ["line 3", "not named as in MSMT17"]),
         ("0000/0000_000_01_x.txt 0", ["line 3", "not named as in MSMT17"]),
+        ("0000/0000_000_16_x.jpg 0", ["line 3", "not named as in MSMT17"]),  # there are 15 cameras
     ],
 )
 def test_faults_name_list_and_line(tmp_path: Path, line: str, told: list[str]) -> None:
     root = msmt17(tmp_path)
-    for odd in ("odd.jpg", "0000_000_00_x.jpg", "0000_000_01_x.txt"):
+    for odd in ("odd.jpg", "0000_000_00_x.jpg", "0000_000_16_x.jpg", "0000_000_01_x.txt"):
         write_picture(root / "test" / "0000" / odd.replace(".txt", ".png")).rename(root / "test" / "0000" / odd)
     rewrite(root, "list_query.txt", *MSMT17_LISTS["query"][1], line)
     with pytest.raises(UserError) as caught:
@@ -154,7 +155,7 @@ def test_the_number_of_missing_files_is_told(tmp_path: Path) -> None:
     root = msmt17(tmp_path)
     for line in MSMT17_LISTS["gallery"][1][1:]:
         (root / "test" / line.split()[0]).unlink()
-    with pytest.raises(UserError, match=r"list_gallery.txt, line 2: .*0000_002_01.*2 pictures of 3 are missing"):
+    with pytest.raises(UserError, match=r"list_gallery.txt, line 2: .*0000_002_01.*\(and 1 more fault\)\."):
         LAYOUT.load(root)
 
 

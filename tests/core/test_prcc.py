@@ -1,5 +1,6 @@
 """PRCC: every label, split and protocol against values written by hand (three training and two test identities)."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -112,10 +113,16 @@ def test_a_camera_without_pictures_drops_its_protocols(tmp_path: Path) -> None:
     write_picture(tmp_path / "rgb/test/C/001/cropped_rgb001.jpg")
     dataset = LAYOUT.load(tmp_path)
     assert [p.name for p in dataset.protocols] == ["cloth-changing", "cloth-changing-single-shot"]
-    assert dataset.notes == (
-        "There are no training pictures.",
-        "No protocol same-clothes or same-clothes-single-shot: there are no query pictures.",
-    )
+    assert dataset.notes == ("No protocol same-clothes or same-clothes-single-shot: there are no query pictures.",)
+
+
+def test_without_camera_a_or_the_test_half_the_reason_is_told(tmp_path: Path) -> None:
+    names = "No protocol same-clothes or cloth-changing or same-clothes-single-shot or cloth-changing-single-shot: there are "
+    root = prcc(tmp_path)
+    shutil.rmtree(root / "rgb/test/A")
+    assert LAYOUT.load(root).notes == (names + "no gallery pictures.",)
+    shutil.rmtree(root / "rgb/test")
+    assert LAYOUT.load(root).notes == (names + "no query and no gallery pictures.",)
 
 
 def test_leftovers_are_skipped_with_a_note(tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ def test_trees_of_the_same_folders_are_not_taken_for_it(tmp_path: Path, names: l
         "query/0001-02-01-03.png",
         "gallery/0001_02_01_03.jpg",
         "gallery/0001-00-01-03.jpg",
+        "gallery/0001-05-01-03.jpg",  # there are four cameras
         "train/0001-02-01-03-1.jpg",
     ],
 )

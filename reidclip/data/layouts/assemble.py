@@ -35,7 +35,7 @@ def assemble(
     ordered = tuple(sorted(samples, key=lambda s: (splits.index(s.split), s.path)))
     whole = Dataset(layout, root, ordered)
     reasons = {protocol.name: _reason(whole, protocol) for protocol in protocols}
-    more = [] if whole.split("train") else ["There are no training pictures."]
+    more = []
     for reason in dict.fromkeys(reason for reason in reasons.values() if reason):
         more.append(missing_protocols_note([name for name, why in reasons.items() if why == reason], reason))
     kept = tuple(protocol for protocol in protocols if not reasons[protocol.name])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from reidclip.data.faults import Fault
 from reidclip.data.files import is_hidden, is_picture
 from reidclip.errors import UserError
 from reidclip.records import Sample
@@ -39,13 +40,23 @@ class NamedPicture:
 
 
 @dataclass(frozen=True)
+class FlatTree:
+    """What the folders hold: pictures sorted by folder and name, notes of what was skipped, and what does not fit."""
+
+    pictures: list[NamedPicture]
+    notes: list[str]
+    faults: list[Fault]
+
+
+@dataclass(frozen=True)
 class FlatNames:
     """The folders and the names of one data set.
 
     Attributes:
         title: the data set's name in messages.
         folders: folder -> split.
-        pattern: of the whole base name, with at least the groups ``pid`` and ``cam`` (numbered from 1).
+        pattern: of the whole base name, with at least the groups ``pid`` and ``cam``; extensions are written in any case.
+        cameras: how many there are; they are numbered from 1.
         example: a name that fits, for messages.
         expected_tree: for messages.
     """
@@ -53,6 +64,7 @@ class FlatNames:
     title: str
     folders: Mapping[str, str]
     pattern: re.Pattern[str]
+    cameras: int
     example: str
     expected_tree: str
 
@@ -60,31 +72,34 @@ class FlatNames:
         """True when one of the folders holds a picture with a fitting name. Looks at a few names only; never raises."""
         return any(self._names_one(root / folder) for folder in self.folders)
 
-    def read(self, root: Path) -> tuple[list[NamedPicture], list[str]]:
-        """All pictures of the folders that are there, sorted by folder and name, and notes of what was skipped.
+    def read(self, root: Path) -> FlatTree:
+        """Everything in the folders that are there.
 
         Raises:
-            UserError: none of the folders, no pictures, or a picture whose name does not fit.
+            UserError: none of the folders, or no pictures in them.
         """
         if not any((root / folder).is_dir() for folder in self.folders):
             raise UserError(f"{root} has no {self.title} tree.", f"Expected:\n{self.expected_tree}")
         pictures: list[NamedPicture] = []
+        faults: list[Fault] = []
         no_pictures: list[Path] = []
         sub_folders: list[Path] = []
         for folder, split in self.folders.items():
             for name, is_folder in _entries(root / folder):
                 if is_folder:
                     sub_folders.append(root / folder / name)
-                elif is_picture(name):
-                    pictures.append(NamedPicture(f"{folder}/{name}", split, self._fields(root / folder / name)))
-                else:
+                elif not is_picture(name):
                     no_pictures.append(root / folder / name)
+                elif isinstance(fields := self._fields(root, f"{folder}/{name}"), Fault):
+                    faults.append(fields)
+                else:
+                    pictures.append(NamedPicture(f"{folder}/{name}", split, fields))
         notes = _skipped_notes(no_pictures, sub_folders)
-        if not pictures:
+        if not pictures and not faults:
             raise UserError(
                 " ".join((f"{root} has folders of {self.title} but no pictures in them.", *notes)), f"Expected:\n{self.expected_tree}"
             )
-        return pictures, notes
+        return FlatTree(pictures, notes, faults)
 
     def _names_one(self, folder: Path) -> bool:
         try:
@@ -93,12 +108,22 @@ class FlatNames:
         except (OSError, ValueError):
             return False
 
-    def _fields(self, path: Path) -> dict[str, str]:
-        match = self.pattern.fullmatch(path.name)
+    def _fields(self, root: Path, path: str) -> dict[str, str] | Fault:
+        match = self.pattern.fullmatch(path.rpartition("/")[2])
         if match is None:
-            raise UserError(f"{path} is not named as in {self.title}.", f"Names look like {self.example}; mend or remove the file.")
-        if int(match["cam"]) == 0:
-            raise UserError(f"{path} names camera 0.", f"Cameras of {self.title} are numbered from 1, as in {self.example}.")
+            return Fault(
+                f"Pictures that are not named as in {self.title}",
+                path,
+                f"{root / path} is not named as in {self.title}",
+                f"Names look like {self.example}; restore the name, or move away what the release does not have.",
+            )
+        if not 1 <= int(match["cam"]) <= self.cameras:
+            return Fault(
+                f"Pictures of cameras that {self.title} does not have",
+                path,
+                f"{root / path} names camera {int(match['cam'])}",
+                f"Cameras of {self.title} are numbered 1 to {self.cameras}, as in {self.example}; restore the name.",
+            )
         return match.groupdict()
 
 

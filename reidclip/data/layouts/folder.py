@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from reidclip.data.faults import DataFaultsError, Fault
 from reidclip.data.layouts.table import TABLE_SUFFIXES, Row, Table, columns_of, read_table
 from reidclip.data.missing_protocols import missing_protocols_note
 from reidclip.errors import UserError, nearest
@@ -54,12 +55,17 @@ class FolderLayout:
 
         Raises:
             UserError: naming file, line and column of the first fault.
+            DataFaultsError: the table is in order, but files that it lists are not there.
         """
         table = read_table(_table_file(root))
         _check_columns(table)
         notes: list[str] = []
-        samples = _samples(table, root, notes)
-        return Dataset(self.name, root, samples, _protocols(samples, table, notes), tuple(notes))
+        missing: dict[str, Fault] = {}
+        samples = _samples(table, root, notes, missing)
+        dataset = Dataset(self.name, root, samples, _protocols(samples, table, notes), tuple(notes))
+        if missing:
+            raise DataFaultsError(tuple(missing.values()), dataset)
+        return dataset
 
 
 LAYOUT = FolderLayout()
@@ -101,8 +107,10 @@ def _check_columns(table: Table) -> None:
                 table.fault(row, column, "is missing", f"Every line has {', '.join(REQUIRED)}.")
 
 
-def _samples(table: Table, root: Path, notes: list[str]) -> tuple[Sample, ...]:
+def _samples(table: Table, root: Path, notes: list[str], missing: dict[str, Fault]) -> tuple[Sample, ...]:
+    """All whose files are there; ``missing`` gets the others, by path."""
     paths = _paths(table, root)
+    missing.update(_missing(table, root, paths))
     splits = _splits(table)
     pids = _ids(table, "pid", notes, unknown=("-1",))
     camids = _ids(table, "camid", notes, unknown=())
@@ -114,6 +122,7 @@ def _samples(table: Table, root: Path, notes: list[str]) -> tuple[Sample, ...]:
     samples = [
         Sample(path, pid, camid, outfit, split, row.values.get("domain", ""), None if camera == -1 else camera)
         for row, path, pid, camid, outfit, split, camera in zip(table.rows, paths, pids, camids, clothes, splits, cameras, strict=True)
+        if path not in missing
     ]
     trained = {s.pid for s in samples if s.split == "train"}
     tested = {s.pid for s in samples if s.split in ("query", "gallery")}
@@ -123,7 +132,7 @@ def _samples(table: Table, root: Path, notes: list[str]) -> tuple[Sample, ...]:
 
 
 def _paths(table: Table, root: Path) -> list[str]:
-    """Normal form of every path; each exists, lies inside the root and comes once."""
+    """Normal form of every path; each lies inside the root and comes once."""
     first_line: dict[str, int] = {}
     for row in table.rows:
         given = row.values["path"]
@@ -137,12 +146,17 @@ def _paths(table: Table, root: Path) -> list[str]:
         if path in first_line:
             table.fault(row, "path", f"'{given}' is listed already in line {first_line[path]}", "List every picture once.")
         first_line[path] = row.line
-    rows = {row.line: row for row in table.rows}
-    missing = [path for path in first_line if not (root / path).is_file()]
-    if missing:
-        more = f" ({len(missing)} pictures of {len(first_line)} are missing)" if len(missing) > 1 else ""
-        table.fault(rows[first_line[missing[0]]], "path", f"there is no file {root / missing[0]}{more}", "Restore it or remove the line.")
     return list(first_line)
+
+
+def _missing(table: Table, root: Path, paths: Sequence[str]) -> dict[str, Fault]:
+    found = {}
+    for row, path in zip(table.rows, paths, strict=True):
+        if not (root / path).is_file():
+            what = f"{table.path}, line {row.line}, column path: there is no file {root / path}"
+            file = f"{table.path.name}, line {row.line}: {path}"
+            found[path] = Fault("Listed pictures that are missing", file, what, "Restore it or remove the line.")
+    return found
 
 
 def _splits(table: Table) -> list[str]:

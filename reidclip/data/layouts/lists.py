@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from reidclip.errors import UserError
+from reidclip.data.faults import Fault
 
 _LINE = re.compile(r"(?P<path>\S+) (?P<pid>\d+)")
 
@@ -21,27 +21,37 @@ class ListedPicture:
     pid: int
 
 
-def read_list(path: Path) -> list[ListedPicture]:
-    """All lines but blank ones.
-
-    Raises:
-        UserError: not text, a line that is not ``<path> <pid>``, or a path that leads out of the folder.
-    """
+def read_list(path: Path, faults: list[Fault]) -> list[ListedPicture]:
+    """All lines that fit, blank ones left out; every other line is added to ``faults``, and so is a list that is not text."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.", "Restore the list of the release.") from error
+        what = f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"
+        faults.append(Fault("Lists that cannot be read", path.name, what, "Restore the list of the release."))
+        return []
     listed = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         match = _LINE.fullmatch(line.strip())
         if match is None:
-            raise UserError(f"{path}, line {number}: '{line.strip()[:80]}' is not a path and an identity.", "Lines look like 0000/a.jpg 0.")
-        if posixpath.normpath(match["path"]) != match["path"] or match["path"].startswith(("/", "..")) or "\\" in match["path"]:
-            raise UserError(f"{path}, line {number}: {match['path']} is no plain relative path.", "Lines look like 0000/a.jpg 0.")
-        listed.append(ListedPicture(number, match["path"], int(match["pid"])))
+            faults.append(line_fault(path, number, f"'{line.strip()[:80]}' is not a path and an identity"))
+        elif posixpath.normpath(match["path"]) != match["path"] or match["path"].startswith(("/", "..")) or "\\" in match["path"]:
+            faults.append(line_fault(path, number, f"{match['path']} is no plain relative path"))
+        else:
+            listed.append(ListedPicture(number, match["path"], int(match["pid"])))
     return listed
+
+
+def line_fault(
+    path: Path,
+    line: int,
+    what: str,
+    kind: str = "Lines of lists that do not fit",
+    remedy: str = "Lines look like 0000/a.jpg 0; restore the list of the release.",
+) -> Fault:
+    """A fault in a line of a list; ``what`` is a clause."""
+    return Fault(kind, f"{path.name}, line {line}: {what}", f"{path}, line {line}: {what}", remedy)
 
 
 def first_listed(path: Path) -> str | None:

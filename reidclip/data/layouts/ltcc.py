@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from reidclip.data.faults import without_faults
 from reidclip.data.layouts.assemble import assemble
 from reidclip.data.layouts.flat import FlatNames, NamedPicture, samples_of
 from reidclip.data.published import changing_clothes, constant_clothes, count
@@ -27,7 +28,8 @@ DATA/info/...                     optional: lists of who changes clothes, compar
 _NAMES = FlatNames(
     title="LTCC",
     folders={"train": "train", "query": "query", "test": "gallery"},
-    pattern=re.compile(r"(?P<pid>\d{3})_(?P<clothes>\d{1,2})_c(?P<cam>\d{1,2})_(?P<frame>\d{6})\.png"),
+    pattern=re.compile(r"(?P<pid>\d{3})_(?P<clothes>\d{1,2})_c(?P<cam>\d{1,2})_(?P<frame>\d{6})\.(?i:png)"),
+    cameras=12,
     example="001_1_c4_015861.png",
     expected_tree=EXPECTED_TREE,
 )
@@ -115,11 +117,13 @@ class LtccLayout:
         """All samples, labels and protocols. A copy may lack folders; notes say what it cannot do then.
 
         Raises:
-            UserError: no LTCC tree, no pictures, or a picture whose name is not LTCC's.
+            UserError: no LTCC tree, or no pictures.
+            DataFaultsError: pictures whose names are not LTCC's.
         """
-        pictures, notes = _NAMES.read(root)
-        samples = samples_of(pictures, _outfit)
-        return assemble(self.name, root, samples, _PROTOCOLS, (*notes, *_info_notes(root, samples)))
+        tree = _NAMES.read(root)
+        samples = samples_of(tree.pictures, _outfit)
+        dataset = assemble(self.name, root, samples, _PROTOCOLS, (*tree.notes, *_info_notes(root, samples)))
+        return without_faults(dataset, tree.faults)
 
 
 LAYOUT = LtccLayout()

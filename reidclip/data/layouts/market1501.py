@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from reidclip.data.faults import without_faults
 from reidclip.data.layouts.assemble import assemble
 from reidclip.data.layouts.flat import FlatNames, NamedPicture, samples_of
 from reidclip.data.missing_protocols import missing_protocols_note
@@ -31,7 +32,8 @@ _NAMES = FlatNames(
     title="Market-1501",
     folders={"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"},
     # The end is open: some mirrors hold doubled extensions.
-    pattern=re.compile(r"(?P<pid>-1|\d{4})_c(?P<cam>[1-6])s(?P<seq>\d+)_(?P<frame>\d+)_(?P<box>\d+)\.jpg.*"),
+    pattern=re.compile(r"(?P<pid>-1|\d{4})_c(?P<cam>\d)s(?P<seq>\d+)_(?P<frame>\d+)_(?P<box>\d+)\.(?i:jpg).*"),
+    cameras=6,
     example="0022_c6s1_002976_01.jpg",
     expected_tree=EXPECTED_TREE,
 )
@@ -71,18 +73,20 @@ class Market1501Layout:
         """All samples and the protocol; ``left_out`` counts the junk. A copy may lack folders; notes say what it cannot do then.
 
         Raises:
-            UserError: no Market-1501 tree, no pictures, or a picture whose name is not Market-1501's.
+            UserError: no Market-1501 tree, or no pictures.
+            DataFaultsError: pictures whose names are not Market-1501's.
         """
         base = _base(root)
-        pictures, notes = _NAMES.read(base)
-        kept, dropped = _without_junk(pictures)
+        tree = _NAMES.read(base)
+        kept, dropped = _without_junk(tree.pictures)
+        notes = [*tree.notes]
         notes += [f"{number} pictures were left out: {why}." for why, number in dropped.items()]
-        if not kept:
+        if not kept and not tree.faults:
             raise UserError(" ".join((f"{root} has Market-1501's folders but no pictures.", *notes)), f"Expected:\n{EXPECTED_TREE}")
         if (base / "images").is_dir():
             notes.append("The 500,000 distractors in images/ are not read; published numbers come without them.")
         notes.append(missing_protocols_note(("same-clothes", "cloth-changing"), "Market-1501 has no clothes labels, and nobody changes."))
-        return assemble(self.name, base, samples_of(kept), _PROTOCOLS, notes, dropped)
+        return without_faults(assemble(self.name, base, samples_of(kept), _PROTOCOLS, notes, dropped), tree.faults)
 
 
 LAYOUT = Market1501Layout()

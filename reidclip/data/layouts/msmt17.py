@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reidclip.data.files import is_picture
+from reidclip.data.doubtful_labels import doubtful_labels_note
+from reidclip.data.faults import Fault, without_faults
+from reidclip.data.files import file_names, folders, is_picture
 from reidclip.data.layouts.assemble import assemble
-from reidclip.data.layouts.lists import ListedPicture, first_listed, read_list
+from reidclip.data.layouts.lists import ListedPicture, first_listed, line_fault, read_list
 from reidclip.data.missing_protocols import missing_protocols_note
 from reidclip.data.published import count
 from reidclip.errors import UserError
@@ -32,6 +34,8 @@ _PARENTS = ("MSMT17_V1", "MSMT17", "MSMT17_V2")  # in the order of preference, a
 _VERSIONS = (("1", "train", "test"), ("2", "mask_train_v2", "mask_test_v2"))
 _LISTS = {"train": "list_train.txt", "val": "list_val.txt", "query": "list_query.txt", "gallery": "list_gallery.txt"}
 _FILE = re.compile(r"[^_]+_[^_]+_(?P<cam>\d{1,2})_.+")  # the camera is the third field
+_EXACT = re.compile(r"\d{4}_\d{3}_\d{2}_\d{4}[a-z]+_\d+_\d+\.(?i:jpg)")  # the whole name in the release
+_CAMERAS = 15
 _EXAMPLE = "0000_000_01_0303morning_0015_0.jpg"
 
 _PROTOCOLS = (
@@ -77,24 +81,31 @@ class Msmt17Layout:
         except (OSError, ValueError):
             return False
 
+    def near_miss(self, root: Path) -> str:
+        """What a folder that has some of MSMT17's tree lacks, one sentence; "" for every other folder."""
+        return next((told for base in _bases(root) if (told := _what_is_missing(base))), "")
+
     def load(self, root: Path) -> Dataset:
         """All samples that the lists name, and the protocol. A copy may lack one half; notes say what it cannot do then.
 
         Raises:
-            UserError: no MSMT17 tree, no pictures, a list with a line that does not fit, comes twice, or names a file that is not there.
+            UserError: no MSMT17 tree, or no pictures.
+            DataFaultsError: lists with lines that do not fit, come twice, or name files that are not there.
         """
         copies = list(_copies(root))
         if not copies:
-            raise UserError(f"{root} has no MSMT17 tree.", f"Expected:\n{EXPECTED_TREE}")
+            raise UserError(" ".join(filter(None, (f"{root} has no MSMT17 tree.", self.near_miss(root)))), f"Expected:\n{EXPECTED_TREE}")
         copy, others = copies[0], copies[1:]
         notes = [f"Also there, not read: {other.base / other.train}. Give its folder alone to read it." for other in others]
         if copy.version == "2":
             notes.append("This is version 2, whose faces are blurred; most published numbers are of version 1.")
-        samples = _samples(copy, notes)
-        if not samples:
+        faults: list[Fault] = []
+        samples = _samples(copy, notes, faults)
+        if not samples and not faults:
             raise UserError(" ".join((f"{root} has MSMT17's folders but no pictures.", *notes)), f"Expected:\n{EXPECTED_TREE}")
         notes.append(missing_protocols_note(("same-clothes", "cloth-changing"), "MSMT17 has no clothes labels, and nobody changes."))
-        return replace(assemble(self.name, copy.base, samples, _PROTOCOLS, notes), numbered_apart=True)
+        dataset = assemble(self.name, copy.base, samples, _PROTOCOLS, notes)
+        return without_faults(replace(dataset, numbered_apart=True), faults)
 
 
 LAYOUT = Msmt17Layout()
@@ -114,61 +125,122 @@ class _Copy:
 
     def names_pictures(self) -> bool:
         """Whether a list begins with a picture of MSMT17."""
-        firsts = (first_listed(self.base / name) for name in _LISTS.values())
-        return any(first and is_picture(first) and _FILE.fullmatch(first.rpartition("/")[2]) for first in firsts)
+        return any(_is_named(self.base / name) for name in _LISTS.values())
 
 
 def _copies(root: Path) -> Iterator[_Copy]:
     """Every version in the folder and in its sub-folders of the usual names, the preferred one first."""
-    for base in (root, *(root / name for name in _PARENTS)):
+    for base in _bases(root):
         if any((base / name).is_file() for name in _LISTS.values()):
-            for version, train, test in _VERSIONS:
-                if (base / train).is_dir() or (base / test).is_dir():
-                    yield _Copy(base, version, train, test)
+            yield from (_Copy(base, *version) for version in _versions(base))
 
 
-def _samples(copy: _Copy, notes: list[str]) -> list[Sample]:
-    """Samples of all lists whose pictures are there."""
+def _bases(root: Path) -> tuple[Path, ...]:
+    return (root, *(root / name for name in _PARENTS))
+
+
+def _versions(base: Path) -> Iterator[tuple[str, str, str]]:
+    """Those whose folders are there, one of the two at least."""
+    return (version for version in _VERSIONS if any((base / folder).is_dir() for folder in version[1:]))
+
+
+def _what_is_missing(base: Path) -> str:
+    """What a folder with MSMT17's lists, or with pictures named as MSMT17's, lacks; "" for every other folder."""
+    lists = [name for name in _LISTS.values() if (base / name).is_file()]
+    if lists:
+        named = any(_is_named(base / name) for name in lists)
+        return f"{base} has {lists[0]}, but no folder train or test (version 2: mask_train_v2, mask_test_v2)." if named else ""
+    named = any(_holds_pictures(base / folder) for version in _versions(base) for folder in version[1:])
+    return f"{base} has pictures named as MSMT17's, but {', '.join(_LISTS.values())} are missing: they say who is on them." if named else ""
+
+
+def _is_named(path: Path) -> bool:
+    """Whether a list begins with a picture of MSMT17."""
+    first = first_listed(path)
+    return first is not None and is_picture(first) and _FILE.fullmatch(first.rpartition("/")[2]) is not None
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """Whether the first picture of the first sub-folder is named exactly as MSMT17's are."""
+    people = folders(folder)[:1]
+    names = [name for person in people for name in file_names(person) if is_picture(name)]
+    return bool(names) and _EXACT.fullmatch(names[0]) is not None
+
+
+def _samples(copy: _Copy, notes: list[str], faults: list[Fault]) -> list[Sample]:
+    """Samples of all lines whose pictures are there."""
     samples: list[Sample] = []
     first_named: dict[str, str] = {}
+    doubtful: list[str] = []
     for split, name in _LISTS.items():
         path, folder = copy.base / name, copy.folder(split)
         if not path.is_file() or not (copy.base / folder).is_dir():
             notes.append(f"There are no {split} pictures: {copy.base / (folder if path.is_file() else name)} is missing.")
             continue
-        listed = read_list(path)
-        _check_files(path, copy.base / folder, listed)
-        for entry in listed:
-            sample = Sample(f"{folder}/{entry.path}", entry.pid, _camera(path, entry), -1, split)
+        present = _Present(copy.base / folder)
+        for entry in read_list(path, faults):
             where = f"{name}, line {entry.line}"
-            if (before := first_named.setdefault(sample.path, where)) != where:
-                raise UserError(f"{path}, line {entry.line}: {entry.path} is listed already in {before}.", "List every picture once.")
-            samples.append(sample)
+            if (before := first_named.setdefault(f"{folder}/{_lower_suffix(entry.path)}", where)) != where:
+                faults.append(line_fault(path, entry.line, f"{entry.path} is listed already in {before}"))
+            elif isinstance(sample := _sample(path, folder, entry, split, present), Fault):
+                faults.append(sample)
+            else:
+                samples.append(sample)
+                if _contradicts_its_folder(entry):
+                    doubtful.append(f"{where}: {entry.path} {entry.pid}")
+    if doubtful:
+        reason = f"{len(doubtful):,} lines give a picture another identity than its folder does; the first is {doubtful[0]}."
+        notes.append(doubtful_labels_note(f"{reason} The lists decide."))
     return samples
 
 
-def _camera(path: Path, entry: ListedPicture) -> int:
+def _sample(path: Path, folder: str, entry: ListedPicture, split: str, present: _Present) -> Sample | Fault:
     match = _FILE.fullmatch(entry.path.rpartition("/")[2])
-    if match is None or int(match["cam"]) == 0 or not is_picture(match[0]):
-        raise UserError(
-            f"{path}, line {entry.line}: {entry.path} is not named as in MSMT17.",
-            f"Names look like {_EXAMPLE}; the third field is the camera, from 01 on.",
+    if match is None or not 1 <= int(match["cam"]) <= _CAMERAS or not is_picture(match[0]):
+        return line_fault(
+            path,
+            entry.line,
+            f"{entry.path} is not named as in MSMT17",
+            "Listed pictures that are not named as in MSMT17",
+            f"Names look like {_EXAMPLE}; the third field is the camera, 01 to {_CAMERAS}. Restore the list of the release.",
         )
-    return int(match["cam"]) - 1
+    found = present.find(entry.path)
+    if found is None:
+        return line_fault(
+            path,
+            entry.line,
+            f"there is no file {present.folder / entry.path}",
+            "Listed pictures that are missing",
+            "Unpack the data set again, or restore the file: without it this is another benchmark.",
+        )
+    return Sample(f"{folder}/{found}", entry.pid, int(match["cam"]) - 1, -1, split)
 
 
-def _check_files(path: Path, folder: Path, listed: list[ListedPicture]) -> None:
-    """Every listed picture exists; folders are listed once instead of asking for 126,441 files one by one."""
-    present: dict[str, set[str]] = {}
-    missing = []
-    for entry in listed:
-        parent, _, name = entry.path.rpartition("/")
-        if parent not in present:
-            present[parent] = set(os.listdir(folder / parent)) if (folder / parent).is_dir() else set()
-        if name not in present[parent]:
-            missing.append(entry)
-    if missing:
-        more = f" ({len(missing)} pictures of {len(listed)} are missing)" if len(missing) > 1 else ""
-        raise UserError(
-            f"{path}, line {missing[0].line}: there is no file {folder / missing[0].path}{more}.", "Restore it, or remove the line."
-        )
+def _contradicts_its_folder(entry: ListedPicture) -> bool:
+    """Whether a numbered folder, which is the identity within its half, says another one than the list does."""
+    folder = entry.path.rpartition("/")[0]
+    return folder.isdecimal() and int(folder) != entry.pid
+
+
+class _Present:
+    """Which pictures are there; folders are listed once instead of asking for 126,441 files one by one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._names: dict[str, dict[str, str]] = {}
+
+    def find(self, path: str) -> str | None:
+        """The path as it is on disk, where the extension may be written in another case; None when it is not there."""
+        parent, _, name = path.rpartition("/")
+        if parent not in self._names:
+            there = sorted(os.listdir(self.folder / parent)) if (self.folder / parent).is_dir() else []
+            # The name itself comes before others that differ from it in the case of the extension.
+            self._names[parent] = {_lower_suffix(n): n for n in there} | {n: n for n in there}
+        names = self._names[parent]
+        found = names.get(name) or names.get(_lower_suffix(name))
+        return None if found is None else f"{parent}/{found}" if parent else found
+
+
+def _lower_suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}{dot}{suffix.lower()}"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from reidclip.data.faults import Fault, without_faults
 from reidclip.data.files import file_names, folders, is_picture
 from reidclip.data.layouts.assemble import assemble
 from reidclip.data.layouts.flat import sorted_ranks
@@ -25,8 +26,8 @@ DATA/rgb/val/<pid>/...                      the same names
 DATA/rgb/test/A/<pid>/cropped_rgb001.jpg    (also test/B, test/C)"""
 
 _PID = re.compile(r"\d{3,}")
-_TRAIN_FILE = re.compile(r"(?P<cam>[ABC])_cropped_rgb\d{3,4}\.jpg")
-_TEST_FILE = re.compile(r"cropped_rgb\d+\.jpg")
+_TRAIN_FILE = re.compile(r"(?P<cam>[ABC])_cropped_rgb\d{3,4}\.(?i:jpg)")
+_TEST_FILE = re.compile(r"cropped_rgb\d+\.(?i:jpg)")
 _CAMERAS = {"A": 0, "B": 1, "C": 2}
 
 # Folder under test/ -> split, camera. C_same exists in rendered sets alone: camera C with the clothes of A, a control.
@@ -98,19 +99,20 @@ class PrccLayout:
         """All samples, labels and protocols. A copy may lack folders; notes say what it cannot do then.
 
         Raises:
-            UserError: no PRCC tree, no pictures, or a picture or folder whose name is not PRCC's.
+            UserError: no PRCC tree, or no pictures.
+            DataFaultsError: pictures or folders whose names are not PRCC's.
         """
         pictures = _pictures_folder(root)
         if pictures is None:
             raise UserError(f"{root} has no PRCC tree.", f"Expected:\n{EXPECTED_TREE}")
-        found = _Found(pictures)
         base = pictures.parent if pictures.name == "rgb" else pictures
+        found = _Found(pictures, base)
         samples = _samples(found, base)
-        if not samples:
+        if not samples and not found.faults:
             raise UserError(f"{root} has PRCC's folders but no pictures.", f"Expected:\n{EXPECTED_TREE}")
         rendered = any(s.split == _CONTROL for s in samples)
         protocols = [p for p in _PROTOCOLS if rendered or p.query != _CONTROL]  # nobody misses the control in the release
-        return assemble(self.name, base, samples, protocols, found.notes(), splits=_SPLITS)
+        return without_faults(assemble(self.name, base, samples, protocols, found.notes(), splits=_SPLITS), found.faults)
 
 
 LAYOUT = PrccLayout()
@@ -138,9 +140,11 @@ class _Picture:
 
 
 class _Found:
-    """Everything below ``rgb``, names checked."""
+    """Everything below ``rgb``, names checked; ``base`` is what paths are relative to."""
 
-    def __init__(self, pictures: Path) -> None:
+    def __init__(self, pictures: Path, base: Path) -> None:
+        self.faults: list[Fault] = []
+        self._base = base
         self._skipped: list[Path] = []
         self._unknown: list[Path] = []
         self.train = [p for split in ("train", "val") for p in self._training_half(pictures / split, split)]
@@ -169,10 +173,12 @@ class _Found:
                 yield _Picture(path, split, cam, pid)
 
     def _walk(self, folder: Path, pattern: re.Pattern[str], example: str) -> Iterator[tuple[str, Path, re.Match[str]]]:
-        """(pid, path, match on the base name) of all pictures in ``folder/<pid>/``."""
+        """(pid, path, match on the base name) of all pictures in ``folder/<pid>/`` whose names fit."""
         for person in folders(folder):
             if not _PID.fullmatch(person.name):
-                raise UserError(f"{person} is not named like a PRCC identity.", "Identity folders have three digits, such as 092.")
+                remedy = "Identity folders have three digits, such as 092. Restore the name, or move away what the release does not have."
+                self._fault("Folders that are not named like a PRCC identity", person, "is not named like a PRCC identity", remedy)
+                continue
             for name in file_names(person):
                 path = person / name
                 if not is_picture(name):
@@ -180,8 +186,13 @@ class _Found:
                     continue
                 match = pattern.fullmatch(name)
                 if match is None:
-                    raise UserError(f"{path} is not named as in PRCC.", f"Names look like {example} here; mend or remove the file.")
+                    remedy = f"Names look like {example} here; restore the name, or move away what the release does not have."
+                    self._fault("Pictures that are not named as in PRCC", path, "is not named as in PRCC", remedy)
+                    continue
                 yield person.name, path, match
+
+    def _fault(self, kind: str, path: Path, what: str, remedy: str) -> None:
+        self.faults.append(Fault(kind, path.relative_to(self._base).as_posix(), f"{path} {what}", remedy))
 
 
 def _samples(found: _Found, base: Path) -> list[Sample]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from reidclip.data.faults import without_faults
 from reidclip.data.layouts.assemble import assemble
 from reidclip.data.layouts.flat import FlatNames, NamedPicture, samples_of
 from reidclip.data.published import count
@@ -23,7 +24,8 @@ DATA/gallery/...                  the same names"""
 _NAMES = FlatNames(
     title="VC-Clothes",
     folders={"train": "train", "query": "query", "gallery": "gallery"},
-    pattern=re.compile(r"(?P<pid>\d+)-(?P<cam>\d+)-(?P<clothes>\d+)-(?P<index>\d+)\.jpg"),
+    pattern=re.compile(r"(?P<pid>\d+)-(?P<cam>\d+)-(?P<clothes>\d+)-(?P<index>\d+)\.(?i:jpg)"),
+    cameras=4,
     example="0001-02-01-03.jpg",
     expected_tree=EXPECTED_TREE,
 )
@@ -104,10 +106,11 @@ class VcClothesLayout:
         """All samples, labels and protocols. A copy may lack folders or cameras; notes say what it cannot do then.
 
         Raises:
-            UserError: no VC-Clothes tree, no pictures, or a picture whose name is not VC-Clothes'.
+            UserError: no VC-Clothes tree, or no pictures.
+            DataFaultsError: pictures whose names are not VC-Clothes'.
         """
-        pictures, notes = _NAMES.read(root)
-        return assemble(self.name, root, samples_of(pictures, _outfit), _PROTOCOLS, notes)
+        tree = _NAMES.read(root)
+        return without_faults(assemble(self.name, root, samples_of(tree.pictures, _outfit), _PROTOCOLS, tree.notes), tree.faults)
 
 
 LAYOUT = VcClothesLayout()

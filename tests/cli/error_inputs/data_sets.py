@@ -49,6 +49,18 @@ def without(place: Place, argument: str) -> Path:
     return place.data
 
 
+def without_lists(place: Place, argument: str) -> Path:
+    """The data set without the lists beside its folders."""
+    for path in place.data.glob("*.txt"):
+        path.unlink()
+    return place.data
+
+
+def one_more(place: Place, argument: str) -> Path:
+    """A data set with one more picture of a name that looks right."""
+    return write_picture(place.data / argument)
+
+
 def one_identity(place: Place, argument: str) -> Path:
     """A PRCC whose training half is one person."""
     for folder in sorted((place.data / "rgb/train").iterdir())[1:]:
@@ -98,6 +110,8 @@ BUILDERS = (
     data_is_an_archive,
     notes_only,
     without,
+    without_lists,
+    one_more,
     one_identity,
     strange_person,
     strange_name,
