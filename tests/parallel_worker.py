@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -40,7 +41,10 @@ def main(root: str, masks: str, out: str, cases: str) -> None:
 
 def _train(case: Mapping[str, Any], bench: Bench, out: Path) -> None:
     command = case["command"]
-    stages = bench.build(bench.context(command, **case["settings"]), command)
+    context = bench.context(command, **case["settings"])
+    if context.clip.image_encoder.config.is_resnet:  # as `reidclip.stages.train_context.build_context` does
+        context.clip.image_encoder.to(memory_format=torch.channels_last)
+    stages = bench.build(context, command)
     prepare(stages, accumulate=case.get("accumulate", 1))
     curves, tensors = [], {}
     for number, stage in enumerate(stages):

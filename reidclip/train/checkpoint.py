@@ -23,6 +23,7 @@ from reidclip.artifacts.durable import sync_tree
 from reidclip.errors import WorkError
 from reidclip.interfaces import Update
 from reidclip.train import random_state
+from reidclip.train.optim import laid_out_as
 
 NOT_FINITE_REMEDY = "Lower the rate (--set lr=...) or use --precision fp32; the last state on disk is from before the failure."
 
@@ -140,7 +141,8 @@ def _restore_optimizer(update: Update, optimizer: torch.optim.Optimizer, tensors
         for slot, value in slots.items():
             # Adam keeps its step count on the CPU unless it is fused; moments live beside the parameter.
             on_host = slot == "step" and not optimizer.defaults.get("fused")
-            slots[slot] = value if on_host else value.to(parameter.device)
+            moved = value if on_host else value.to(parameter.device)
+            slots[slot] = laid_out_as(parameter, moved) if slot != "step" else moved
         if slots:
             optimizer.state[parameter] = slots
 

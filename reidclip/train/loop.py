@@ -20,7 +20,7 @@ from reidclip.interfaces import TrainStage, Update
 from reidclip.parallel.processes import any_process, is_first, size, wait_for_all
 from reidclip.parallel.rows import batch_of, gather_labels, mean_gradients
 from reidclip.train.checkpoint import NOT_FINITE_REMEDY, Position, load_state, save_state
-from reidclip.train.optim import build_adam
+from reidclip.train.optim import build_adam, laid_out_as
 from reidclip.train.precision import autocast, loss_scaler
 
 CHECK_EVERY = 20  # iterations between looks at the losses on the host: a look waits for the device
@@ -178,7 +178,7 @@ def step(
         last = update is updates[-1][0]
         gradients = torch.autograd.grad(scaler.scale(total), parameters, allow_unused=True, retain_graph=not last)
         for parameter, gradient in zip(parameters, mean_gradients(gradients), strict=True):
-            parameter.grad = gradient
+            parameter.grad = None if gradient is None else laid_out_as(parameter, gradient)
         scaler.step(optimizer)
         optimizer.zero_grad(set_to_none=True)
         logged.update({name: value.detach().float() for name, value in losses.items()})

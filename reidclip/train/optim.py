@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from reidclip.interfaces import ParamGroup
 
@@ -62,3 +62,12 @@ def build_adam(groups: Sequence[ParamGroup]) -> torch.optim.Adam:
     fused = {p.device.type for p in parameters} in ({"cpu"}, {"cuda"})
     settings = [{"params": [p for _, p in g.params], "lr": g.lr, "weight_decay": g.weight_decay} for g in groups]
     return torch.optim.Adam(settings, fused=fused or None)
+
+
+def laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """A gradient or moment in its parameter's order in memory; both of one shape, a copy only where the orders differ.
+
+    The fused kernels walk through memory whatever the strides say. Parameters may be channels-last, while what came out of an exchange
+    between processes or out of a file is not: element by element they would meet strangers.
+    """
+    return value if value.stride() == parameter.stride() else torch.empty_like(parameter, dtype=value.dtype).copy_(value)

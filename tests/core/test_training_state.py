@@ -66,6 +66,55 @@ class Overflow(Line):
         return ({"factor": torch.tensor(-1.0 if epoch == 1 else 1.0)} for _ in self.factors[start:])
 
 
+class Convolution(Line):
+    """A convolution whose weights lie channels-last in memory, or not; without state but for its weight."""
+
+    epochs = 6
+
+    def __init__(self, memory_format: torch.memory_format) -> None:
+        torch.manual_seed(0)
+        self.module = nn.Conv2d(4, 8, 3, bias=False).to(memory_format=memory_format)  # type: ignore[call-overload]
+        self.factors = (1.0, 2.0)
+        named = list(self.module.named_parameters())
+        self.updates = [Update("main", [ParamGroup("w", named, 1e-2)], lambda epoch: 1.0, self.losses)]
+        self.x = torch.randn(3, 4, 6, 5)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Any:
+        return self.module(self.x)
+
+    def losses(self, batch: Mapping[str, Tensor], maps: Tensor) -> dict[str, Tensor]:
+        return {"square": ((maps - batch["factor"]) ** 2).mean()}
+
+
+def weight_after(stage: Convolution, state: Path | None = None) -> Tensor:
+    run_stage(stage, LoopOptions(CPU, state=state))
+    weight: Tensor = stage.module.weight.detach().contiguous()
+    return weight
+
+
+def test_channels_last_weights_resume_to_the_same_bits(tmp_path: Path) -> None:
+    """Their moments are written in another order than they have in memory, which the fused kernel would not notice."""
+    undisturbed = weight_after(Convolution(torch.channels_last))
+    first = Convolution(torch.channels_last)
+    first.epochs = 3
+    halfway = weight_after(first, tmp_path / "state.safetensors")
+    with safe_open(tmp_path / "state.safetensors", framework="pt") as file:
+        facts = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    facts["position"] = json.dumps({**json.loads(facts["position"]), "done": False})
+    save_file(tensors, tmp_path / "state.safetensors", metadata=facts)
+    resumed = weight_after(Convolution(torch.channels_last), tmp_path / "state.safetensors")
+    assert not torch.equal(halfway, undisturbed) and torch.equal(resumed, undisturbed)
+
+
+def test_channels_last_weights_train_as_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever order in memory a gradient has, for instance after an exchange between processes."""
+    plain = weight_after(Convolution(torch.contiguous_format))
+    torch.testing.assert_close(weight_after(Convolution(torch.channels_last)), plain, atol=1e-5, rtol=1e-4)
+    monkeypatch.setattr("reidclip.train.loop.mean_gradients", lambda gradients: [g.contiguous() for g in gradients])
+    torch.testing.assert_close(weight_after(Convolution(torch.channels_last)), plain, atol=1e-5, rtol=1e-4)
+
+
 def test_weights_that_are_not_finite_never_replace_a_good_state(tmp_path: Path) -> None:
     state = tmp_path / "state.safetensors"
     with pytest.raises(WorkError, match=r"no longer finite; the first is weight"):
