@@ -23,6 +23,8 @@ from reidclip.data.published import count
 from reidclip.errors import UserError
 from reidclip.records import PublishedCount
 from reidclip.stages.choose import settings_for
+from tests import trees
+from tests.cli.in_process import CommandLine
 from tests.core.store_fixtures import PAYLOADS
 from tests.fakes import PICTURES_PER_CAMERA, tiny_clip, write_prcc, write_tiny_clip
 
@@ -160,8 +162,8 @@ class TestPublished:
         reason: str,
     ) -> None:
         published(monkeypatch, *WHOLE)
-        place.checkpoint("baseline", "prcc", **spoil(place))
-        result = place.run(*words)
+        checkpoint = place.checkpoint("baseline", "prcc", **spoil(place))
+        result = place.run("--checkpoint", checkpoint.ref, *words)
         assert "published, " not in result.stdout
         assert "published numbers of recipe prcc are not shown: " in result.stderr and reason in result.stderr
 
@@ -219,17 +221,36 @@ class TestPublished:
         assert ("published, same-clothes: R1 99.9, mAP 98.4" in result.stdout) is (not reason)
         assert reason in result.stderr
 
-    def test_none_for_zero_shot_and_for_recipes_without(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("rendered", [False, True])
+    def test_where_there_are_none_it_says_so_but_for_rendered_data(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch, rendered: bool
+    ) -> None:
         published(monkeypatch, *WHOLE)
+        if rendered:
+            (place.data / "synth.json").write_text("{}")
         place.checkpoint("baseline", "tiny")
         clip = str(write_tiny_clip(place.folder / "tiny.safetensors"))
-        for words in ([], ["--zero-shot", "--clip", clip]):
-            result = place.run(*words)
-            assert "published" not in result.stdout + result.stderr
+        reasons = {"none are recorded for recipe tiny of baseline on prcc": [], "none are recorded for a plain CLIP": ["--zero-shot"]}
+        for reason, words in reasons.items():
+            result = place.run(*words, *(["--clip", clip] if words else []))
+            told = [line for line in result.stderr.splitlines() if "published" in line]
+            assert told == ([] if rendered else [f"published numbers are not shown: {reason}"])
+            assert "published" not in result.stdout
+
+    def test_a_recipe_for_other_data_says_so_even_on_rendered_data(self, place: Place) -> None:
+        (place.data / "synth.json").write_text("{}")
+        place.checkpoint("baseline", "market1501")
+        assert "published numbers are not shown: recipe market1501 is for market1501 data, this is prcc" in place.run().stderr
+
+    def test_protocols_without_published_numbers_are_named(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        published(monkeypatch, *WHOLE)
+        place.checkpoint("baseline", "prcc")
+        told = place.run("--protocol", "same-clothes").stderr
+        assert "published numbers are not shown: none are recorded for same-clothes, only for cloth-changing" in told
 
     def test_an_evaluation_needs_no_plugin(self, place: Place) -> None:
         place.checkpoint("baseline", "prcc", method="gone")
-        assert "published" not in place.run().stderr
+        assert "is by 'gone', which is no method installed here" in place.run().stderr
 
 
 class TestSettings:
@@ -299,3 +320,10 @@ class TestSettings:
         place.checkpoint("baseline", "tiny")
         with pytest.raises(UserError, match=message):
             place.run(*self.config(place, text), *words)
+
+
+class TestNotes:
+    def test_why_a_protocol_is_missing_is_told_once(self, tmp_path: Path, reidclip: CommandLine) -> None:
+        root = trees.market1501(tmp_path / "market")
+        error = reidclip("evaluate", root, "--zero-shot", "--protocol", "same-clothes", "--store", tmp_path / "store", code=2).err
+        assert "has no protocol 'same-clothes'" in error and error.count("nobody changes") == 1

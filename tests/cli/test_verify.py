@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,21 @@ class TestLabels:
         assert "No training split" in notes and "nobody known: 1." in notes
         line = next(line for line in reidclip("datasets", "verify", root).out.splitlines() if line.startswith("cloth-changing"))
         assert line.split() == ["cloth-changing", "cc", "3", "1", "2", "4"]
+
+    def test_a_missing_training_half_is_told_once(self, tmp_path: Path, reidclip: CommandLine) -> None:
+        root = trees.market1501(tmp_path / "market")
+        shutil.rmtree(root / "bounding_box_train")
+        out = reidclip("datasets", "verify", root, "--no-counts", "--no-open").out
+        assert out.lower().count("no train") == 1 and "No training split" in out
+
+    def test_faults_of_files_are_shortened_in_print_and_whole_in_json(self, tmp_path: Path, reidclip: CommandLine) -> None:
+        root = trees.ltcc(tmp_path / "ltcc", [f"train/odd{n}.png" for n in range(7)])
+        out = reidclip("datasets", "verify", root, "--no-counts", "--no-open", code=1).out
+        assert "fault  Pictures that are not named as in LTCC: 7. Names look like 001_1_c4_015861.png" in out
+        assert out.count("train/odd") == 5 and "2 more (--show 7, or --json)" in out and "not good: 1 fault" in out
+        report = reidclip("datasets", "verify", root, "--no-counts", "--no-open", "--json", code=1).json
+        assert one(findings(report, "fault", "files"))["files"] == [f"train/odd{n}.png" for n in range(7)]
+        assert [row["pictures"] for row in report["splits"]] == [8, 2, 5]
 
     def test_one_camera_and_no_match(self, tmp_path: Path, reidclip: CommandLine) -> None:
         root = own(tmp_path / "own", ("q.jpg", 1, 0, 1, "query"), ("g.jpg", 1, 0, 1, "gallery"), ("h.jpg", 2, 0, 2, "gallery"))

@@ -150,6 +150,8 @@ class TestMsmt17:
         root = trees.msmt17(tmp_path / "data" / "MSMT17_V1")
         for path in root.glob("*.txt"):
             path.unlink()
+        (root / "train" / "0000").rename(root / "train" / "0001")
+        (root / "train" / "0000").mkdir()  # not unpacked
         for given in (root, root.parent):
             with pytest.raises(UserError) as caught:
                 open_dataset(given)

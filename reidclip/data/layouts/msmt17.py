@@ -36,6 +36,7 @@ _LISTS = {"train": "list_train.txt", "val": "list_val.txt", "query": "list_query
 _FILE = re.compile(r"[^_]+_[^_]+_(?P<cam>\d{1,2})_.+")  # the camera is the third field
 _EXACT = re.compile(r"\d{4}_\d{3}_\d{2}_\d{4}[a-z]+_\d+_\d+\.(?i:jpg)")  # the whole name in the release
 _CAMERAS = 15
+_LOOK_AT = 50  # sub-folders in which a picture is looked for; a copy may be half unpacked
 _EXAMPLE = "0000_000_01_0303morning_0015_0.jpg"
 
 _PROTOCOLS = (
@@ -161,10 +162,10 @@ def _is_named(path: Path) -> bool:
 
 
 def _holds_pictures(folder: Path) -> bool:
-    """Whether the first picture of the first sub-folder is named exactly as MSMT17's are."""
-    people = folders(folder)[:1]
-    names = [name for person in people for name in file_names(person) if is_picture(name)]
-    return bool(names) and _EXACT.fullmatch(names[0]) is not None
+    """Whether the first picture in the first sub-folders is named exactly as MSMT17's are."""
+    names = (name for person in folders(folder)[:_LOOK_AT] for name in file_names(person) if is_picture(name))
+    first = next(names, None)
+    return first is not None and _EXACT.fullmatch(first) is not None
 
 
 def _samples(copy: _Copy, notes: list[str], faults: list[Fault]) -> list[Sample]:
