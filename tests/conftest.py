@@ -22,6 +22,14 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
         monkeypatch.delenv(variable, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _speaking() -> None:
+    """A command run with -q inside the test process silences it for good."""
+    from reidclip.cli.console import set_quiet
+
+    set_quiet(False)
+
+
 @pytest.fixture(scope="session")
 def filled_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A full SCHP checkpoint of deterministic weights; nonsense labels, right plumbing. Removed again: it is large."""
