@@ -26,19 +26,25 @@ _ROWS: ContextVar[int] = ContextVar("rows of the whole batch")
 
 
 def share(items: Sequence[T]) -> Sequence[T]:
-    """This process's consecutive part of a batch."""
+    """This process's consecutive part of a batch; empty in the last processes where there are fewer items than processes."""
     return items[part_of_batch(len(items), rank(), size())]
+
+
+def share_of_pictures(count: int) -> Sequence[int]:
+    """Indices of the pictures that this process encodes of all ``count``.
+
+    Raises:
+        UserError: fewer pictures than processes.
+    """
+    if count < size():
+        raise UserError(f"{count} pictures cannot be split among {size()} processes.", "Use fewer processes.")
+    return share(range(count))
 
 
 @contextmanager
 def batch_of(rows: int) -> Iterator[None]:
-    """Within, `gather_rows` knows that the whole batch has so many rows.
-
-    Raises:
-        UserError: fewer rows than processes.
-    """
-    if rows < size():
-        raise UserError(f"A batch of {rows} cannot be split among {size()} processes.", "Use fewer processes, or larger batches.")
+    """Within, `gather_rows` knows that the whole batch has so many rows; the last batch of an epoch may have fewer than there are
+    processes, and some of them no row."""
     token = _ROWS.set(rows)
     try:
         yield

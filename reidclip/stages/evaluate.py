@@ -29,7 +29,7 @@ from reidclip.errors import UserError
 from reidclip.evaluation.protocols import Evaluation, Features, evaluate_protocol, find_protocol, required_samples
 from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.parallel.processes import is_first
-from reidclip.parallel.rows import batch_of, gather_rows, share
+from reidclip.parallel.rows import batch_of, gather_rows, share_of_pictures
 from reidclip.records import Dataset, Protocol, Sample
 from reidclip.settings import parse_assignments
 from reidclip.stages.choose import Say, dataset_for, of_data
@@ -281,7 +281,7 @@ def extract_features(
     source = ImageSource.of(job.dataset, samples, cache=kept, decoding=job.settings.decode)
     rows: list[Tensor] = []
     done = 0
-    own, size = share(range(len(samples))), job.settings.batch_size
+    own, size = share_of_pictures(len(samples)), job.settings.batch_size
     plan = [own[start : start + size] for start in range(0, len(own), size)]
     for batch in fetch(source, samples, plan, transform=transform, workers=job.workers):
         views = finish({name: value.to(device) for name, value in batch.items()}, normalisation)

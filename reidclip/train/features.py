@@ -14,7 +14,7 @@ from reidclip.data.samplers import sequential_batches
 from reidclip.data.transforms import Derived, Transform, finish
 from reidclip.interfaces import StageContext
 from reidclip.parallel.processes import any_process, is_first, size
-from reidclip.parallel.rows import batch_of, gather_rows, share
+from reidclip.parallel.rows import batch_of, gather_rows, share_of_pictures
 from reidclip.train.feature_files import FeatureFiles
 from reidclip.train.model_inputs import normalisation_of
 from reidclip.train.precision import autocast
@@ -66,7 +66,7 @@ def frozen_features(
 
 def _encoded_together(context: StageContext, settings: ModelSettings, derived: Sequence[Derived], batch_size: int) -> dict[str, Tensor]:
     """Features of all pictures in every process; each encodes its part of them."""
-    rows = share(range(len(context.train)))
+    rows = share_of_pictures(len(context.train))
     plan = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     with batch_of(len(context.train)):
         return {key: gather_rows(table) for key, table in _joined(_encoded(context, settings, derived, plan)).items()}

@@ -82,7 +82,7 @@ class PromptStage:
         """Rows of the cached features."""
         labels = self.labels.cpu()
         for indices in self.plan(epoch)[start:]:
-            rows = torch.as_tensor(share(indices))
+            rows = torch.tensor(share(indices), dtype=torch.int64)
             distinct, place = torch.unique(labels[rows], return_inverse=True)
             yield {"features": self.features[rows], "labels": self.labels[rows], "own.distinct": distinct, "own.place": place}
 
