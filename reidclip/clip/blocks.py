@@ -77,7 +77,7 @@ def select(x: Tensor, positions: Tensor | int) -> Tensor:
 
 def multi_head(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None, causal: bool = False) -> Tensor:
     """Scaled dot-product attention of already projected inputs: (B, Q, D), (B, L, D), (B, L, D) -> (B, Q, D)."""
-    query, key, value = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query, key, value))
+    query, key, value = (t.reshape(*t.shape[:2], heads, t.shape[-1] // heads).transpose(1, 2) for t in (query, key, value))
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal).transpose(1, 2).flatten(2)
 
 
