@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -56,11 +56,11 @@ print("\\n" + json.dumps(sorted(set({HEAVY!r}) & set(sys.modules))))
 
 
 def test_help_answers_at_once(tmp_path: Path) -> None:
-    """0.3 s is the aim on an idle machine; the bound here is for a busy one, and still below what importing torch takes on it."""
+    """0.3 s is the aim. Processor time does not depend on what else the machine does; importing torch alone takes three times the bound."""
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = os.times()
         subprocess.run([sys.executable, "-m", "reidclip", "--help"], env=environment(tmp_path), capture_output=True, check=True, timeout=60)
-        seconds.append(time.perf_counter() - start)
-    print(f"reidclip --help: {min(seconds):.2f} s at best of three")
-    assert min(seconds) < 1.5
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert min(seconds) < 0.6, seconds
