@@ -10,6 +10,7 @@ import typer
 from reidclip.cli import options
 from reidclip.cli.console import console, progress_bar, say, set_quiet
 from reidclip.cli.diagnostics_view import lines
+from reidclip.cli.training import note_on_weights
 
 if TYPE_CHECKING:
     from reidclip.artifacts.store import Artifact
@@ -102,6 +103,8 @@ def evaluate(
         say=say,
     )
     if dry_run:
+        if job.checkpoint is None:
+            note_on_weights(job.clip)
         console.print_json(json.dumps(job.plan()))
         return
     with joined(pick_device(job.device)), progress_bar("features") as progress:

@@ -34,11 +34,24 @@ def run_training(
     set_quiet(quiet)
     job = plan()
     if dry_run:
+        note_on_weights(job.settings.clip)
         console.print_json(json.dumps(job.plan()))
         return
     artifact = _run(job, run, fresh)
     if artifact is not None:
         _tell(artifact, as_json)
+
+
+def note_on_weights(clip: str) -> None:
+    """For --dry-run: whether a run would find the weights of its CLIP on this machine.
+
+    Raises:
+        UserError: no such architecture or tag.
+    """
+    from reidclip.clip.sources import on_this_machine
+
+    if not on_this_machine(clip):
+        say(f"note: the weights of {clip} are not on this machine: a run fetches those that have a name, and takes files with --clip FILE")
 
 
 def _run(job: TrainJob, run: Callable[[TrainJob, StageProgress], Artifact | None], fresh: bool) -> Artifact | None:

@@ -31,6 +31,7 @@ from reidclip.errors import UserError, nearest
 TINY = "reidclip-tiny"
 _HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 _HUB_SECONDS = 10.0
+_OPEN_CLIP_CACHE = Path("~/.cache/clip")  # where open_clip puts what it fetches by address
 _WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
 
@@ -70,7 +71,7 @@ def find(spec: str) -> Source:
         return Source(arch, _known_config(arch), state=read_weights(Path(path)))
     if spec.endswith(SUFFIXES) or Path(spec).is_dir():
         return _from_file(Path(spec))
-    arch, colon, tag = spec.replace("ViT-B/", "ViT-B-").replace("ViT-L/", "ViT-L-").partition(":")
+    arch, colon, tag = _arch_and_tag(spec)
     if not colon:
         _known_config(arch)
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(arch)) or "none"
@@ -79,6 +80,24 @@ def find(spec: str) -> Source:
             f"Add a tag ({arch}:TAG, known: {tags}), give a file (PATH::{arch}), or ask for random weights (random:{arch}).",
         )
     return _pretrained(arch, tag)
+
+
+def on_this_machine(spec: str) -> bool:
+    """Whether the weights of a spec lie on this machine, without reading them or asking the network.
+
+    Raises:
+        UserError: no such architecture or tag.
+    """
+    if spec == TINY or spec.startswith("random:"):
+        return True
+    if "::" in spec or spec.endswith(SUFFIXES) or Path(spec).is_dir():
+        return Path(spec.rpartition("::")[0] or spec).exists()
+    arch, colon, tag = _arch_and_tag(spec)
+    if not colon:
+        return True  # `find` says what is missing
+    _known_config(arch)
+    facts = _facts(arch, tag)
+    return _cached(facts) is not None or (_OPEN_CLIP_CACHE.expanduser() / Path(str(facts.get("url", "-"))).name).is_file()
 
 
 def read_sidecar(path: Path) -> Mapping[str, Any]:
@@ -148,13 +167,22 @@ def _known_config(arch: str) -> Mapping[str, Any]:
     return dict(config)
 
 
+def _arch_and_tag(spec: str) -> tuple[str, str, str]:
+    """``ViT-B/16:openai`` -> ("ViT-B-16", ":", "openai"); the last two empty without a tag."""
+    return spec.replace("ViT-B/", "ViT-B-").replace("ViT-L/", "ViT-L-").partition(":")
+
+
+def _facts(arch: str, tag: str) -> Mapping[str, Any]:
+    facts: Mapping[str, Any] = open_clip.get_pretrained_cfg(arch, tag)
+    if not facts:
+        raise UserError(f"'{arch}' has no pretrained tag '{tag}'.", nearest(tag, open_clip.list_pretrained_tags_by_model(arch)))
+    return facts
+
+
 def _pretrained(arch: str, tag: str) -> Source:
     name = f"{arch}:{tag}"
     config = dict(_known_config(arch))
-    tags = open_clip.list_pretrained_tags_by_model(arch)
-    facts = open_clip.get_pretrained_cfg(arch, tag)
-    if not facts:
-        raise UserError(f"'{arch}' has no pretrained tag '{tag}'.", nearest(tag, tags))
+    facts = _facts(arch, tag)
     if facts.get("quick_gelu"):  # OpenAI's weights, and some others, were trained with this activation
         config["quick_gelu"] = True
         arch = arch if arch.endswith("-quickgelu") else f"{arch}-quickgelu"
@@ -181,12 +209,16 @@ def _from_hub_cache(facts: Mapping[str, Any]) -> Path | None:
     Where there is no network, the hub's client tries again for most of a minute before it says so: one question with a short limit
     comes before it, and what that raises is the caller's error.
     """
+    repository, _, _ = facts.get("hf_hub", "").rpartition("/")
+    found = _cached(facts)
+    if repository and found is None:
+        huggingface_hub.get_session().head(f"{huggingface_hub.constants.ENDPOINT}/{repository}", timeout=_HUB_SECONDS)
+    return found
+
+
+def _cached(facts: Mapping[str, Any]) -> Path | None:
+    """The file in the hub's cache."""
     repository, _, file = facts.get("hf_hub", "").rpartition("/")
-    if not repository:
-        return None
-    for candidate in (file,) if file else _HUB_FILES:
-        found = huggingface_hub.try_to_load_from_cache(repository, candidate)
-        if isinstance(found, str):
-            return Path(found)
-    huggingface_hub.get_session().head(f"{huggingface_hub.constants.ENDPOINT}/{repository}", timeout=_HUB_SECONDS)
-    return None
+    candidates = ((file,) if file else _HUB_FILES) if repository else ()
+    found = (huggingface_hub.try_to_load_from_cache(repository, candidate) for candidate in candidates)
+    return next((Path(path) for path in found if isinstance(path, str)), None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from reidclip.counted import counted, which
 from reidclip.data.open import open_dataset
 from reidclip.errors import UserError
 from reidclip.interfaces import Method
-from reidclip.recipes import read_recipe, recipe_names
-from reidclip.records import Dataset
+from reidclip.recipes import Recipe, read_recipe, recipe_names
+from reidclip.records import Dataset, Sample
 from reidclip.settings import Settings, resolve
 from reidclip.stages.config_file import beside, read_config
 from reidclip.stages.use_masks import without_mask
@@ -81,6 +82,25 @@ def note_on_layout(method: Method, recipe: str | None, dataset: Dataset, say: Sa
     meant = None if recipe is None else read_recipe(method, recipe).layout
     if meant not in (None, dataset.layout):
         say(f"note: recipe {recipe} is for {meant} data; {dataset.root} is read as {dataset.layout}")
+
+
+@contextmanager
+def naming_the_recipe(method: Method, recipe: str | None, dataset: Dataset, train: Iterable[Sample]) -> Iterator[None]:
+    """What a method refuses for want of clothes labels it may do by its recipe for such data: the error then names it too."""
+    try:
+        yield
+    except UserError as error:
+        found = _recipe_of_layout(method, dataset.layout)
+        if found is None or found.name == recipe or all(s.clothes_id >= 0 for s in train):
+            raise
+        raise UserError(
+            error.what, f"{error.remedy} Or take the recipe for this data: --recipe {found.name} ({found.title.rstrip('.')})."
+        ) from error
+
+
+def _recipe_of_layout(method: Method, layout: str) -> Recipe | None:
+    fitting = [recipe for name in recipe_names(method) if (recipe := read_recipe(method, name)).layout == layout]
+    return min(fitting, key=lambda recipe: (recipe.name != layout, recipe.name), default=None)
 
 
 def dataset_for(
@@ -152,6 +172,32 @@ def prompts_for(named: Artifact | None, method: str, dataset: Dataset, store: St
         )
     say(f"prompts: {artifact_or_none.ref} (the newest of this method and data)")
     return artifact_or_none
+
+
+def checkpoint_for(ref: str | None, dataset: Dataset | None, store: Store, say: Say) -> Artifact:
+    """The checkpoint named, else the newest trained on this data; without data the newest of all.
+
+    Raises:
+        UserError: there is none, or none that was trained on the data named: a result for other data has to be asked for.
+    """
+    if ref is not None:
+        return store.open(ref, kind="checkpoint")
+    trained_here = store.newest("checkpoint", of_data(dataset)) if dataset else None
+    newest = trained_here or store.newest("checkpoint", lambda m: m.config.get("holds", "encoder") == "encoder")  # or an imported parser
+    if newest is None:
+        raise UserError(
+            f"There is no checkpoint in {store.root}.", "Make one with reidclip finetune, or evaluate the plain CLIP with --zero-shot."
+        )
+    made = newest.manifest.dataset
+    if dataset and made and not trained_here:
+        differs = "; ".join(made.differences(DatasetRef.of(dataset))) if Path(made.root).resolve() == dataset.root.resolve() else made.root
+        raise UserError(
+            f"No checkpoint in {store.root} was trained on {dataset.root} as it is; the newest, {newest.ref}, was trained on {differs}.",
+            f"To evaluate that one here all the same: --checkpoint {newest.ref}.",
+        )
+    imported = ", imported: nothing says what it was trained on" if dataset and made is None else ""
+    say(f"checkpoint: {newest.ref} (the newest{imported})")
+    return newest
 
 
 def of_data(dataset: Dataset) -> Callable[[Manifest], bool]:

@@ -25,6 +25,7 @@ from reidclip.settings import Settings, resolve
 from reidclip.stages.choose import METHODS, settings_for
 from reidclip.stages.mask import MaskSettings
 from reidclip.stages.published import PublishedResult, published_rows
+from reidclip.synth.files import PARAMETERS
 
 LAYOUTS = "reidclip.layouts"
 
@@ -35,7 +36,8 @@ class Comparison:
 
     Attributes:
         rows: by protocol.
-        withheld: why none are shown although the recipe has some for this data set, one sentence; "" otherwise.
+        withheld: why none are shown where a user may expect some, one sentence: the recipe is for a data set of its own, or the data set
+            is one that papers report on. "" otherwise.
     """
 
     rows: Mapping[str, PublishedResult] = field(default_factory=dict)
@@ -70,18 +72,53 @@ def compare(
     """
     method, recipe = method_of(checkpoint), recipe_of(checkpoint)
     if checkpoint is None or method is None or recipe is None:
-        return Comparison()
+        return Comparison(withheld=_told(_without_recipe(checkpoint, method)) if _reported_on(dataset) else "")
     try:
         published = published_rows(method, recipe, dataset.layout)
         known = [p for p in protocols if p.name in published]
         masks_by = {published[p.name].masks_by for p in known}
         found = chain(_differences(checkpoint, method, recipe, dataset, known, settings, store), _other_masks(checkpoint, masks_by, store))
-        difference = next(found, "") if known else ""
+        if not known:
+            meant = read_recipe(method, recipe).layout
+            why = _without_rows(method, recipe, meant, dataset.layout, protocols, published)
+            return Comparison(withheld=_told(why) if meant is not None or _reported_on(dataset) else "")
+        difference = next(found, "")
     except ReidclipError as error:  # a faulty table or recipe of a plugin must not stop an evaluation
         return Comparison(withheld=f"published numbers of {method.name} cannot be read: {error.what}")
     if difference:
         return Comparison(withheld=f"published numbers of recipe {recipe} are not shown: {difference}")
     return Comparison({p.name: published[p.name] for p in known})
+
+
+def _told(why: str) -> str:
+    return f"published numbers are not shown: {why}"
+
+
+def _reported_on(dataset: Dataset) -> bool:
+    """Whether papers report on data of this layout, and it was not rendered."""
+    layout = registry.info(LAYOUTS, dataset.layout).object if dataset.layout in registry.names(LAYOUTS) else None
+    rendered = any((folder / PARAMETERS).is_file() for folder in (dataset.root, dataset.root.parent))
+    return bool(getattr(layout, "published", ())) and not rendered
+
+
+def _without_recipe(checkpoint: Artifact | None, method: Method | None) -> str:
+    if checkpoint is None:
+        return "none are recorded for a plain CLIP"
+    if checkpoint.manifest.method is None:
+        return f"nothing says which method made checkpoint {checkpoint.ref}"
+    if method is None:
+        return f"checkpoint {checkpoint.ref} is by '{checkpoint.manifest.method}', which is no method installed here"
+    return f"checkpoint {checkpoint.ref} was trained by no recipe"
+
+
+def _without_rows(
+    method: Method, recipe: str, meant: str | None, layout: str, protocols: Sequence[Protocol], published: Collection[str]
+) -> str:
+    if published:
+        return f"none are recorded for {', '.join(p.name for p in protocols)}, only for {', '.join(published)}"
+    if meant not in (None, layout):
+        return f"recipe {recipe} is for {meant} data, this is {layout}"
+    return f"none are recorded for recipe {recipe} of {method.name} on {layout}"
 
 
 def _differences(

@@ -32,7 +32,7 @@ from reidclip.parallel.processes import is_first
 from reidclip.parallel.rows import batch_of, gather_rows, share_of_pictures
 from reidclip.records import Dataset, Protocol, Sample
 from reidclip.settings import parse_assignments
-from reidclip.stages.choose import Say, dataset_for, of_data
+from reidclip.stages.choose import Say, checkpoint_for, dataset_for
 from reidclip.stages.compare import Comparison, compare
 from reidclip.stages.evaluate_settings import given_values, of_recipe, resolve_evaluate
 from reidclip.train.device import pick_device
@@ -109,7 +109,7 @@ def plan_evaluate(
 
     Args:
         data: None takes the data of the checkpoint (or of the newest artifact, with ``zero_shot``).
-        checkpoint: reference; None takes the newest, of this data when there is one.
+        checkpoint: reference; None takes the newest: of the data named, or of all.
         zero_shot: evaluate the plain CLIP instead; ``clip`` says which.
         protocols: names; empty takes all of the data set but the single-shot variants.
         recipe: of the checkpoint's method; None takes the one it was trained by. Only its table [evaluate] is read.
@@ -123,8 +123,9 @@ def plan_evaluate(
         raise UserError("--clip names a plain CLIP, which only --zero-shot evaluates.", "Add --zero-shot, or leave --clip out.")
     # What is wrong with the settings is told before the data is read.
     values = given_values(config, parse_assignments(assignments))
+    protocols = tuple(dict.fromkeys(protocols))
     opened = None if data is None else open_dataset(data, layout)
-    chosen = None if zero_shot else _checkpoint(checkpoint, opened, store, say)
+    chosen = None if zero_shot else checkpoint_for(checkpoint, opened, store, say)
     dataset = opened or dataset_for(None, layout, store, ("checkpoint", "masks", "prompts", "parsing"), say, chosen)
     selected = _protocols(dataset, protocols)
     for note in dataset.notes:  # after what may fail, whose errors hold some of them
@@ -160,22 +161,6 @@ def _protocols(dataset: Dataset, names: Sequence[str]) -> tuple[Protocol, ...]:
         reasons = notes_on_missing_protocols(dataset) or ("Evaluation needs them; see the layout's expected tree.",)
         raise UserError(f"{dataset.root} has no query and gallery pictures.", " ".join(reasons))
     return tuple(find_protocol(dataset, name) for name in names) or tuple(p for p in dataset.protocols if not p.single_shot_repeats)
-
-
-def _checkpoint(ref: str | None, dataset: Dataset | None, store: Store, say: Say) -> Artifact:
-    """The checkpoint named, else the newest trained on this data, else the newest of all."""
-    if ref is not None:
-        return store.open(ref, kind="checkpoint")
-    trained_here = store.newest("checkpoint", of_data(dataset)) if dataset else None
-    newest = trained_here or store.newest("checkpoint", lambda m: m.config.get("holds", "encoder") == "encoder")  # or an imported parser
-    if newest is None:
-        raise UserError(
-            f"There is no checkpoint in {store.root}.", "Make one with reidclip finetune, or evaluate the plain CLIP with --zero-shot."
-        )
-    made = newest.manifest.dataset
-    where = f"of this data; it was trained on {made.root}" if dataset and made and not trained_here else ""
-    say(f"checkpoint: {newest.ref} (the newest{', none is ' + where if where else ''})")
-    return newest
 
 
 def evaluate(job: EvaluateJob, progress: Callable[[int, int], None] | None = None) -> tuple[Artifact, list[Evaluation]] | None:

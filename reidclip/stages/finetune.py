@@ -21,6 +21,7 @@ from reidclip.stages.choose import (
     dataset_for,
     masks_for,
     method_for,
+    naming_the_recipe,
     note_on_layout,
     of_data,
     prompts_for,
@@ -149,7 +150,8 @@ def finetune(job: TrainJob, progress: Progress = lambda what, done, total: None)
     train, labels = labels_of(job)
     context = build_context(job, labels, train, progress)
     with draft_by_first(job) as draft:
-        stages = job.method.finetune_stages(context)
+        with naming_the_recipe(job.method, job.recipe, job.dataset, train):
+            stages = job.method.finetune_stages(context)
         histories = run_stages(job, stages, context, progress)
         if draft is None:
             return None

@@ -14,7 +14,17 @@ from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.cache import CacheKind
 from reidclip.errors import UserError
 from reidclip.settings import parse_assignments
-from reidclip.stages.choose import DEFAULT_METHOD, Say, dataset_for, masks_for, method_for, note_on_layout, recipe_for, settings_for
+from reidclip.stages.choose import (
+    DEFAULT_METHOD,
+    Say,
+    dataset_for,
+    masks_for,
+    method_for,
+    naming_the_recipe,
+    note_on_layout,
+    recipe_for,
+    settings_for,
+)
 from reidclip.stages.pictures import OnError
 from reidclip.stages.train_context import build_context
 from reidclip.stages.train_job import Progress, TrainJob, check_batches, labels_of
@@ -104,7 +114,8 @@ def prompt_learn(job: TrainJob, progress: Progress = lambda what, done, total: N
     train, labels = labels_of(job)
     context = build_context(job, labels, train, progress)
     with draft_by_first(job) as draft:
-        stages = job.method.prompt_stages(context)
+        with naming_the_recipe(job.method, job.recipe, job.dataset, train):
+            stages = job.method.prompt_stages(context)
         histories = run_stages(job, stages, context, progress)
         if draft is None:
             return None

@@ -120,6 +120,7 @@ def test_ccaf_says_what_it_lacks_where_there_are_no_clothes(name: str, tmp_path:
     reidclip("mask", "data")
     without_clothes = reidclip("prompt-learn", "data", "--method", "ccaf", "--clip", "tiny.safetensors", *small, code=2).err
     assert "have no clothes label" in without_clothes and "--set clothes_prompts=false" in without_clothes
+    assert f"take the recipe for this data: --recipe {name} (CCAF on M" in without_clothes
     assert (
         "No protocol same-clothes or cloth-changing"
         in reidclip("evaluate", "data", "--zero-shot", "--protocol", "cloth-changing", code=2).err

@@ -97,10 +97,26 @@ def test_the_newest_checkpoint_of_this_data_is_evaluated(place: Place) -> None:
     assert plan_evaluate(None, place.store).dataset.root == place.second
 
 
-def test_a_checkpoint_of_other_data_is_told(place: Place) -> None:
+def test_a_checkpoint_of_other_data_has_to_be_named(place: Place) -> None:
     place.make("checkpoint", "there", place.second)
-    plan_evaluate(place.first, place.store, say=place.said.append)
-    assert place.said == [f"checkpoint: there@v1 (the newest, none is of this data; it was trained on {place.second})"]
+    with pytest.raises(UserError, match=rf"No checkpoint in .* was trained on {place.first} as it is; the newest, there@v1, was") as caught:
+        plan_evaluate(place.first, place.store)
+    assert str(place.second) in caught.value.what and "--checkpoint there@v1" in caught.value.remedy
+    assert plan_evaluate(place.first, place.store, checkpoint="there@v1").checkpoint.name == "there"  # type: ignore[union-attr]
+
+
+def test_a_checkpoint_of_the_data_as_it_was_has_to_be_named(place: Place) -> None:
+    place.make("checkpoint", "before", place.first)
+    picture = next(path for path in sorted(place.first.rglob("*.jpg")))
+    picture.write_bytes(picture.read_bytes() + b"0")
+    with pytest.raises(UserError, match="the newest, before@v1, was trained on"):
+        plan_evaluate(place.first, place.store)
+
+
+def test_a_protocol_named_twice_is_evaluated_once(place: Place) -> None:
+    place.make("checkpoint", "here", place.first)
+    job = plan_evaluate(place.first, place.store, protocols=("cloth-changing", "same-clothes", "cloth-changing"))
+    assert [p.name for p in job.protocols] == ["cloth-changing", "same-clothes"]
 
 
 @pytest.mark.parametrize("role", ["prompts", "masks"])
