@@ -17,7 +17,7 @@ from torch import Tensor
 
 from reidclip.errors import WorkError
 from reidclip.interfaces import TrainStage, Update
-from reidclip.parallel.processes import any_process, is_first, size, wait_for_all
+from reidclip.parallel.processes import any_process, from_all, is_first, size
 from reidclip.parallel.rows import batch_of, gather_labels, mean_gradients
 from reidclip.train.checkpoint import NOT_FINITE_REMEDY, Position, load_state, save_state
 from reidclip.train.optim import build_adam, laid_out_as
@@ -74,7 +74,7 @@ def run_stage(stage: TrainStage, options: LoopOptions, progress: Callable[[int, 
         The history: per epoch the mean of every named loss, the total per update ("<update>/total") and the seconds.
 
     Raises:
-        WorkError: a loss is not finite; names the loss, epoch and iteration. Or an epoch has no batch.
+        WorkError: a loss is not finite; names the loss, epoch and iteration. Or an epoch has no batch, or processes found other states.
         KeyboardInterrupt: after the state was written.
     """
     if stage.epochs and not stage.plan(0):
@@ -84,7 +84,7 @@ def run_stage(stage: TrainStage, options: LoopOptions, progress: Callable[[int, 
     position = load_state(options.state, stage.module, updates) if options.state else Position()
     if position.scaler:
         scaler.load_state_dict(position.scaler)
-    wait_for_all()  # everybody has read the state before anybody writes a new one
+    _check_same(position)
     if position.done:
         return position.history
     steps = _StepCounter(stage, position, progress)
@@ -94,6 +94,16 @@ def run_stage(stage: TrainStage, options: LoopOptions, progress: Callable[[int, 
         position.done = True
         _save(stage, updates, scaler, position, options)
     return position.history
+
+
+def _check_same(position: Position) -> None:
+    """All processes go on from the same place; also, everybody has read the state before anybody writes a new one."""
+    places = from_all((position.epoch, position.batch, position.done))
+    if len(set(places)) > 1:
+        raise WorkError(
+            f"The processes of this run found training states of different ages: (epoch, batch, done) {', '.join(map(str, places))}.",
+            "Put the store on a disk that all machines share, or start over with --fresh on all of them.",
+        )
 
 
 class _StepCounter:

@@ -84,7 +84,8 @@ class PromptStage:
         for indices in self.plan(epoch)[start:]:
             rows = torch.tensor(share(indices), dtype=torch.int64)
             distinct, place = torch.unique(labels[rows], return_inverse=True)
-            yield {"features": self.features[rows], "labels": self.labels[rows], "own.distinct": distinct, "own.place": place}
+            picked = {"features": _rows(self.features, rows), "labels": _rows(self.labels, rows)}
+            yield {**picked, "own.distinct": distinct, "own.place": place}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """(B, D) text features of the batch's labels; each distinct identity is encoded once."""
@@ -94,3 +95,8 @@ class PromptStage:
 
     def set_mode(self, training: bool) -> None:
         """The text encoder is frozen and stays in evaluation mode; the contexts have no mode."""
+
+
+def _rows(table: Tensor, rows: Tensor) -> Tensor:
+    """Rows of a table on any device; indices on the CPU would make a GPU be waited for."""
+    return table[rows.to(table.device, non_blocking=True)]

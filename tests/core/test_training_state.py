@@ -128,6 +128,15 @@ def test_a_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_processes_that_found_different_states_do_not_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On several machines without a shared disk only the first process finds what an interrupted run left."""
+    monkeypatch.setattr("reidclip.train.loop.from_all", lambda place: [(1, 0, False), place])
+    stage = Line()
+    with pytest.raises(WorkError, match=r"different ages: .* \(1, 0, False\), \(0, 0, False\)") as caught:
+        run_stage(stage, LoopOptions(CPU, state=tmp_path / "state.safetensors"))
+    assert "share" in caught.value.remedy and stage.module.weight.item() == 0
+
+
 def test_an_epoch_without_a_batch_is_an_error() -> None:
     with pytest.raises(WorkError, match="nothing to train on"):
         run_stage(Line(factors=()), LoopOptions(CPU))
