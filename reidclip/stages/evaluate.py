@@ -122,6 +122,7 @@ def plan_evaluate(
     if clip and not zero_shot:
         raise UserError("--clip names a plain CLIP, which only --zero-shot evaluates.", "Add --zero-shot, or leave --clip out.")
     # What is wrong with the settings is told before the data is read.
+    check_precision(precision, pick_device(device))
     values = given_values(config, parse_assignments(assignments))
     protocols = tuple(dict.fromkeys(protocols))
     opened = None if data is None else open_dataset(data, layout)
@@ -147,7 +148,7 @@ def plan_evaluate(
         settings,
         comparison,
         device,
-        check_precision(precision),
+        precision,
         workers,
         seed,
         cache,

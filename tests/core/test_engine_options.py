@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from reidclip.artifacts.store import Store
 from reidclip.errors import UserError
+from reidclip.stages.evaluate import plan_evaluate
 from reidclip.train.loop import LoopOptions, run_stage
 from reidclip.train.optim import build_adam
 from reidclip.train.precision import PRECISIONS, autocast, check_precision, loss_scaler
@@ -32,6 +34,12 @@ def test_what_only_a_gpu_can_says_what_to_use(name: str) -> None:
         check_precision(name, CPU)
     assert "bf16" in caught.value.remedy
     assert check_precision(name) == name  # without a device only the name is looked at
+
+
+def test_evaluate_asks_the_device_too(tmp_path: Path) -> None:
+    """Before it reads any data; on a GPU the same look switches TF32 off."""
+    with pytest.raises(UserError, match="fp16 needs a CUDA device; this run is on cpu"):
+        plan_evaluate(tmp_path / "none", Store(tmp_path / "artifacts"), zero_shot=True, device="cpu", precision="fp16")
 
 
 def test_unknown_precision_names_the_known() -> None:
