@@ -143,7 +143,7 @@ class TestMsmt17:
         report = verify(root, counts=False, open_pictures=False)
         assert report.passed() and not report.passed(strict=True)
         (warning,) = (f.text for f in report.findings if f.level == "warning")
-        assert warning.startswith("Doubtful labels: 1 line") and f"list_val.txt, line 1: {lines[0]} 2." in warning
+        assert warning.startswith("Doubtful labels: 1 line gives ") and f"; it is list_val.txt, line 1: {lines[0]} 2." in warning
         assert open_dataset(root).split("val")[0].pid == 2
 
     def test_a_folder_without_lists_says_which_are_missing(self, tmp_path: Path) -> None:

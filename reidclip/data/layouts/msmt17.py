@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reidclip.counted import counted, which
 from reidclip.data.doubtful_labels import doubtful_labels_note
 from reidclip.data.faults import Fault, without_faults
 from reidclip.data.files import file_names, folders, is_picture
@@ -190,7 +191,7 @@ def _samples(copy: _Copy, notes: list[str], faults: list[Fault]) -> list[Sample]
                 if _contradicts_its_folder(entry):
                     doubtful.append(f"{where}: {entry.path} {entry.pid}")
     if doubtful:
-        reason = f"{len(doubtful):,} lines give a picture another identity than its folder does; the first is {doubtful[0]}."
+        reason = f"{counted(len(doubtful), 'line gives', 'lines give')} a picture another identity than its folder does; {which(doubtful)}."
         notes.append(doubtful_labels_note(f"{reason} The lists decide."))
     return samples
 
