@@ -37,6 +37,7 @@ def test_import_contracts(tmp_path: Path) -> None:
         ["datasets", "show", "prcc"],
         ["datasets", "verify", "--help"],
         ["import", "--help"],
+        ["mask", "--list-labels"],
     ],
 )
 def test_light_commands_import_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
@@ -53,6 +54,30 @@ print("\\n" + json.dumps(sorted(set({HEAVY!r}) & set(sys.modules))))
     done = subprocess.run([sys.executable, "-c", code], env=environment(tmp_path), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["parse", "pictures", "--parser", "shcp"], "There is no parser 'shcp'."),
+        (["mask", "pictures", "--weights", "none.pth"], "No weights file at none.pth."),
+        (["mask", "pictures", "--store", "/dev/null"], "is a file where the store"),
+        (["prompt-learn", "--method", "caf"], "There is no method 'caf'."),
+    ],
+)
+def test_slips_are_told_before_torch_is_imported(tmp_path: Path, arguments: list[str], told: str) -> None:
+    code = f"""
+import sys
+sys.argv = ["reidclip", *{arguments!r}]
+from reidclip.cli.app import main
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 2, end.code
+assert not set({HEAVY!r}) & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment(tmp_path), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and told in " ".join(done.stderr.split()), done.stderr
 
 
 def test_help_answers_at_once(tmp_path: Path) -> None:
