@@ -23,7 +23,7 @@ from reidclip.artifacts.durable import is_disk_full
 from reidclip.artifacts.lock import LockedError, exclusive
 from reidclip.artifacts.names import safe_name
 from reidclip.data.images import UInt8
-from reidclip.data.memory import free_memory
+from reidclip.data.memory import free_memory, processes_here
 from reidclip.data.packed import Shape, UnfitPackError, map_packed, open_packed, write_packed
 from reidclip.errors import UserError, WorkError
 
@@ -116,7 +116,7 @@ def in_memory(cache: Cache, decoded: Pictures, shape: Shape) -> RamCache | None:
         UserError: "ram" and too little is free.
     """
     needed, free = int(np.prod(shape)), free_memory()
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1)  # each of those that torchrun started here keeps its own
+    processes = processes_here()  # each keeps its own
     if needed * processes <= free * (AUTO_SHARE if cache.kind == "auto" else 1.0):
         with suppress(OSError):
             return RamCache(decoded, shape)

@@ -1,4 +1,4 @@
-"""How much memory is free for this process."""
+"""How much memory is free for this process, and how many processes of one run share the machine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ def free_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/
         meminfo, group: where Linux tells; elsewhere half of the machine's memory counts as free.
     """
     return max(0, min(_of_machine(meminfo), _of_container(group)))
+
+
+def processes_here() -> int:
+    """Processes that torchrun started on this machine; 1 without it. Each has its own cache and its own workers."""
+    text = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(text)) if text.isdecimal() else 1
 
 
 def _of_machine(meminfo: Path) -> int:

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from reidclip.data.at_work import SLOT_BYTES, sit_at, slot_of
+from reidclip.data.memory import processes_here
 from reidclip.errors import ReidclipError, WorkError
 
 K = TypeVar("K")
@@ -26,8 +27,12 @@ T = TypeVar("T")
 
 
 def default_workers() -> int:
-    """Processes that decode pictures: the usable cores less one, at most 8; none at all on one or two cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processes that decode pictures: the usable cores less one, at most 8; none at all on one or two cores.
+
+    The processes of one run on this machine divide the cores among them.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable // processes_here()
     return 0 if cores <= 2 else min(8, cores - 1)
 
 

@@ -259,9 +259,13 @@ def test_the_global_generator_is_left_alone(tmp_path: Path, samples: tuple[Sampl
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize(("cores", "workers"), [(1, 0), (2, 0), (3, 2), (8, 7), (64, 8)])
-def test_default_workers(monkeypatch: pytest.MonkeyPatch, cores: int, workers: int) -> None:
+@pytest.mark.parametrize(
+    ("cores", "processes", "workers"),
+    [(1, "", 0), (2, "1", 0), (3, "1", 2), (8, "1", 7), (64, "1", 8), (16, "4", 3), (64, "2", 8), (4, "2", 0), (2, "8", 0)],
+)
+def test_default_workers(monkeypatch: pytest.MonkeyPatch, cores: int, processes: str, workers: int) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
     assert loader.default_workers() == workers
 
 
