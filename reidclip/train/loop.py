@@ -142,7 +142,7 @@ def _run_epoch(
         with batch_of(rows[position.batch]):
             losses = step(stage, updates, _to(batch, options.device), options, scaler)
         for name, value in losses.items():
-            sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value
+            sums[name] = sums[name] + value if name in sums else value
         position.batch += 1
         steps.advance()
         if position.batch % CHECK_EVERY == 0:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from reidclip import registry
 from reidclip.clip.load import ClipModel, load_clip
 from reidclip.data.loader import ImageSource
-from reidclip.data.transforms import NORMALISATIONS, finish
+from reidclip.data.transforms import NORMALISATIONS, finish, noise_of
 from reidclip.formulas.losses import batch_hard_triplet, cross_entropy_label_smooth
 from reidclip.interfaces import StageContext, TrainStage
 from reidclip.records import Sample, training_labels
@@ -39,6 +39,7 @@ def batch_of(identities: int, pictures: int, height: int, width: int) -> dict[st
         "keep": keep,
         "erase": erase,
         "erase_seed": torch.arange(size),
+        "noise": noise_of(erase.tolist(), range(size)),  # drawn by the loader, so no part of the step; without it a GPU would be waited for
         "pid": labels,
         "clothes": labels * 2 + torch.arange(size) % 2,
         "camid": torch.zeros(size, dtype=torch.int64),
