@@ -75,7 +75,7 @@ def test_a_training_on_joined_splits_writes_what_it_read(data: Path) -> None:
             r"train_splits names 'valid', but .* has no pictures of such a split \(splits: gallery, query, train, val\)",
         ),
         ("[]", r"key 'train_splits': "),
-        ('"train"', r"key 'train_splits': "),
+        ("3", r"key 'train_splits': "),
     ],
 )
 def test_wrong_splits_are_told_before_anything_is_loaded(data: Path, value: str, message: str) -> None:
