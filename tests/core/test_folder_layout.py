@@ -134,7 +134,7 @@ def test_identities_on_both_sides_are_noted(tmp_path: Path) -> None:
         (rows(("C:/x.jpg", 9, 1, 90, "train")), ["line 3", "column path", "Windows"]),
         (rows(("a\\2.jpg", 9, 1, 90, "train")), ["line 3", "column path", "Windows"]),
         (rows(("a", 9, 1, 90, "train")), ["line 3", "column path", "no file"]),
-        (rows(("gone.jpg", 9, 1, 90, "train"), ("gone2.jpg", 9, 1, 90, "train")), ["line 3", "column path", "gone.jpg", "and 1 more fault"]),
+        (rows(("gone.jpg", 9, 1, 90, "train"), ("gone2.jpg", 9, 1, 90, "train")), ["line 3", "column path", "gone.jpg", "1 more fault"]),
         (rows(("", 9, 1, 90, "train")), ["line 3", "column path", "empty"]),
         (rows(("a/2.jpg", "x9", 1, 90, "train")), ["line 3", "column pid", "'x9'"]),
         (rows(("a/2.jpg", "", 1, 90, "train")), ["line 3", "column pid", "empty"]),
