@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -74,6 +76,8 @@ def joined(device: torch.device) -> Iterator[None]:
     if missing:
         raise UserError(f"WORLD_SIZE is {launched()}, but {' and '.join(missing)} are not set.", HOW_TO_START)
     where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    if os.environ["RANK"] != "0":
+        _wait_for_first(os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"])
     try:
         store, number, count = next(rendezvous("env://", timeout=timedelta(seconds=MEET_SECONDS)))
         store.set_timeout(timedelta(seconds=MEET_SECONDS))
@@ -88,6 +92,25 @@ def joined(device: torch.device) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _wait_for_first(address: str, port: str) -> None:
+    """Return when the first process listens: torch's own waiting takes two minutes to fail and prints its stack.
+
+    Raises:
+        UserError: it does not within a minute.
+    """
+    end = time.monotonic() + MEET_SECONDS
+    while True:
+        try:
+            socket.create_connection((address, int(port)), timeout=5).close()
+            return
+        except (OSError, ValueError, OverflowError) as error:
+            if time.monotonic() > end or not port.isdecimal() or isinstance(error, OverflowError):
+                raise UserError(
+                    f"The first of the {launched()} processes of this run does not listen at {address}:{port}: {error}.", HOW_TO_START
+                ) from error
+            time.sleep(0.5)
 
 
 @contextmanager

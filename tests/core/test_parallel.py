@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 
 from reidclip import registry
 from reidclip.data.samplers import part_of_batch
+from reidclip.errors import UserError
+from reidclip.parallel.processes import joined
 from tests.fakes import REPOSITORY, environment, reidclip_command, write_prcc, write_tiny_clip
 
 STEPS = 50
@@ -196,3 +198,14 @@ def test_processes_share_an_evaluation(tree: Path, tmp_path: Path) -> None:
 def test_commands_that_run_in_one_process_say_so(tmp_path: Path) -> None:
     both = finish(processes(reidclip_command("synth", "data"), 2, tmp_path))
     assert all(code == 2 and "`synth` runs in one process" in err for code, _, err in both) and not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("port", ["free", "99999", "seven"])
+def test_a_first_process_that_does_not_listen_is_named(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = str(free_port()) if port == "free" else port
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("reidclip.parallel.processes.MEET_SECONDS", 0.2)
+    with pytest.raises(UserError, match=f"does not listen at 127.0.0.1:{port}") as caught, joined(torch.device("cpu")):
+        pass
+    assert "torchrun" in caught.value.remedy
