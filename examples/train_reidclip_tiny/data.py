@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,15 @@ def load_pairs(root: Path, tokenizer: object, limit: int | None = None) -> Pairs
     return Pairs(images, keep, np.array([row["pid"] for row in rows]), captions, identity, rows)
 
 
+def at_size(pairs: Pairs, height: int, width: int) -> Pairs:
+    """The same pictures, smaller: means over areas; a cell of the mask is kept when most of it is."""
+    if pairs.images.shape[-2:] == (height, width):
+        return pairs
+    images = [F.interpolate(part.float(), size=(height, width), mode="area").round().to(torch.uint8) for part in pairs.images.split(256)]
+    keep = [F.interpolate(part[:, None].float(), size=(height, width), mode="area")[:, 0] > 0.5 for part in pairs.keep.split(256)]
+    return replace(pairs, images=torch.cat(images), keep=torch.cat(keep))
+
+
 def distinct_batches(pids: np.ndarray, size: int, rng: np.random.Generator) -> list[list[int]]:
     """All pictures once, in batches without two pictures of one person where that is possible (they would be false negatives)."""
     order = rng.permutation(len(pids))
@@ -95,14 +104,19 @@ def augment(images: Tensor, keep: Tensor, rng: np.random.Generator) -> tuple[Ten
     return picture, mask
 
 
-def batches(pairs: Pairs, plan: list[list[int]], shielded: int, seed: int, epoch: int, start: int) -> Iterator[dict[str, Tensor]]:
+def batches(
+    pairs: Pairs, plan: list[list[int]], shielded: int, seed: int, epoch: int, start: int, with_pictures: bool = True
+) -> Iterator[dict[str, Tensor]]:
     """Tensors of each batch: the last ``shielded`` pictures have their clothes painted white and an identity caption."""
     for number in range(start, len(plan)):
         rng = np.random.default_rng(np.random.SeedSequence([seed, epoch, number]))
         index = plan[number]
-        picture, keep = augment(pairs.images[index], pairs.keep[index], rng)
         cut = len(index) - shielded
-        picture[cut:] = torch.where(keep[cut:, None], picture[cut:], torch.full_like(picture[cut:], 255.0))
+        batch = {"index": torch.tensor(index)}
+        if with_pictures:
+            picture, keep = augment(pairs.images[index], pairs.keep[index], rng)
+            picture[cut:] = torch.where(keep[cut:, None], picture[cut:], torch.full_like(picture[cut:], 255.0))
+            batch["image"] = (picture / 127.5 - 1).contiguous(memory_format=torch.channels_last)
         sources = [pairs.captions[i] for i in index[:cut]] + [pairs.identity_captions[i] for i in index[cut:]]
-        text = torch.stack([options[int(rng.integers(len(options)))] for options in sources])
-        yield {"image": (picture / 127.5 - 1).contiguous(memory_format=torch.channels_last), "text": text}
+        batch["text"] = torch.stack([options[int(rng.integers(len(options)))] for options in sources])
+        yield batch

@@ -8,19 +8,25 @@ from data import Pairs
 from torch import Tensor
 from torch.nn import functional as F
 
+from reidclip.clip.image_encoder import ImageEncoder
 from reidclip.clip.load import ClipModel
 from reidclip.formulas.masks import shield
 
 
 @torch.no_grad()
-def encode(clip: ClipModel, pairs: Pairs, shielded: bool = False) -> Tensor:
-    """Normalised projected features of all pictures, (N, D)."""
+def joint_features(encoder: ImageEncoder, pairs: Pairs, shielded: bool = False) -> Tensor:
+    """Projected features of all pictures, (N, D)."""
     rows = []
-    clip.image_encoder.eval()
+    encoder.eval()
     for part, keep in zip(pairs.images.split(128), pairs.keep.split(128), strict=True):
         x = shield(part, keep) if shielded else part
-        rows.append(F.normalize(clip.image_encoder(x.float() / 127.5 - 1).projected, dim=1))
+        rows.append(encoder(x.float() / 127.5 - 1).projected)
     return torch.cat(rows)
+
+
+def encode(clip: ClipModel, pairs: Pairs, shielded: bool = False) -> Tensor:
+    """Normalised projected features of all pictures, (N, D)."""
+    return F.normalize(joint_features(clip.image_encoder, pairs, shielded), dim=1)
 
 
 @torch.no_grad()
@@ -70,6 +76,7 @@ def questions(pairs: Pairs) -> dict[str, tuple[dict[str, str], list[str | None]]
     """Attribute -> (class -> sentence, truth per picture)."""
     identity = [row["identity"] for row in pairs.attributes]
     tops = [row["outfit"]["top"] for row in pairs.attributes]
+    behind = [row["view"]["word"] == "back" for row in pairs.attributes]  # glasses cannot be seen
     covered = ["jacket" in row["outfit"] for row in pairs.attributes]  # a closed jacket hides the top
     hair = [str(i["hair_colour"]) for i in identity]
     colours = [None if hidden else str(top["colour"]) for top, hidden in zip(tops, covered, strict=True)]
@@ -78,8 +85,8 @@ def questions(pairs: Pairs) -> dict[str, tuple[dict[str, str], list[str | None]]
         "gender": ({"male": "a photo of a man", "female": "a photo of a woman"}, [str(i["gender"]) for i in identity]),
         "hair colour": ({h: f"a photo of a person with {h} hair" for h in sorted(set(hair) - {"none"})}, list(hair)),
         "glasses": (
-            {"yes": "a photo of a person wearing glasses", "no": "a photo of a person"},
-            ["no" if i["glasses"] == "none" else "yes" for i in identity],
+            {"yes": "a photo of a person wearing glasses", "no": "a photo of a person without glasses"},
+            [None if b else "no" if i["glasses"] == "none" else "yes" for i, b in zip(identity, behind, strict=True)],
         ),
         "colour of the top": ({c: f"a person wearing a {c} top" for c in sorted({c for c in colours if c})}, list(colours)),
         "garment": ({g: f"a person wearing a {g}" for g in sorted({g for g in garments if g})}, list(garments)),

@@ -1,89 +1,77 @@
-"""Train reidclip-tiny on rendered people: CLIP's contrastive loss on (picture, caption) pairs. See README.md for the commands."""
+"""Train reidclip-tiny on rendered people: attributes, then captions (see README.md for the commands)."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from data import Pairs, batches, distinct_batches, load_pairs
-from measure import measure
-from torch import Tensor, nn
+from attributes import Attributes
+from data import Pairs, at_size, load_pairs
+from measure import joint_features, measure
+from pooling import at_size as encoder_at_size
+from pooling import standardise, start_with_bands
+from stages import AttributeLearning, CaptionLearning, Heads, Rates, Towers
+from torch import nn
 
 from reidclip.clip.load import ClipModel, load_clip, save_clip
-from reidclip.formulas.contrastive import supervised_contrastive
-from reidclip.interfaces import ParamGroup, Update
+from reidclip.interfaces import TrainStage
 from reidclip.train.loop import LoopOptions, run_stage
-from reidclip.train.schedule import cosine
 
 HERE = Path(__file__).parent
+FULL = (256, 128)
 
 
-class Towers(nn.Module):
-    """Both encoders and the log-temperature: everything that is trained."""
+class Training:
+    """The phases one after the other. Each has its own state file; one that is finished is read back at once."""
 
-    def __init__(self, clip: ClipModel) -> None:
-        super().__init__()
-        self.image, self.text = clip.image_encoder, clip.text_encoder
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+    def __init__(self, args: argparse.Namespace, clip: ClipModel, pairs: Pairs) -> None:
+        self.args, self.clip, self.pairs = args, clip, pairs
+        self.attributes = Attributes(pairs.attributes)
+        self.seconds = 0.0
 
+    def run(self) -> Towers:
+        """All phases; returns the trained towers at full size."""
+        start_with_bands(self.clip.image_encoder)
+        heads = Heads(self.clip.image_encoder, self.attributes.values)
+        for size, epochs in ((tuple(self.args.small), self.args.small_epochs), (FULL, self.args.full_epochs)):
+            heads.image = encoder_at_size(heads.image, size)
+            pairs = at_size(self.pairs, *size)
+            rates = self._rates(epochs, self.args.lr, self.args.lr if size != FULL else self.args.lr / 2)
+            self._train(f"attributes-{size[0]}x{size[1]}", AttributeLearning(heads, pairs, self.attributes, rates))
+        self.clip = replace(self.clip, image_encoder=heads.image)
+        towers = Towers(self.clip)
+        self._captions("text", towers, self._rates(self.args.text_epochs, self.args.lr / 2, 0.0), locked=True)
+        self._captions("joint", towers, self._rates(self.args.joint_epochs, self.args.lr / 4, self.args.lr / 8), locked=False)
+        return towers
 
-class Pretraining:
-    """The `TrainStage` of CLIP's pre-training: symmetric InfoNCE, pictures and captions of the shielded part apart from the rest."""
+    def _captions(self, name: str, towers: Towers, rates: Rates, locked: bool) -> None:
+        features = None
+        if locked and rates.epochs:
+            print("encoding all pictures once", flush=True)
+            raw, hidden = (joint_features(towers.image, self.pairs, shielded) for shielded in (False, True))
+            features = tuple(standardise(towers.image, torch.cat([raw, hidden])).split(len(raw)))
+        self._train(name, CaptionLearning(self.clip, towers, self.pairs, self.attributes, rates, features))
 
-    def __init__(self, towers: Towers, pairs: Pairs, args: argparse.Namespace) -> None:
-        self.module, self.pairs, self.args, self.epochs = towers, pairs, args, args.epochs
-        named = [(n, p) for n, p in towers.named_parameters() if n != "logit_scale"]
-        decayed = [(n, p) for n, p in named if p.ndim > 1]
-        plain = [(n, p) for n, p in named if p.ndim <= 1]
-        decay = cosine(args.epochs)
-        self.updates = [
-            Update(
-                "clip",
-                [
-                    ParamGroup("weights", decayed, args.lr, 1e-5),
-                    ParamGroup("norms", plain, args.lr),
-                    ParamGroup("scale", [("logit_scale", towers.logit_scale)], 3 * args.lr),
-                ],
-                lambda epoch: (0.3 if epoch == 0 else 1.0) * max(decay(epoch), 0.02),
-                self.losses,
-            )
-        ]
+    def _rates(self, epochs: int, lr: float, image_lr: float) -> Rates:
+        return Rates(epochs, lr, image_lr, self.args.batch, self.args.shielded, self.args.seed)
 
-    def plan(self, epoch: int) -> Sequence[Sequence[int]]:
-        rng = np.random.default_rng(np.random.SeedSequence([self.args.seed, epoch]))
-        return distinct_batches(self.pairs.pids, self.args.batch, rng)
+    def _train(self, name: str, stage: TrainStage) -> None:
+        stage.module.to(memory_format=torch.channels_last)
+        started, last = time.monotonic(), [time.monotonic()]
 
-    def fetch(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
-        shielded = int(self.args.batch * self.args.shielded)
-        return batches(self.pairs, self.plan(epoch), shielded, self.args.seed, epoch, start)
+        def progress(done: int, total: int) -> None:
+            if time.monotonic() - last[0] > 30 or done == total:
+                print(f"{name}: {done}/{total} steps, {time.monotonic() - started:.0f} s", flush=True)
+                last[0] = time.monotonic()
 
-    def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        return self.module.image(batch["image"]).projected, self.module.text.encode_text(batch["text"])
-
-    def losses(self, batch: Mapping[str, Tensor], outputs: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        image, text = outputs
-        cut = len(image) - int(self.args.batch * self.args.shielded)
-        scale = self.module.logit_scale.clamp(max=math.log(100.0)).exp()
-        found = {"pairs": _info_nce(image[:cut], text[:cut], batch["text"][:cut], scale)}
-        if cut < len(image):
-            found["shielded"] = _info_nce(image[cut:], text[cut:], batch["text"][cut:], scale)
-        return found
-
-    def set_mode(self, training: bool) -> None:
-        self.module.train(training)
-
-
-def _info_nce(image: Tensor, text: Tensor, tokens: Tensor, scale: Tensor) -> Tensor:
-    """Pictures with the same caption, word for word, are each other's positives."""
-    _, caption = torch.unique(tokens, dim=0, return_inverse=True)
-    forward = supervised_contrastive(image, text, caption, caption, scale, "cosine")
-    return (forward + supervised_contrastive(text, image, caption, caption, scale, "cosine")) / 2
+        state = self.args.state.with_name(f"{self.args.state.name}.{name}.safetensors")
+        for row in run_stage(stage, LoopOptions(torch.device("cpu"), self.args.precision, state), progress):
+            self.seconds += row["seconds"]
+            print(name, {k: round(v, 3) for k, v in row.items()})
 
 
 def main() -> None:
@@ -91,51 +79,47 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder written by `reidclip synth --layout pairs`")
     parser.add_argument("out", type=Path, help="file to write, .../reidclip-tiny.safetensors")
     parser.add_argument("--held-out", type=Path, required=True, help="another such folder (other seed) for the measurements")
-    parser.add_argument("--state", type=Path, default=Path("reidclip-tiny.state.safetensors"), help="training state, for going on")
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--batch", type=int, default=192)
-    parser.add_argument("--shielded", type=float, default=1 / 3, help="share of pictures with clothes painted white and identity captions")
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--state", type=Path, default=Path("reidclip-tiny.state"), help="first part of the states' names, for going on")
+    parser.add_argument("--small", type=int, nargs=2, default=(128, 64), metavar=("H", "W"), help="size of the first phase")
+    parser.add_argument("--small-epochs", type=int, default=40, help="attributes, small pictures")
+    parser.add_argument("--full-epochs", type=int, default=20, help="attributes, 256 x 128")
+    parser.add_argument("--text-epochs", type=int, default=6, help="captions, image tower locked")
+    parser.add_argument("--joint-epochs", type=int, default=3, help="captions, both towers")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--shielded", type=float, default=1 / 3, help="share of pictures with clothes painted white")
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"])
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    started = time.monotonic()
-    clip = load_clip(f"random:{HERE / 'architecture.json'}", image_size=(256, 128))
-    towers = Towers(clip).to(memory_format=torch.channels_last)
+    clip = load_clip(f"random:{HERE / 'architecture.json'}", image_size=FULL)
     pairs = load_pairs(args.data, clip.tokenizer)
     people = len(set(pairs.pids.tolist()))
     print(f"{len(pairs.pids)} pairs of {people} people; {_millions(clip.image_encoder)} M + {_millions(clip.text_encoder)} M parameters")
-    last = [time.monotonic()]
+    training = Training(args, clip, pairs)
+    towers = training.run()
+    _save(args, training, towers, f"{len(pairs.pids)} rendered pictures of {people} people with captions (reidclip synth --layout pairs)")
 
-    def progress(done: int, total: int) -> None:
-        if time.monotonic() - last[0] > 30 or done == total:
-            rate = done * args.batch / (time.monotonic() - started)
-            print(f"{done}/{total} steps, {rate:.0f} pictures/s, scale {float(towers.logit_scale.exp()):.1f}", flush=True)
-            last[0] = time.monotonic()
 
-    options = LoopOptions(torch.device("cpu"), args.precision, args.state)
-    history = run_stage(Pretraining(towers, pairs, args), options, progress)
-    for row in history:
-        print({k: round(v, 3) for k, v in row.items()})
+def _save(args: argparse.Namespace, training: Training, towers: Towers, data: str) -> None:
     towers.eval()
-    clip.image_encoder.to(memory_format=torch.contiguous_format)
+    towers.to(memory_format=torch.contiguous_format)
     scale = float(towers.logit_scale.detach().exp().clamp(max=100))
-    quality = measure(clip, scale, load_pairs(args.held_out, clip.tokenizer))
+    epochs = f"{args.small_epochs} + {args.full_epochs} epochs of attributes, {args.text_epochs} + {args.joint_epochs} of captions"
     card = {
         "name": "reidclip-tiny",
         "similarity": "cosine",
-        "data": f"{len(pairs.pids)} rendered pictures of {people} people with captions (reidclip synth --layout pairs)",
-        "training": f"{args.epochs} epochs, batch {args.batch}, Adam {args.lr}, seed {args.seed}, {args.precision}",
-        "training_seconds": round(sum(row["seconds"] for row in history)),
-        "measured": quality,
+        "data": data,
+        "training": f"{epochs}, batch {args.batch}, Adam {args.lr}, seed {args.seed}, {args.precision}",
+        "training_seconds": round(training.seconds),
+        "measured": measure(training.clip, scale, load_pairs(args.held_out, training.clip.tokenizer)),
         "licence": "Apache-2.0; no photograph was used",
     }
     document = json.loads((HERE / "architecture.json").read_text())
     save_clip(
-        args.out, clip.image_encoder, clip.text_encoder, scale, document["model_cfg"],
+        args.out, towers.image, towers.text, scale, document["model_cfg"],
         mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="bilinear", card=card, dtype=torch.float16,
     )  # fmt: skip
     print(json.dumps(card, indent=2))

@@ -14,6 +14,7 @@ from reidclip.artifacts.durable import write_durable
 from reidclip.artifacts.lock import LockedError, exclusive
 from reidclip.artifacts.manifest import DatasetRef, InputRef
 from reidclip.clip.load import ClipModel
+from reidclip.counted import counted, which
 from reidclip.errors import InterruptedRunError, UserError, WorkError
 from reidclip.interfaces import StageContext, TrainStage
 from reidclip.parallel.processes import is_first
@@ -105,13 +106,15 @@ def notes_on_masks(job: TrainJob) -> list[str]:
     left_out = without_mask(masks, training_samples(job.dataset, job.settings.train_splits)) if masks else ()
     if not left_out:
         return []
-    return [f"{len(left_out)} training pictures have no mask and were left out; the first is {left_out[0].path}."]
+    what = counted(len(left_out), "training picture has no mask and was left out", "training pictures have no mask and were left out")
+    return [f"{what}; {which([s.path for s in left_out])}."]
 
 
 def notes_on_broken(job: TrainJob) -> list[str]:
     """Training pictures that were left out because they are broken, for the manifest."""
     broken = broken_in(job.run_folder()) if job.on_error == "skip" else {}
-    return [f"{len(broken)} broken training pictures were left out; the first: {next(iter(broken.values()))}"] if broken else []
+    what = counted(len(broken), "broken training picture was left out", "broken training pictures were left out; the first")
+    return [f"{what}: {next(iter(broken.values()))}"] if broken else []
 
 
 def finish_run(job: TrainJob) -> None:

@@ -99,7 +99,7 @@ def test_broken_training_pictures_are_left_out(data: Path, workers: int) -> None
     told: list[str] = []
     artifact = trained(data, on_error="skip", say=told, workers=workers)
     (note,) = artifact.manifest.notes
-    assert note.startswith("1 broken training pictures were left out") and "005/A_cropped_rgb002.jpg" in note.replace("\\", "/")
+    assert note.startswith("1 broken training picture was left out") and "005/A_cropped_rgb002.jpg" in note.replace("\\", "/")
     assert f"note: {note}" in told
     (data / "rgb/train/005/A_cropped_rgb002.jpg").unlink()
     assert history(trained(data, "other")) == history(artifact)
