@@ -22,6 +22,7 @@ class Attributes:
     Attributes:
         values: attribute -> its values, sorted.
         index: attribute -> (N,) place of each picture's value in ``values``, -1 where the picture does not show it.
+        weights: attribute -> weight of each value in a loss, so that rare ones count: mean count over count, at most 4.
     """
 
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -30,6 +31,7 @@ class Attributes:
         self.index = {
             name: torch.tensor([-1 if v is None else self.values[name].index(v) for v in column]) for name, column in found.items()
         }
+        self.weights = {name: _inverse_frequency(self.index[name], len(values)) for name, values in self.values.items()}
 
     def targets(self, name: str, rows: Sequence[int], shielded: int) -> Tensor:
         """Values of some pictures, the last ``shielded`` of which show nothing of clothes; -1 for unknown."""
@@ -41,6 +43,11 @@ class Attributes:
     def sentences(self, rng: np.random.Generator) -> dict[str, list[str]]:
         """One sentence for every value of every attribute."""
         return {name: [sentence(name, value, rng) for value in values] for name, values in self.values.items()}
+
+
+def _inverse_frequency(index: Tensor, classes: int) -> Tensor:
+    count = torch.bincount(index[index >= 0], minlength=classes).float()
+    return (count.mean() / count).clamp(max=4.0)
 
 
 def _read(row: Mapping[str, Any]) -> dict[str, str | None]:

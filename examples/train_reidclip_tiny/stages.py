@@ -168,7 +168,8 @@ def attribute_loss(scores: Tensor, attributes: Attributes, index: Tensor, hidden
     for name, values in attributes.values.items():
         target = attributes.targets(name, index.tolist(), hidden).to(scores.device)
         if bool((target >= 0).any()):
-            total = total + F.cross_entropy(scores[:, start : start + len(values)], target, ignore_index=-1)
+            own = scores[:, start : start + len(values)]
+            total = total + F.cross_entropy(own, target, attributes.weights[name].to(own.device), ignore_index=-1)
         start += len(values)
     return total
 

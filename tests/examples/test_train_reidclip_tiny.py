@@ -104,3 +104,11 @@ def test_every_value_has_a_sentence_of_its_own() -> None:
     assert all(len(set(texts)) == len(texts) for texts in said.values())
     assert "coat" in json.dumps(said["jacket"])
     assert any("without a jacket" in text for text in said["jacket"])
+
+
+def test_rare_values_weigh_more_up_to_a_bound() -> None:
+    rows = [_row() for _ in range(30)]
+    rows += [_row(hat={"name": "cap"}) for _ in range(10)] + [_row(hat={"name": "beanie"})]
+    found = attributes.Attributes(rows)
+    assert found.values["hat"] == ["beanie", "cap", "no"]
+    assert found.weights["hat"].tolist() == pytest.approx([4.0, 41 / 30, 41 / 90])
