@@ -45,7 +45,7 @@ class Training:
         self.clip = replace(self.clip, image_encoder=heads.image)
         towers = Towers(self.clip)
         self._captions("text", towers, self._rates(self.args.text_epochs, self.args.lr / 2, 0.0), locked=True)
-        self._captions("joint", towers, self._rates(self.args.joint_epochs, self.args.lr / 4, self.args.lr / 8), locked=False)
+        self._captions("joint", towers, self._rates(self.args.joint_epochs, self.args.lr / 2, self.args.lr / 4), locked=False)
         return towers
 
     def _captions(self, name: str, towers: Towers, rates: Rates, locked: bool) -> None:
