@@ -72,9 +72,9 @@ def _geometry(
                 return config
     told = [f"{options.size[0]}x{options.size[1]}"] if options.size else []
     told += [f"stride {options.stride}"] if options.stride else []
-    tried = f"{' at '.join(told)} does" if told else "no usual input size and stride do"
+    tried = f"{' at '.join(told)} does not give" if told else "no usual input size and stride give"
     raise UserError(
-        f"The position table of {path} has {cells} cells, which {tried} not give.",
+        f"The position table of {path} has {cells} cells, which {tried}.",
         "Name the size (height x width) and stride of its training: --size 256x128 --stride 16.",
     )
 
@@ -112,7 +112,8 @@ def _name(model: Mapping[str, Any]) -> str:
 def _notes(state: Mapping[str, Tensor], config: EncoderConfig, options: ImportOptions) -> Iterator[str]:
     height, width = config.image_size
     if options.size is None or options.stride is None:
-        yield f"Input {height}x{width} at stride {config.stride} is what the position table allows; --size and --stride say otherwise."
+        guessed = " and ".join(name for name, given in (("--size", options.size), ("--stride", options.stride)) if given is None)
+        yield f"Input {height}x{width} at stride {config.stride} is what the position table allows; {guessed} can say otherwise."
     if config.sie_cameras and options.sie_coefficient is None:
         yield "The file does not tell the factor of the camera embedding: 1, as in the published command; --sie-coefficient says otherwise."
     if _CAMERAS in state and not config.sie_cameras:

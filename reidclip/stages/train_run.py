@@ -38,6 +38,8 @@ def run_stages(job: TrainJob, stages: Sequence[TrainStage], context: StageContex
     """
     folder = job.run_folder()
     histories = {}
+    if job.compiled:
+        job.say("compiling the image encoder: the first step takes a minute, on a CPU several")
     prepare(stages, compiled=job.compiled, accumulate=job.accumulate)
     try:
         with _at_work(folder) if is_first() else nullcontext():
