@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 from reidclip.data.images import PictureFacts, examine_picture
@@ -110,16 +110,19 @@ def _here(root: Path, chunks: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, 
 
 def _in_processes(root: Path, chunks: Sequence[tuple[str, ...]], workers: int) -> Iterator[tuple[int, list[Inspected]]]:
     """Chunks by number, as they are done. Processes are spawned: a fork would copy the threads of a progress bar half."""
+    others = set(active_children())
     with ProcessPoolExecutor(workers, get_context("spawn"), leave_interrupts_to_the_parent) as pool:
-        with without_interrupts():
-            jobs = {pool.submit(_inspect_chunk, root, chunk): number for number, chunk in enumerate(chunks)}
-        try:
+        try:  # around the start too: a Ctrl-C that was held back is raised where holding back ends
+            with without_interrupts():
+                jobs = {pool.submit(_inspect_chunk, root, chunk): number for number, chunk in enumerate(chunks)}
             for job in as_completed(jobs):
                 yield jobs[job], job.result()
         except BrokenProcessPool as error:
             raise WorkError(
                 "A process that reads pictures died.", "Memory may be short: run with fewer --workers, or --workers 1."
             ) from error
-        except BaseException:  # Ctrl-C: what is in hand is finished, a moment's work, and the rest is dropped
+        except BaseException:  # Ctrl-C: they only read, so nothing is lost by ending them, also those that still import
+            for process in set(active_children()) - others:
+                process.terminate()
             pool.shutdown(wait=True, cancel_futures=True)  # waits here: leaving the pool would take the cancelling back
             raise

@@ -222,9 +222,9 @@ def _render_in_processes(out: Path, plan: Plan, missing: list[int], workers: int
     context = get_context("spawn")
     stop = context.Event()
     with _one_thread_each(), ProcessPoolExecutor(workers, context, _start_worker, (stop,)) as pool:
-        with without_interrupts():
-            jobs = [pool.submit(_write_person, out, plan, pid) for pid in missing]
-        try:
+        try:  # around the start too: a Ctrl-C that was held back is raised where holding back ends
+            with without_interrupts():
+                jobs = [pool.submit(_write_person, out, plan, pid) for pid in missing]
             for job in as_completed(jobs):
                 yield job.result()
         except BrokenProcessPool as error:
