@@ -6,9 +6,12 @@ and many is tested without a GPU.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
+from reidclip.errors import UserError
 from reidclip.parallel.processes import size
 from reidclip.parallel.rows import sum_of
 
@@ -41,8 +44,23 @@ class WholeBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), factor)
 
 
-def see_whole_batch(module: nn.Module) -> None:
-    """Make every BatchNorm2d below ``module`` take its statistics over all processes; parameters, buffers and names stay what they are."""
+def see_whole_batch(module: nn.Module, encoders: Iterable[nn.Module] = ()) -> None:
+    """Make every BatchNorm2d below ``module`` take its statistics over all processes; parameters, buffers and names stay what they are.
+
+    Args:
+        module: what a stage trains. The BatchNorms of its heads see gathered features, which are those of all processes already.
+        encoders: parts of it that see this process's rows alone.
+
+    Raises:
+        UserError: an encoder has a BatchNorm of another kind, whose statistics would be those of a part of the batch.
+    """
+    for name, child in (pair for encoder in encoders for pair in encoder.named_modules()):
+        if isinstance(child, nn.modules.batchnorm._BatchNorm) and type(child) not in (nn.BatchNorm2d, WholeBatchNorm2d):
+            raise UserError(
+                f"The image encoder's layer '{name}' is a {type(child).__name__}, which would take its statistics from one process's "
+                f"part of the batch: {size()} processes would train another model than one.",
+                "Train in one process (without torchrun), or build the encoder with torch.nn.BatchNorm2d, whose statistics are shared.",
+            )
     for child in module.modules():
         if type(child) is nn.BatchNorm2d:
             child.__class__ = WholeBatchNorm2d

@@ -26,11 +26,12 @@ def prepare(stages: Sequence[TrainStage], *, compiled: bool = False, accumulate:
         accumulate: pieces in which an image encoder takes a batch; see `ReidModel.chunks`.
 
     Raises:
-        UserError: ``accumulate`` with a stage that trains no image encoder, or one with BatchNorm.
+        UserError: ``accumulate`` with a stage that trains no image encoder, or one with BatchNorm; several processes and an image encoder
+            with a BatchNorm that does not see all of them.
     """
     for stage in stages:
         if size() > 1:
-            see_whole_batch(stage.module)
+            see_whole_batch(stage.module, _of_type(stage.module, ImageEncoder))
         if accumulate > 1:
             _take_pieces(stage.module, accumulate)
         if compiled:

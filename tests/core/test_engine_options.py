@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from reidclip.artifacts.store import Store
 from reidclip.errors import UserError
+from reidclip.parallel.batch_norm import WholeBatchNorm2d
 from reidclip.stages.evaluate import plan_evaluate
 from reidclip.train.loop import LoopOptions, run_stage
 from reidclip.train.optim import build_adam
@@ -78,6 +80,33 @@ def test_pieces_are_refused_where_they_would_train_another_model(people: Bench, 
         prompts = Bench("clipreid", people.root, people.masks).stages("prompt-learn")
         with pytest.raises(UserError, match="trains no image encoder"):
             prepare(prompts, accumulate=2)
+
+
+class OwnBatchNorm2d(nn.BatchNorm2d):
+    """As a method may bring one along."""
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.BatchNorm3d, OwnBatchNorm2d])
+def test_a_batch_norm_that_sees_one_process_alone_is_refused(
+    people: Bench, norm: type[nn.modules.batchnorm._BatchNorm], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = people.build(people.context("finetune"), "finetune")
+    stages[0].module.encoder.add_module("neck", nn.Sequential(norm(4)))
+    prepare(stages)
+    monkeypatch.setattr("reidclip.train.prepare.size", lambda: 2)
+    with pytest.raises(UserError, match=rf"layer 'neck\.0' is a {norm.__name__}, .* one process's part") as caught:
+        prepare(stages)
+    assert "one process" in caught.value.remedy
+
+
+def test_batch_norms_of_encoder_and_heads_may_train_on_several_processes(people: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.method_bench.tiny_clip", lambda: tiny_clip(TINY_RESNET, image_size=(64, 32)))
+    monkeypatch.setattr("reidclip.train.prepare.size", lambda: 2)
+    (stage,) = people.build(people.context("finetune"), "finetune")
+    prepare([stage])
+    prepare([stage])
+    assert {type(m) for m in stage.module.modules() if isinstance(m, nn.BatchNorm2d)} == {WholeBatchNorm2d}
+    assert {type(m) for m in stage.module.heads.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)} == {nn.BatchNorm1d}
 
 
 def test_more_pieces_than_pictures_change_nothing(people: Bench) -> None:
