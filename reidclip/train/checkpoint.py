@@ -36,7 +36,8 @@ class Position:
     batch: int = 0
     done: bool = False
     history: list[dict[str, float]] = field(default_factory=list)  # one row of mean losses per finished epoch
-    partial: dict[str, float] = field(default_factory=dict)  # sums of the losses of the unfinished epoch
+    partial: dict[str, float] = field(default_factory=dict)  # sums of the losses of the unfinished epoch, up to the last look at them
+    pending: dict[str, float] = field(default_factory=dict)  # and since then: float32, as they were on the device
     scaler: dict[str, Any] = field(default_factory=dict)  # of float16's loss scaling; empty without
 
 

@@ -23,7 +23,8 @@ from reidclip.train.checkpoint import NOT_FINITE_REMEDY, Position, load_state, s
 from reidclip.train.optim import build_adam, laid_out_as
 from reidclip.train.precision import autocast, loss_scaler
 
-CHECK_EVERY = 20  # iterations between looks at the losses on the host: a look waits for the device
+CHECK_EVERY = 20  # iterations between looks at the losses on the host: a look waits for the device. Each sum of so many is
+# added to the epoch's there, in float64; at no other moment, so that the history does not depend on when states are written.
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _run_epoch(
         for group, target in zip(update.groups, optimizer.param_groups, strict=True):
             target["lr"] = group.lr * factor
     stage.set_mode(True)
-    sums: dict[str, Tensor] = {}
+    sums = {name: torch.tensor(value, dtype=torch.float32, device=options.device) for name, value in position.pending.items()}
     start = last_save = time.monotonic()
     rows = [len(indices) for indices in stage.plan(position.epoch)]
     for batch in stage.fetch(position.epoch, position.batch):
@@ -146,20 +147,18 @@ def _run_epoch(
         position.batch += 1
         steps.advance()
         if position.batch % CHECK_EVERY == 0:
-            _check_finite(sums, position)
+            _bank(sums, position)
         asked = any_process(interrupt.asked)
         if asked or time.monotonic() - last_save > options.save_seconds:
-            _check_finite(sums, position)  # a state with a NaN in it must never replace a good one
-            _bank(sums, position)
+            position.pending = _on_host(sums, position)  # a state with a NaN in it must never replace a good one
             _save(stage, updates, scaler, position, options)
             last_save = time.monotonic()
         if asked:
             raise KeyboardInterrupt
-    _check_finite(sums, position)
     _bank(sums, position)
     row = {name: value / max(position.batch, 1) for name, value in position.partial.items()}
     position.history.append({"epoch": float(position.epoch), **row, "seconds": time.monotonic() - start})
-    position.epoch, position.batch, position.partial = position.epoch + 1, 0, {}
+    position.epoch, position.batch, position.partial, position.pending = position.epoch + 1, 0, {}, {}
     _save(stage, updates, scaler, position, options)
 
 
@@ -202,24 +201,26 @@ def _to(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
 
 
 def _bank(sums: dict[str, Tensor], position: Position) -> None:
-    for name, value in zip(list(sums), _on_host(sums), strict=True):
+    """Add the sums since the last look to the epoch's."""
+    for name, value in _on_host(sums, position).items():
         position.partial[name] = position.partial.get(name, 0.0) + value
     sums.clear()
 
 
-def _on_host(sums: Mapping[str, Tensor]) -> list[float]:
-    """All sums in one transfer: each transfer waits for the device."""
-    values: list[float] = torch.stack(list(sums.values())).tolist() if sums else []
-    return values
+def _on_host(sums: Mapping[str, Tensor], position: Position) -> dict[str, float]:
+    """All sums in one transfer, for each transfer waits for the device.
 
-
-def _check_finite(sums: Mapping[str, Tensor], position: Position) -> None:
-    broken = [name for name, value in zip(sums, _on_host(sums), strict=True) if not math.isfinite(value)]
-    if broken:
+    Raises:
+        WorkError: one is not finite.
+    """
+    values = dict(zip(sums, torch.stack(list(sums.values())).tolist() if sums else (), strict=True))
+    broken = next((name for name, value in values.items() if not math.isfinite(value)), None)
+    if broken is not None:
         raise WorkError(
-            f"Loss '{broken[0]}' is not finite (epoch {position.epoch + 1}, at or just before iteration {position.batch}).",
+            f"Loss '{broken}' is not finite (epoch {position.epoch + 1}, at or just before iteration {position.batch}).",
             NOT_FINITE_REMEDY,
         )
+    return values
 
 
 def _save(

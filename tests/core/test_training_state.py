@@ -170,6 +170,40 @@ def test_history_and_position_are_in_the_state(tmp_path: Path) -> None:
     assert history[0]["square"] == pytest.approx((1 + 0.25) / 2)  # Adam's first step is lr long: the weight goes 0, 0.5
 
 
+class CutOffError(Exception):
+    """In place of a kill."""
+
+
+class CutOffAt(Line):
+    """Is killed before a batch of its second epoch."""
+
+    def __init__(self, factors: Sequence[float], batch: int) -> None:
+        super().__init__(factors, lr=0.01)
+        self.batch = batch
+
+    def fetch(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
+        for number, batch in enumerate(super().fetch(epoch, start), start):
+            if (epoch, number) == (1, self.batch):
+                raise CutOffError
+            yield batch
+
+
+@pytest.mark.parametrize("cut", [1, 13, 20, 33, None])
+def test_the_history_does_not_depend_on_when_states_are_written(tmp_path: Path, cut: int | None) -> None:
+    """Nor on where a run was cut: sums of losses are rounded at the same places, to the last digit."""
+
+    def without_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+
+    factors = torch.rand(45, generator=torch.Generator().manual_seed(7)).tolist()
+    undisturbed = run_stage(Line(factors, lr=0.01), LoopOptions(CPU))
+    options = LoopOptions(CPU, state=tmp_path / "state.safetensors", save_seconds=0.0)
+    if cut is not None:
+        with pytest.raises(CutOffError):
+            run_stage(CutOffAt(factors, cut), options)
+    assert without_seconds(run_stage(Line(factors, lr=0.01), options)) == without_seconds(undisturbed)
+
+
 # ------------------------------------------------------------------------------------------------------------------- run folders
 @pytest.fixture
 def job(tmp_path: Path) -> TrainJob:
