@@ -63,8 +63,6 @@ def _run(job: TrainJob, run: Callable[[TrainJob, StageProgress], Artifact | None
         if fresh and is_first():
             start_over(job)
         wait_for_all()
-        if any(job.run_folder().glob("stage-*.safetensors")):
-            say("going on with the unfinished run of this command (--fresh starts over)")
         bars: dict[str, Progress] = {}
 
         def progress(what: str, done: int, total: int) -> None:

@@ -90,7 +90,7 @@ def plan_finetune(
     dataset = opened or dataset_for(None, layout, store, kinds, say, next(iter(named.values()), None))
     inputs = _inputs(chosen, settings, named, dataset, store, say)
     note_on_layout(chosen, recipe, dataset, say)
-    check_batches(settings, dataset)
+    check_batches(settings, dataset, accumulate)
     return TrainJob(
         COMMAND,
         "checkpoint",

@@ -108,17 +108,30 @@ class TrainJob:
         }
 
 
-def check_batches(settings: ModelSettings, dataset: Dataset) -> None:
-    """The training split can fill a batch; told before anything is loaded.
+def check_batches(settings: ModelSettings, dataset: Dataset, accumulate: int = 1) -> None:
+    """The training split can fill a batch, and a batch so many pieces; told before anything is loaded.
 
     Raises:
-        UserError: see `training_samples`; or fewer identities than a batch takes.
+        UserError: see `training_samples`; or fewer identities than a batch takes; or fewer pictures in a batch than pieces.
     """
     identities = len({s.pid for s in training_samples(dataset, settings.train_splits)})
     if isinstance(settings, FinetuneSettings) and settings.identities > identities:
         raise UserError(
             f"A batch takes {settings.identities} identities, the training split of {dataset.root} has {identities}.",
             f"Lower it (--set identities={identities}), or take more data.",
+        )
+    if isinstance(settings, FinetuneSettings):
+        _check_pieces(settings.identities * settings.images_per_identity, accumulate)
+
+
+def _check_pieces(pictures: int, accumulate: int) -> None:
+    """Every process takes its own share of a batch in pieces."""
+    share = -(-pictures // launched())
+    if accumulate > share:
+        each = f", {share} for each of {launched()} processes" if launched() > 1 else ""
+        raise UserError(
+            f"--accumulate {accumulate}: a batch has {pictures} pictures{each}, and a piece at least one.",
+            f"Take at most --accumulate {share}, or larger batches (--set identities=..., --set images_per_identity=...).",
         )
 
 

@@ -45,6 +45,8 @@ def run_stages(job: TrainJob, stages: Sequence[TrainStage], context: StageContex
         with _at_work(folder) if is_first() else nullcontext():
             if is_first():
                 _check_same_clip(folder / "clip.json", context.clip)
+                if any(folder.glob("stage-*.safetensors*")):  # told only now: nobody else is at this run
+                    job.say("going on with the unfinished run of this command (--fresh starts over)")
             for number, stage in enumerate(stages):
                 title = f"{job.method.name} {job.command}" + (f" {number + 1}/{len(stages)}" if len(stages) > 1 else "")
                 options = LoopOptions(context.device, job.precision, folder / f"stage-{number}.safetensors", job.save_seconds)

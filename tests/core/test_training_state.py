@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -228,6 +229,18 @@ def test_a_run_goes_on_with_the_clip_that_it_began_with(job: TrainJob) -> None:
     assert "--fresh" in caught.value.remedy
     start_over(job)
     assert run_stages(job, [Line()], context("b"), no_progress)["stage-0"]
+
+
+def test_that_it_goes_on_is_told_by_the_one_that_does(job: TrainJob) -> None:
+    told: list[str] = []
+    job = replace(job, say=told.append)
+    run_stages(job, [Line()], context("a"), no_progress)
+    assert told == []
+    with exclusive(job.run_folder() / "lock"), pytest.raises(WorkError, match="Another process is at this very run"):
+        run_stages(job, [Line()], context("a"), no_progress)
+    assert told == []
+    run_stages(job, [Line()], context("a"), no_progress)
+    assert told == ["going on with the unfinished run of this command (--fresh starts over)"]
 
 
 def test_starting_over_does_not_pull_the_run_from_under_another_process(job: TrainJob) -> None:
