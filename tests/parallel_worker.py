@@ -2,7 +2,7 @@
 
     python -m tests.parallel_worker ROOT MASKS OUT CASES
 
-CASES is a JSON object, name -> {"method", "command", "settings", "tower", "accumulate"}. For each, ``OUT/NAME-<process>.json`` gets the
+CASES is a JSON object, name -> {"method", "command", "settings", "tower", "accumulate", "double"}. For each, ``OUT/NAME-<process>.json`` gets the
 total loss of every step and ``OUT/NAME-<process>.safetensors`` what was trained. One start for all cases: importing torch takes longest.
 """
 
@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,21 @@ def main(root: str, masks: str, out: str, cases: str) -> None:
             resnet = {**TINY_RESNET, "text_cfg": plain[0]["text_cfg"]}, (64, 32)
             fakes.TINY_CONFIG, fakes.SIZE = resnet if case.get("tower") == "resnet" else plain
             fakes._tiny_clip.cache_clear()
-            _train(case, Bench(case["method"], Path(root), Path(masks)), Path(out) / f"{name}-{rank()}")
+            with in_double() if case.get("double") else nullcontext():
+                _train(case, Bench(case["method"], Path(root), Path(masks)), Path(out) / f"{name}-{rank()}")
+
+
+@contextmanager
+def in_double() -> Iterator[None]:
+    """Everything in float64, also what the code makes float32: what then still differs is no rounding."""
+    single = Tensor.float
+    torch.set_default_dtype(torch.float64)
+    Tensor.float = Tensor.double  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+        Tensor.float = single  # type: ignore[method-assign]
 
 
 def _train(case: Mapping[str, Any], bench: Bench, out: Path) -> None:
@@ -44,11 +59,15 @@ def _train(case: Mapping[str, Any], bench: Bench, out: Path) -> None:
     context = bench.context(command, **case["settings"])
     if context.clip.image_encoder.config.is_resnet:  # as `reidclip.stages.train_context.build_context` does
         context.clip.image_encoder.to(memory_format=torch.channels_last)
+    if case.get("double"):
+        context.clip.image_encoder.double(), context.clip.text_encoder.double()
     stages = bench.build(context, command)
     prepare(stages, accumulate=case.get("accumulate", 1))
     curves, tensors = [], {}
     for number, stage in enumerate(stages):
         curve: list[float] = []
+        if case.get("double"):
+            stage.module.double()
         stage.updates = [_listened(update, curve) for update in stage.updates]
         run_stage(stage, LoopOptions(CPU))
         curves.append(curve)

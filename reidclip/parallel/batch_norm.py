@@ -7,13 +7,16 @@ and many is tested without a GPU.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from reidclip.errors import UserError
 from reidclip.parallel.processes import size
-from reidclip.parallel.rows import sum_of
+from reidclip.parallel.rows import at_least_float32, total_of
+
+_ROWS = (0, 2, 3)  # of a map (b, C, H, W): everything but the channel
 
 
 class WholeBatchNorm2d(nn.BatchNorm2d):
@@ -23,16 +26,10 @@ class WholeBatchNorm2d(nn.BatchNorm2d):
         """(b, C, H, W) -> the same; statistics over the B rows of all processes."""
         if not self.training or size() == 1:
             return super().forward(x)
-        wide = x.float()
-        count = sum_of(torch.full((), float(x.numel() // x.shape[1]), device=x.device))
-        mean = sum_of(wide.sum((0, 2, 3))) / count
-        centred = wide - mean[None, :, None, None]
-        variance = sum_of(centred.square().sum((0, 2, 3))) / count  # two passes: E[x^2] - E[x]^2 loses too many digits
-        self._remember(mean.detach(), variance.detach(), count)
-        out = centred * torch.rsqrt(variance + self.eps)[None, :, None, None]
-        if self.affine:
-            out = out * self.weight[None, :, None, None] + self.bias[None, :, None, None]
-        return out.to(x.dtype)
+        weight, bias = (self.weight, self.bias) if self.affine else (x.new_ones(x.shape[1]), x.new_zeros(x.shape[1]))
+        out, mean, variance, count = _Normalise.apply(x, weight, bias, self.eps)
+        self._remember(mean, variance, count)
+        return cast(Tensor, out)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
@@ -42,6 +39,43 @@ class WholeBatchNorm2d(nn.BatchNorm2d):
         factor = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), factor)
         self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), factor)
+
+
+class _Normalise(torch.autograd.Function):
+    """Ioffe & Szegedy (ICML 2015), algorithm 1 and the gradients of section 3, sums over the rows of all processes.
+
+    Sums are of float64, as those of torch's own on the CPU: deep networks with small batches enlarge what is rounded here.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        wide = at_least_float32(x)
+        sums = wide.sum(_ROWS, dtype=torch.float64)
+        sums = total_of(torch.cat([sums, sums.new_full((1,), x.numel() // x.shape[1])]))
+        mean, count = sums[:-1] / sums[-1], sums[-1]
+        centred = wide - _along_channels(mean, wide)
+        variance = total_of(centred.square().sum(_ROWS, dtype=torch.float64)) / count  # two passes: E[x^2] - E[x]^2 loses too many digits
+        inverse = torch.rsqrt(variance + eps)
+        ctx.save_for_backward(x, weight, mean, inverse, count)
+        ctx.mark_non_differentiable(mean, variance, count)
+        out = centred * _along_channels(inverse * weight, wide) + _along_channels(bias, wide)
+        return out.to(x.dtype), mean, variance, count
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, weight, mean, inverse, count = ctx.saved_tensors
+        wide, g = at_least_float32(x), at_least_float32(gradient)
+        normal = (wide - _along_channels(mean, wide)) * _along_channels(inverse, wide)
+        of_bias, of_weight = g.sum(_ROWS, dtype=torch.float64), (g * normal).sum(_ROWS, dtype=torch.float64)
+        means = total_of(torch.stack([of_bias, of_weight])) / count
+        inner = g - _along_channels(means[0], g) - normal * _along_channels(means[1], g)
+        of_x = inner * _along_channels(inverse * weight, g)
+        return of_x.to(x.dtype), of_weight.to(weight.dtype), of_bias.to(weight.dtype), None
+
+
+def _along_channels(values: Tensor, like: Tensor) -> Tensor:
+    return values.to(like.dtype)[None, :, None, None]
 
 
 def see_whole_batch(module: nn.Module, encoders: Iterable[nn.Module] = ()) -> None:

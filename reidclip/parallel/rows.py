@@ -75,13 +75,13 @@ def gather_labels(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def mean_gradients(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Mean over the processes of each gradient, in one exchange of float32; None stays None."""
+    """Mean over the processes of each gradient, in one exchange, at least in float32; None stays None."""
     if size() == 1:
         return list(gradients)
     present = [g for g in gradients if g is not None]
     if not present:
         return list(gradients)
-    flat = torch.cat([g.detach().float().reshape(-1) for g in present])
+    flat = torch.cat([at_least_float32(g.detach()).reshape(-1) for g in present])
     with answered():
         dist.all_reduce(flat)
     flat /= size()
@@ -89,12 +89,19 @@ def mean_gradients(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
     return [None if g is None else next(parts).view_as(g).to(g.dtype) for g in gradients]
 
 
-def sum_of(values: Tensor) -> Tensor:
-    """Sum over the processes, differentiable in the convention above; any shape."""
+def total_of(values: Tensor) -> Tensor:
+    """Sum over the processes, any shape; not differentiable."""
     if size() == 1:
         return values
-    total: Tensor = _Sum.apply(values)
+    total = values.detach().clone()
+    with answered():
+        dist.all_reduce(total)
     return total
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precisions as float32, in which sums over processes are made (and gloo knows no bfloat16); wider ones as they are."""
+    return values.float() if values.dtype.itemsize < 4 else values
 
 
 class _Gather(torch.autograd.Function):
@@ -102,7 +109,7 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: Any, part: Tensor, parts: list[slice]) -> Tensor:
         ctx.own = parts[rank()]
         longest = parts[0].stop
-        sent = part.float() if part.is_floating_point() else part  # gloo knows no bfloat16
+        sent = at_least_float32(part) if part.is_floating_point() else part
         if len(part) < longest:
             sent = torch.cat([sent, sent.new_zeros((longest - len(part), *part.shape[1:]))])
         boxes = [torch.empty_like(sent) for _ in range(size())]
@@ -113,24 +120,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        total = gradient.float().contiguous().clone()
+        total = at_least_float32(gradient).contiguous().clone()
         with answered():
             dist.all_reduce(total)
         return total[ctx.own].to(gradient.dtype), None
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        total = values.clone()
-        with answered():
-            dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        with answered():
-            dist.all_reduce(total)
-        return total

@@ -65,12 +65,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 Run = tuple[list[list[float]], dict[str, torch.Tensor]]
 LONG = {"epochs": 25, "lr": 1e-3}
+RESNET: dict[str, Any] = {"method": "baseline", "command": "finetune", "settings": {**LONG, "height": 64, "width": 32}, "tower": "resnet"}
 TOGETHER = {
     **{f"{name}-{command}": {"method": name, "command": command, "settings": LONG} for name, command in CASES},
     "lone": {"method": "clipreid", "command": "prompt-learn", "settings": {**LONG, "batch_size": 23}},
-    # BatchNorm over six pictures doubles any rounding every few steps at the rate of the others, whichever process rounds; and one process
-    # rounds otherwise than two, for the library has its own BatchNorm for weights that lie channels-last.
-    "resnet": {"method": "baseline", "command": "finetune", "settings": {**LONG, "lr": 1e-5, "height": 64, "width": 32}, "tower": "resnet"},
+    # BatchNorm over six pictures enlarges rounding: at the others' rate it doubles every few steps, and one process whose weights lie
+    # channels-last leaves one whose weights do not as soon as it leaves two processes. So float32 is compared over 50 slow steps ...
+    "resnet": {**RESNET, "settings": {**RESNET["settings"], "epochs": 15, "lr": 1e-4}},
+    # ... and float64 at the others' rate, where only a wrong formula could differ.
+    "resnet-double": {**RESNET, "double": True},
 }
 IN_PIECES = {"pieces": {"method": "ccaf", "command": "finetune", "settings": LONG, "accumulate": 3}}
 
@@ -97,11 +100,11 @@ def together(tree: Path) -> dict[str, Run]:
     return train(tree, tree / "together", 2, TOGETHER)
 
 
-def assert_alike(one: Run, two: Run) -> None:
+def assert_alike(one: Run, two: Run, within: float = 1e-4) -> None:
     for single, double in zip(one[0], two[0], strict=True):
         assert len(single) >= STEPS
         assert abs(single[0] - single[-1]) > 1e-2, "nothing was learned: the comparison would prove nothing"
-        assert single == pytest.approx(double, abs=1e-4)
+        assert single == pytest.approx(double, abs=within)
     assert one[1].keys() == two[1].keys()
 
 
@@ -109,7 +112,7 @@ def assert_alike(one: Run, two: Run) -> None:
 def test_two_processes_train_as_one(alone: dict[str, Run], together: dict[str, Run], case: str) -> None:
     """Prompt batches hold 10, 10 and 4 pictures here, fine-tuning batches three identities of two: a share cuts an identity in half.
     In "lone" the last batch is one picture, and the second process has none of it."""
-    assert_alike(alone[case], together[case])
+    assert_alike(alone[case], together[case], 1e-9 if TOGETHER[case].get("double") else 1e-4)
 
 
 def test_batch_norm_remembers_all_rows(alone: dict[str, Run], together: dict[str, Run]) -> None:
