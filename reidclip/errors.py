@@ -44,9 +44,13 @@ class InterruptedRunError(ReidclipError):
     exit_code = 130
 
 
+def closest(name: str, known: Iterable[str]) -> str:
+    """Say which of the known names is the nearest one: ``"Did you mean 'ccaf'?"``; empty when none is near."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f"Did you mean '{close[0]}'?" if close else ""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which names are known and which is closest: ``"did you mean 'ccaf'? known: baseline, ccaf"``."""
+    """Say which names are known and which is closest: ``"Did you mean 'ccaf'? Known: baseline, ccaf."``."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"Did you mean '{close[0]}'? " if close else ""
-    return f"{hint}Known: {', '.join(names) if names else 'none'}."
+    return f"{closest(name, names)} Known: {', '.join(names) if names else 'none'}.".lstrip()

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from reidclip.errors import UserError, nearest
+from reidclip.errors import UserError, closest, nearest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -84,7 +84,13 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     return merged
 
 
-def resolve(model: type[S], *layers: Mapping[str, Any], where: str, plugin: str | None = "NAME") -> S:
+def resolve(
+    model: type[S],
+    *layers: Mapping[str, Any],
+    where: str,
+    plugin: str | None = "NAME",
+    commands: Mapping[str, type[Settings]] | None = None,
+) -> S:
     """Merge the layers, later ones winning, and validate.
 
     Args:
@@ -92,9 +98,10 @@ def resolve(model: type[S], *layers: Mapping[str, Any], where: str, plugin: str 
         layers: recipe section, config section, assignments.
         where: what the settings belong to, for the error ("finetune settings of method ccaf").
         plugin: whose settings they are, for the remedy; None for a command's own, whose few keys are then listed.
+        commands: settings of the plugin's commands, by name: an unknown key may be one of another command.
 
     Raises:
-        UserError: with one line per mistake, each naming the key and, for an unknown key, its nearest neighbour.
+        UserError: with one sentence per mistake, each naming the key and, for an unknown key, its nearest neighbour or its command.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -102,7 +109,10 @@ def resolve(model: type[S], *layers: Mapping[str, Any], where: str, plugin: str 
     try:
         return model.model_validate(merged)
     except ValidationError as error:
-        sentences = [_sentence(model, e) for e in error.errors()]
+        mistakes = error.errors()
+        sentences = [_sentence(model, mistake, commands or {}) for mistake in mistakes]
+        if plugin and any(_unknown_here(mistake) and _command_of(mistake, commands or {}) is None for mistake in mistakes):
+            sentences.append(f"Known: {', '.join(sorted(model.model_fields))}.")
         remedy = f"See `reidclip plugins show {plugin}` for every key." if plugin else f"Keys: {', '.join(model.model_fields)}."
         raise UserError(f"Wrong {where}: " + " ".join(sentences), remedy) from error
 
@@ -135,14 +145,27 @@ def _texts(value: str) -> tuple[str, ...]:
     return tuple(part for piece in bare.split(",") if (part := piece.strip().strip("\"'")))
 
 
-def _sentence(model: type[BaseModel], error: Any) -> str:
+def _sentence(model: type[BaseModel], error: Any, commands: Mapping[str, type[Settings]]) -> str:
     path = ".".join(str(p) for p in error["loc"])
+    if _unknown_here(error):
+        other = _command_of(error, commands)
+        hint = f"It is a setting of `{other}`." if other else closest(path, model.model_fields)
+        return f"unknown key '{path}'. {hint}".rstrip()
     if error["type"] == "extra_forbidden":
         return f"unknown key '{path}'. {nearest(str(error['loc'][-1]), _fields_at(model, error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"key '{path}' is missing."
     said = error["msg"].removeprefix("Value error, ")  # pydantic's word for what a validator of ours said
     return f"key '{path}': {said[0].lower()}{said[1:]} (given: {error['input']!r})."
+
+
+def _unknown_here(error: Any) -> bool:
+    """A key of the settings themselves, not of a table in them."""
+    return error["type"] == "extra_forbidden" and len(error["loc"]) == 1
+
+
+def _command_of(error: Any, commands: Mapping[str, type[Settings]]) -> str | None:
+    return next((command for command, settings in commands.items() if error["loc"][0] in settings.model_fields), None)
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:

@@ -65,7 +65,7 @@ def settings_for(
     if config is not None:
         layers.append(read_config(config, command, model))
     where = f"{command} settings of method {method.name}{beside(config)}"
-    return resolve(model, *layers, assignments, where=where, plugin=method.name)
+    return resolve(model, *layers, assignments, where=where, plugin=method.name, commands=method.settings)
 
 
 def clip_of(prompts: Artifact, say: Say) -> dict[str, Any]:
