@@ -213,6 +213,12 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         if is_disk_full(error):
             raise _disk_full(folder) from error
+        there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+        if there.is_file():
+            raise UserError(
+                f"{there} is a file where a folder is needed, for packed pictures (--cache disk).",
+                "Move it away, choose another store with --store, or use --cache ram or --cache none.",
+            ) from error
         raise UserError(
             f"The cache folder {folder} cannot be written: {error.strerror or error}.",
             "Change its permissions, choose another store with --store, or use --cache ram or --cache none.",

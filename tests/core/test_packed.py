@@ -187,8 +187,20 @@ def test_a_file_that_does_not_fit_is_made_again(folder: Path, damage: str) -> No
     assert len(told.lines) == 2 and "packing pictures again" in told.lines[1] and damage in told.lines[1] and str(path) in told.lines[1]
 
 
-def test_a_folder_that_cannot_be_written(folder: Path) -> None:
+@pytest.mark.parametrize("below", [".", "below"])
+def test_a_file_where_the_folder_should_be(folder: Path, below: str) -> None:
     (folder / "cache").write_text("a file")
+    with pytest.raises(UserError) as caught:
+        read(folder, Told().cache(folder / "cache" / below))
+    assert caught.value.what.startswith(f"{folder / 'cache'} is a file") and "Move it away" in caught.value.remedy
+    assert "--cache ram" in caught.value.remedy and "--store" in caught.value.remedy
+
+
+def test_a_folder_that_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(UserError) as caught:
         read(folder, Told().cache(folder / "cache"))
     assert str(folder / "cache") in caught.value.what and "cannot be written" in caught.value.what
