@@ -59,6 +59,7 @@ class Loader:
             a network on a CPU takes longer than to cut them.
         labels: dense training labels.
         part: (number, of how many): only that consecutive part of every batch is read, as if the whole batch had been.
+        device: where the batches go; on their way to a GPU those of worker processes lie in pinned memory.
 
     Raises:
         ValueError: source and samples of different length.
@@ -74,11 +75,13 @@ class Loader:
         workers: int | None = None,
         labels: LabelMap | None = None,
         part: tuple[int, int] = (0, 1),
+        device: torch.device | None = None,
     ) -> None:
         if len(source) != len(samples):
             raise ValueError(f"{len(source)} pictures but {len(samples)} samples")
         self._source, self._transform, self._seed, self._asked, self._part = source, transform, seed, workers, part
         self._columns = _Columns.of(samples, labels)
+        self._to_gpu = device is not None and device.type == "cuda"
         self._workers: Workers[_Key, dict[str, Tensor]] | None = None
 
     def __len__(self) -> int:
@@ -106,7 +109,7 @@ class Loader:
     def _start(self) -> Workers[_Key, dict[str, Tensor]]:
         pictures = self._source.pictures(self._transform, partial(_decode_all, workers=self._asked))
         work = _Assembly(pictures, self._source.has_masks, self._columns, self._transform, self._seed, self._part)
-        return Workers(work, _count(pictures, self._asked))
+        return Workers(work, _count(pictures, self._asked, self._to_gpu), pinned=self._to_gpu)
 
 
 def fetch(
@@ -120,9 +123,10 @@ def fetch(
     workers: int | None = None,
     labels: LabelMap | None = None,
     part: tuple[int, int] = (0, 1),
+    device: torch.device | None = None,
 ) -> Iterator[dict[str, Tensor]]:
     """One epoch of a `Loader`, whose worker processes end with it. Arguments, batches and errors are the loader's."""
-    loader = Loader(source, samples, transform=transform, seed=seed, workers=workers, labels=labels, part=part)
+    loader = Loader(source, samples, transform=transform, seed=seed, workers=workers, labels=labels, part=part, device=device)
     return _once(loader, epoch, batches)
 
 
@@ -158,12 +162,12 @@ _Key = tuple[int, tuple[int, ...]]
 _PICTURES_PER_PIECE = 16  # read by a worker before it hands them over, when all pictures are packed
 
 
-def _count(pictures: Pictures, asked: int | None) -> int:
+def _count(pictures: Pictures, asked: int | None, to_gpu: bool) -> int:
     if isinstance(pictures, RamCache) and not forks():
         return 0  # they could not see this process's memory
     if asked is not None:
         return asked
-    return default_workers() if isinstance(pictures, Decoded) or torch.cuda.is_available() else 0
+    return default_workers() if isinstance(pictures, Decoded) or to_gpu else 0
 
 
 def _decode_all(pictures: Pictures, count: int, workers: int | None) -> Iterator[UInt8]:

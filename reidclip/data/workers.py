@@ -47,10 +47,11 @@ class Workers(Generic[K, T]):
     Args:
         work: a key -> its result; what it raises as `ReidclipError` in a worker is raised by `run`.
         count: processes; 0 does the work in this one.
+        pinned: tensors from processes lie in memory that a GPU can copy from while it computes.
     """
 
-    def __init__(self, work: Callable[[K], T], count: int) -> None:
-        self._work, self._count = work, count
+    def __init__(self, work: Callable[[K], T], count: int, pinned: bool = False) -> None:
+        self._work, self._count, self._pinned = work, count, pinned
         self._keys: list[K] = []
         self._started = 0
         self._loaders: list[DataLoader[Any]] = []  # the one at work, or none
@@ -108,7 +109,7 @@ class Workers(Generic[K, T]):
             persistent_workers=True,
             collate_fn=_unchanged,
             worker_init_fn=partial(_begin, self._board),
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self._pinned,
             generator=torch.Generator(),  # the loader draws a seed for its workers; not from the run's own generator
         )
 

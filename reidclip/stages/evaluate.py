@@ -269,7 +269,7 @@ def extract_features(
     done = 0
     own, size = share_of_pictures(len(samples)), job.settings.batch_size
     plan = [own[start : start + size] for start in range(0, len(own), size)]
-    for batch in fetch(source, samples, plan, transform=transform, workers=job.workers):
+    for batch in fetch(source, samples, plan, transform=transform, workers=job.workers, device=device):
         views = finish({name: value.to(device) for name, value in batch.items()}, normalisation)
         with autocast(device, job.precision):
             rows.append(encoder.features(views["x"], batch["camid"].to(device)).float().cpu())

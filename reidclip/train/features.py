@@ -79,7 +79,15 @@ def _encoded(
     keys = [_KEYS[name] for name in derived] or ["x"]
     encoder = context.clip.image_encoder.to(context.device).eval()
     transform = Transform(settings.height, settings.width, "bilinear")
-    batches = fetch(context.source, context.train, plan[start:], transform=transform, workers=context.workers, labels=context.labels)
+    batches = fetch(
+        context.source,
+        context.train,
+        plan[start:],
+        transform=transform,
+        workers=context.workers,
+        labels=context.labels,
+        device=context.device,
+    )
     for done, batch in enumerate(batches, start=start + 1):
         moved = {name: value.to(context.device) for name, value in batch.items()}
         views = finish(moved, normalisation_of(context.clip, settings), derived, context.source.shielding)

@@ -55,6 +55,7 @@ class FinetuneStage:
                 workers=context.workers,
                 labels=context.labels,
                 part=part,
+                device=context.device,
             )
         yield from self._loader.epoch(epoch, self.plan(epoch)[start:])
         if epoch == self.epochs - 1:

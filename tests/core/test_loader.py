@@ -253,6 +253,33 @@ def test_what_goes_to_a_worker_is_small(tmp_path: Path, samples: tuple[Sample, .
     np.testing.assert_array_equal(copy.decode(2), picture(2))
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda:0", None])
+def test_batches_are_pinned_for_a_gpu_alone(
+    tmp_path: Path, samples: tuple[Sample, ...], device: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the machine has: a run on the CPU of one with a GPU takes no memory of the GPU."""
+    asked = []
+
+    class Recorded(torch.utils.data.DataLoader[Any]):
+        def __init__(self, *arguments: Any, pin_memory: bool = False, **options: Any) -> None:
+            asked.append(pin_memory)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr("reidclip.data.workers.DataLoader", Recorded)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    where = None if device is None else torch.device(device)
+    list(fetch(source_of(tmp_path), samples, PLAN, transform=SMALL, workers=1, device=where))
+    list(iterate_pictures([tmp_path / "0.png"], 1))  # they are warped on the CPU
+    assert asked == [device == "cuda:0", False]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_pinned_batches_are_the_same(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    pinned = list(fetch(source_of(tmp_path), samples, PLAN, transform=SMALL, workers=2, device=torch.device("cuda")))
+    assert all(value.is_pinned() for batch in pinned for value in batch.values() if value.numel())
+    assert same(pinned, list(fetch(source_of(tmp_path), samples, PLAN, transform=SMALL, workers=2, device=torch.device("cpu"))))
+
+
 def test_the_global_generator_is_left_alone(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
     state = torch.get_rng_state()
     list(fetch(source_of(tmp_path), samples, PLAN, transform=SMALL, workers=1))
