@@ -52,22 +52,3 @@ def _zeros_and_ones(words: list[list[str]]) -> Float:
 def random_features(pictures: Pictures, seed: int = 0) -> Float:
     """Chance, measured: features that know nothing."""
     return np.random.default_rng(seed).normal(0, 1, (len(pictures.samples), 16)).astype(np.float32)
-
-
-def zero_shot(images: npt.NDArray[np.uint8]) -> Float:
-    """Features of the bundled reidclip-tiny as it is, (N, D); pictures (N, H, W, 3) are resized to its input."""
-    import torch
-    from torch.nn import functional as F
-
-    from reidclip.clip.load import load_clip
-
-    clip = load_clip("reidclip-tiny")
-    height, width = clip.image_size
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (clip.mean, clip.std))
-    out = []
-    for start in range(0, len(images), 64):
-        x = torch.from_numpy(images[start : start + 64]).permute(0, 3, 1, 2).float() / 255
-        x = F.interpolate(x, (height, width), mode="bilinear", antialias=True, align_corners=False)
-        with torch.no_grad():
-            out.append(F.normalize(clip.image_encoder.eval()((x - mean) / std).projected, dim=1))
-    return np.asarray(torch.cat(out).numpy(), np.float32)

@@ -1,4 +1,4 @@
-"""The gates of a rendered benchmark as one table: clothes say nothing about who it is, and people can be told apart.
+"""The gates of a rendered benchmark and of a CLIP on it, as one table; exit code 1 when one is not met.
 
 python examples/synthcc_gates/gates.py data/synthcc
 """
@@ -6,138 +6,154 @@ python examples/synthcc_gates/gates.py data/synthcc
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from features import Float, clothes_attributes, clothes_histogram, identity_attributes, random_features, zero_shot
-from network import Recipe, encode, train
-from pictures import Pictures, load_pictures
-from probe import discriminant, head_and_skin
+from benchmark import KEYS, benchmark_gates, rows_of
+from clip_gates import clip_rows, prompt_gate, row_gates, said_of_people
+from gate import Gate, table
+from network import Recipe
+from pictures import load_pictures
+from rows import HEAD, PROTOCOLS, Row
+from runs import Runs
 
-from reidclip.evaluation.protocols import Features, evaluate_protocol
+from reidclip.artifacts.durable import write_durable
+from reidclip.cli.app import error_boundary
+from reidclip.cli.console import progress_bar, say, set_quiet
+from reidclip.clip.load import load_clip
+from reidclip.data.open import open_dataset
+from reidclip.errors import UserError, nearest
+from reidclip.evaluation.protocols import find_protocol
+from reidclip.stages.benchmarks import render_benchmark
+from reidclip.stages.synth import default_workers, synth
+from reidclip.synth.benchmarks import BENCHMARKS
+from reidclip.synth.files import ATTRIBUTES, PARAMETERS
 
-PROTOCOLS = ("same-clothes", "same-clothes-control", "cloth-changing")
-KEYS = ("random", "words", "colours", "zero", "person", "probe", "shielded", "raw")
-CLOTHES_MARGIN = 2.0  # points of R1 above chance that clothes may reach: two queries of a hundred
-CONTROL_MARGIN = 15.0  # points of R1 that another camera may cost
-VISIBLE = 30.0  # cloth-changing R1 of a plain network on shielded pictures
-
-
-@dataclass(frozen=True)
-class Row:
-    """One kind of feature: (R1, mAP) in percent under each protocol of PROTOCOLS, the interval of the last R1, and the seconds taken."""
-
-    name: str
-    scores: dict[str, tuple[float, float]]
-    interval: tuple[float, float]
-    seconds: float
-
-    @property
-    def cloth_changing(self) -> float:
-        """R1 in percent."""
-        return self.scores["cloth-changing"][0]
-
-    @property
-    def camera_costs(self) -> float:
-        """R1 of A-B less that of the same clothes under camera C."""
-        return self.scores["same-clothes"][0] - self.scores["same-clothes-control"][0]
-
-    def line(self) -> str:
-        """A row of the table, in Markdown."""
-        cells = " | ".join(f"{r1:.1f} / {mean:.1f}" for r1, mean in (self.scores[p] for p in PROTOCOLS))
-        return f"| {self.name} | {cells} | {self.interval[0]:.1f} to {self.interval[1]:.1f} | {self.seconds:.0f} |"
+PARTS = ("benchmark", "clip")
+DRAWS = 200
+HELD_OUT: dict[str, Any] = {"layout": "pairs", "ids": 300, "images_per_camera": 2, "seed": 99}
+QUICK: dict[str, Any] = {**BENCHMARKS["synthcc"].parameters, "ids": 32, "test_ids": 12, "images_per_camera": 2, "size": (128, 64)}
+QUICK_HELD_OUT: dict[str, Any] = {**HELD_OUT, "ids": 24, "size": (128, 64)}
+QUICK_CHANGES = ("finetune.epochs=1", "finetune.warmup_epochs=0", "prompt-learn.epochs=2", "prompt-learn.warmup_epochs=0")
 
 
-def measure(pictures: Pictures, name: str, features: Callable[[], Float]) -> Row:
-    """Compute features (N, D) of all pictures and rank with them."""
-    start = time.monotonic()
-    matrix = torch.from_numpy(np.ascontiguousarray(features()))
-    found = Features(tuple(s.path for s in pictures.samples), matrix)
-    scores, interval = {}, (0.0, 0.0)
-    for name_of in PROTOCOLS:
-        protocol = pictures.dataset.protocol(name_of)
-        assert protocol is not None  # load_pictures has seen to it
-        metrics = evaluate_protocol(pictures.dataset, protocol, found).metrics
-        scores[name_of] = (metrics.R1 * 100, metrics.mAP * 100)
-        if metrics.R1_interval is not None:
-            interval = (metrics.R1_interval[0] * 100, metrics.R1_interval[1] * 100)
-    row = Row(name, scores, interval, time.monotonic() - start)
-    print(row.line(), flush=True)
-    return row
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("data", type=Path, help="synthcc, or another rendered set of PRCC's tree with its control; rendered when not there")
+    made.add_argument("--clip", default="reidclip-tiny", help="the CLIP to measure: reidclip-tiny (default), ARCH:TAG or a weights file")
+    made.add_argument("--held-out", type=Path, help="other people for captions and sentences (synth --layout pairs); rendered by default")
+    made.add_argument("--only", choices=PARTS, help="gates of the benchmark alone, or of the CLIP alone")
+    made.add_argument("--rows", default=",".join(KEYS), help="which rows of the benchmark, of %(default)s; shielded and raw take long")
+    made.add_argument("--epochs", type=int, help=f"of the plain networks (default: {Recipe.epochs})")
+    made.add_argument("--height", type=int, default=128, help="plain networks see pictures of HEIGHT x HEIGHT / 2")
+    made.add_argument("--recipe", default="tiny", help="of the trainings that start from the CLIP")
+    made.add_argument(
+        "--set", action="append", default=[], metavar="COMMAND.KEY=VALUE", help="change a setting of the recipe: finetune.lr=1e-3"
+    )
+    made.add_argument("--seed", type=int, default=0, help="of all trainings")
+    made.add_argument("--threads", type=int, help="of PyTorch (default: its own choice)")
+    made.add_argument("--precision", default="fp32", help="of the trainings that start from the CLIP: fp32, bf16")
+    made.add_argument("--workers", type=int, help="processes that decode pictures")
+    made.add_argument("--state", type=Path, default=Path("synthcc-gates"), help="what is made is kept there and taken again")
+    made.add_argument("--json", type=Path, metavar="FILE", help="also write rows and gates there")
+    made.add_argument("--quick", action="store_true", help="few people and epochs: shows that all runs, its numbers mean nothing")
+    made.add_argument("-q", "--quiet", action="store_true", help="print the tables only")
+    made.add_argument("-v", "--verbose", action="store_true", help="add the traceback to an error")
+    return made
 
 
-def rows_of(pictures: Pictures, options: argparse.Namespace, keys: Sequence[str] = KEYS) -> dict[str, Row]:
-    """The rows of the table by key, in order."""
-    rows, pids = pictures.train, np.array([pictures.samples[i].pid for i in pictures.train])
-
-    def probe() -> Float:
-        head = head_and_skin(pictures)
-        return discriminant(head[rows], pids, head)
-
-    def network(kind: str) -> Float:
-        images = pictures.shielded() if kind == "shielded" else pictures.images
-        recipe = Recipe(epochs=options.epochs, seed=options.seed)
-        return encode(train(images[rows], pids, recipe, options.state / f"{kind}-{options.seed}"), images)
-
-    table: dict[str, tuple[str, Callable[[], Float]]] = {
-        "random": ("nothing (random features)", lambda: random_features(pictures)),
-        "words": ("clothes: their true description", lambda: clothes_attributes(pictures)),
-        "colours": ("clothes: colours by true label maps", lambda: clothes_histogram(pictures)),
-        "zero": ("reidclip-tiny, not trained on this", lambda: zero_shot(pictures.images)),
-        "person": ("person: the true description", lambda: identity_attributes(pictures)),
-        "probe": ("person: colours of head and skin, linear metric", probe),
-        "shielded": ("plain network on shielded pictures", lambda: network("shielded")),
-        "raw": ("plain network on whole pictures", lambda: network("raw")),
-    }
-    print("| features | " + " | ".join(f"{p} R1 / mAP" for p in PROTOCOLS) + " | 95% interval | seconds |\n|---|---|---|---|---|---|")
-    return {key: measure(pictures, *table[key]) for key in keys}
+def measure(options: argparse.Namespace) -> tuple[dict[str, Row], list[Gate]]:
+    """All rows and gates that the options ask for; rows are printed as they are known."""
+    keys, runs = _keys(options.rows), None
+    if options.only != "benchmark":
+        changes = (*(QUICK_CHANGES if options.quick else ()), *options.set)
+        runs = Runs(load_clip(options.clip), options.state, options.recipe, changes, options.seed, options.precision, options.workers)
+        _check_held_out(options.held_out)
+    _render(options.data, QUICK if options.quick else None)
+    dataset = open_dataset(options.data)
+    for protocol in PROTOCOLS:
+        find_protocol(dataset, protocol)
+    people = len({s.pid for s in dataset.samples if s.split == "test-A"})
+    rows: dict[str, Row] = {}
+    of_clip: list[Gate] = []
+    print(HEAD, flush=True)
+    if options.only != "clip":
+        options.epochs = options.epochs or (1 if options.quick else Recipe.epochs)
+        rows |= rows_of(load_pictures(options.data, (options.height, options.height // 2)), options, keys)
+    if runs is not None:
+        rows |= clip_rows(runs, dataset)
+        said = said_of_people(runs, _held_out(options), 10 if options.quick else DRAWS)
+        of_clip = [*said, *row_gates(rows, people), prompt_gate(runs, dataset)]
+    return rows, [*benchmark_gates(rows, people), *of_clip]
 
 
-def gates(rows: dict[str, Row], people: int) -> list[tuple[str, bool]]:
-    """What must hold, and whether it does; gates of rows that were not computed are left out."""
-    chance = 100 / people
-    out = []
-    for row in (rows[key] for key in ("words", "colours") if key in rows):
-        within = row.cloth_changing <= chance + CLOTHES_MARGIN
-        out.append((f"{row.name}: {row.cloth_changing:.1f} cloth-changing, chance is {chance:.1f}", within))
-    for row in (rows[key] for key in ("colours", "zero", "shielded", "raw") if key in rows):
-        text = f"{row.name}: the other camera alone changes R1 by {row.camera_costs:.1f} points, at most {CONTROL_MARGIN:.0f}"
-        out.append((text, abs(row.camera_costs) <= CONTROL_MARGIN))
-    if "shielded" in rows:
-        seen = rows["shielded"].cloth_changing
-        out.append((f"people are visible: {seen:.1f} cloth-changing on shielded pictures, at least {VISIBLE:.0f}", seen >= VISIBLE))
-        if "raw" in rows:
-            raw = rows["raw"].cloth_changing
-            out.append((f"clothes mislead: {raw:.1f} cloth-changing on whole pictures, at most half of {seen:.1f}", raw <= seen / 2))
+def _keys(text: str) -> list[str]:
+    wanted = [key for key in text.split(",") if key]
+    unknown = next((key for key in wanted if key not in KEYS), None)
+    if unknown is not None:
+        raise UserError(f"There is no row '{unknown}'.", nearest(unknown, KEYS))
+    return [key for key in KEYS if key in wanted]
+
+
+def _check_held_out(root: Path | None) -> None:
+    if root is not None and not (root / ATTRIBUTES).is_file():
+        raise UserError(f"{root} has no {ATTRIBUTES}.", "Render one: reidclip synth OUT --layout pairs.")
+
+
+def _held_out(options: argparse.Namespace) -> Path:
+    """The folder named, else the one of the state folder, rendered when it is not there."""
+    if options.held_out is not None:
+        return Path(options.held_out)
+    parameters = QUICK_HELD_OUT if options.quick else HELD_OUT
+    out: Path = options.state / f"held-out-{parameters['ids']}"
+    _render(out, parameters)
     return out
 
 
+def _render(out: Path, parameters: dict[str, Any] | None) -> None:
+    """Render what is not there, or go on with it; None is the benchmark itself."""
+    if (out / ATTRIBUTES).is_file() or (out.is_dir() and not (out / PARAMETERS).is_file()):
+        return  # finished; or no rendered set, which is told when it is read
+    with progress_bar(f"rendering {out}", "pictures") as told:
+        if parameters is None:
+            render_benchmark("synthcc", out, workers=default_workers(), progress=told)
+        else:
+            synth(out, **parameters, workers=default_workers(), progress=told)
+
+
+def _write(path: Path, options: argparse.Namespace, rows: dict[str, Row], gates: Sequence[Gate]) -> None:
+    facts = {
+        "data": str(options.data),
+        "clip": options.clip,
+        "seed": options.seed,
+        "quick": options.quick,
+        "set": options.set,
+        "rows": {key: dataclasses.asdict(row) for key, row in rows.items()},
+        "gates": [dataclasses.asdict(gate) for gate in gates],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_durable(path, json.dumps(facts, indent=1).encode() + b"\n")
+    say(f"wrote {path}")
+
+
 def main() -> None:
-    """Print the table and the gates; exit code 1 when one is not met."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="a rendered set of PRCC's tree with its control, such as synthcc")
-    parser.add_argument("--rows", default=",".join(KEYS), help="which rows to measure, of %(default)s; shielded and raw take long")
-    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
-    parser.add_argument("--height", type=int, default=128, help="pictures are reduced to HEIGHT x HEIGHT / 2")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--state", type=Path, default=Path("synthcc-gates"), help="where trainings are kept, to go on when cut")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    pictures = load_pictures(options.data, (options.height, options.height // 2))
-    wanted = options.rows.split(",")
-    rows = rows_of(pictures, options, [key for key in KEYS if key in wanted])
-    told = gates(rows, len({s.pid for s in pictures.samples if s.split == "test-A"}))
-    print("\n" + "\n".join(f"{'met    ' if met else 'NOT MET'}  {text}" for text, met in told))
-    options.state.mkdir(parents=True, exist_ok=True)
-    result = {"rows": {k: [r.name, r.scores, r.interval] for k, r in rows.items()}, "gates": told}
-    (options.state / "gates.json").write_text(json.dumps(result, indent=1) + "\n")
-    raise SystemExit(0 if all(met for _, met in told) else 1)
+    """Print rows and gates; exit code 1 when a gate is not met."""
+    options = parser().parse_args()
+    set_quiet(options.quiet)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    with error_boundary(options.verbose):
+        rows, gates = measure(options)
+        print(f"\n{table(gates)}")
+        if options.json is not None:
+            _write(options.json, options, rows, gates)
+    sys.exit(0 if all(gate.met for gate in gates) else 1)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reidclip.cli.console import say
 from reidclip.formulas.losses import batch_hard_triplet
 
 
@@ -93,10 +94,7 @@ def train(images: npt.NDArray[np.uint8], pids: npt.NDArray[np.int64], recipe: Re
             loss.backward()
             optimiser.step()
             seen, right = seen + len(y), right + int((logits.argmax(1) == y).sum())
-        print(
-            f"  epoch {epoch + 1}/{recipe.epochs} loss {loss.item():.3f} accuracy {right / seen:.3f} {time.monotonic() - start:.0f} s",
-            flush=True,
-        )
+        say(f"  epoch {epoch + 1}/{recipe.epochs} loss {loss.item():.3f} accuracy {right / seen:.3f} {time.monotonic() - start:.0f} s")
         _keep(network, optimiser, epoch + 1, state)
     return network
 
