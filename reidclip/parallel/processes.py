@@ -141,6 +141,16 @@ def any_process(flag: bool) -> bool:
     return bool(told.item())
 
 
+def total_of(count: int) -> int:
+    """Sum of the processes' counts; all get the same answer. Travels by gloo, like `any_process`."""
+    if size() == 1:
+        return count
+    told = torch.tensor([count], dtype=torch.int64)
+    with answered():
+        dist.all_reduce(told)
+    return int(told.item())
+
+
 def from_first(value: T | None) -> T:
     """The first process's value in every process; small picklable things only."""
     if size() == 1:

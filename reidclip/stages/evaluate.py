@@ -275,7 +275,7 @@ def extract_features(
             rows.append(encoder.features(views["x"], batch["camid"].to(device)).float().cpu())
         done += len(batch["index"])
         if progress:
-            progress(done, len(own))
+            progress(done * len(samples) // len(own), len(samples))  # shares are alike: the others are as far
     with batch_of(len(samples)):
         return Features(tuple(s.path for s in samples), gather_rows(torch.cat(rows)))
 

@@ -29,7 +29,7 @@ from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.images import UInt8
 from reidclip.errors import WorkError
 from reidclip.interfaces import Parser, ParserSession
-from reidclip.parallel.processes import any_process, from_all, from_first, is_first, part_of, rank
+from reidclip.parallel.processes import from_all, from_first, is_first, part_of, rank, total_of
 from reidclip.records import Dataset
 from reidclip.settings import Settings
 from reidclip.stages.finished_maps import LABELS, MapWriter, find_finished, label_file, pixels_of, remove_journals
@@ -86,7 +86,7 @@ def parse(
         device: for the manifest.
         workers: processes that decode pictures; None takes the machine's default.
         on_error: "fail" stops at a broken picture, "skip" leaves it out and notes it.
-        progress: told (done, total) of this process's share.
+        progress: told (done, total) of the pictures of all processes; of what the others did it hears every few batches.
 
     Returns:
         the ``parsing`` artifact; its metrics count pictures, resumed and skipped ones and give each label's share of the pixels.
@@ -146,6 +146,7 @@ class _Share:
         size: pictures in a batch.
         todo: pictures of its batches that are not done, batch after batch.
         resumed: pictures of its batches that an interrupted run did.
+        total: pictures of all processes.
         turns: how often the processes look after each other.
     """
 
@@ -153,6 +154,7 @@ class _Share:
     size: int
     todo: Sequence[str]
     resumed: int
+    total: int
     turns: int
     tally: Tally
 
@@ -167,24 +169,23 @@ class _Share:
             tally.add(path, finished[path])
         # Known to all before the first of them writes: nobody takes for finished what another process of this run has made.
         turns = max(-(-count // _TURNS) for count in from_all(len(todo)))
-        return cls(folder, size, [path for batch in todo for path in batch], tally.pictures, turns, tally)
+        return cls(folder, size, [path for batch in todo for path in batch], tally.pictures, len(paths), turns, tally)
 
     def parse(self, session: ParserSession, pictures: Iterator[tuple[str, UInt8 | None]], progress: Progress) -> None:
         """Parse what is to do, and write it."""
-        total = self.resumed + len(self.todo)
-        progress(self.resumed, total)
-        looked = 0
+        done, looked = self.resumed, 0
+        others = total_of(done) - done
+        progress(done + others, self.total)
         with MapWriter(self.folder, len(session.labels), rank()) as writer:
-            done = 0
             for batch in in_batches(pictures, self.size):
                 self._parse_batch(session, batch, writer)
                 done += len(batch)
-                progress(self.resumed + done, total)
-                while looked < done // (_TURNS * self.size):
+                progress(done + others, self.total)
+                while looked < (done - self.resumed) // (_TURNS * self.size):
                     looked += 1
-                    any_process(False)
+                    others = total_of(done) - done
         for _ in range(looked, self.turns):  # those who have less to do wait for the others
-            any_process(False)
+            progress(total_of(done), self.total)
 
     def _parse_batch(self, session: ParserSession, batch: Sequence[tuple[str, UInt8 | None]], writer: MapWriter) -> None:
         self.tally.skipped |= {path for path, picture in batch if picture is None}

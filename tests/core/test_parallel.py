@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -196,6 +197,11 @@ def test_processes_share_an_evaluation(tree: Path, tmp_path: Path) -> None:
     assert ended[1][1] == "", "the second process spoke"
     one, two = json.loads(alone)["metrics"], json.loads(ended[0][1])["metrics"]
     assert one == two
+    assert progress_told(ended[0][2]) == progress_told(err) != [], "progress is that of all processes"
+
+
+def progress_told(err: str) -> list[str]:
+    return re.findall(r"^features: (\d+/\d+) images", err, re.MULTILINE)
 
 
 def test_commands_that_run_in_one_process_say_so(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_two_processes_make_the_same_bytes(place: Path, undisturbed: dict[str, A
     first, second = finish(processes(small("two"), 2, place))
     assert second[0] == 0 and second[1] == "", "the second process spoke"
     done = told(first)
+    assert f"parse: {PICTURES + 1}/{PICTURES + 1} images" in first[2], "progress is that of all processes"
     assert content(done, place) == content(undisturbed, place)
     assert metrics_of(done) == metrics_of(undisturbed) and done["notes"] == undisturbed["notes"]
     assert visible(Store(place / "two")) == ["parsing/schp-tiny-people@v1"]
