@@ -6,33 +6,85 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 from safetensors import SafetensorError, safe_open
 
+from reidclip.clip.load import save_clip
 from tests.fakes import REPOSITORY, environment, reidclip_command, write_prcc, write_tiny_clip
+from tests.tiny_clip import TINY_RESNET, tiny_clip
 
 EPOCHS, STEPS = 6, 4  # steps of an epoch: 24 pictures of 4 identities, three identities of two in a batch
 SEED = int.from_bytes(os.urandom(2), "big")
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What is trained: a method on a tower, with what it reads lying in a store of its own."""
+
+    method: str
+    tower: str
+    size: tuple[int, int]
+
+
+KINDS = {
+    "vit": Kind("baseline", "tiny.safetensors", (32, 16)),
+    "resnet": Kind("baseline", "resnet.safetensors", (64, 32)),  # BatchNorm's statistics, weights that lie channels-last
+    "ccaf": Kind("ccaf", "tiny.safetensors", (32, 16)),  # two encoders that take turns, prompts, masks
+}
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("resume")
-    write_prcc(folder / "data")
+    write_prcc(folder / "data", folder / "keep")
     write_tiny_clip(folder / "tiny.safetensors")
+    clip = tiny_clip(TINY_RESNET, image_size=(64, 32))
+    towers = clip.image_encoder, clip.text_encoder, clip.logit_scale
+    save_clip(folder / "resnet.safetensors", *towers, TINY_RESNET, mean=clip.mean, std=clip.std)
+    (folder / "keep.toml").write_text('labels = ["Clothes", "Kept"]\nclothes = ["Clothes"]\n')
+    end(begin(folder, "inputs", "mask", "data", "--parsing", "keep", "--label-set", "keep.toml"))
+    end(
+        begin(
+            folder,
+            "inputs",
+            "prompt-learn",
+            "data",
+            "--method",
+            "ccaf",
+            "--clip",
+            "tiny.safetensors",
+            *sets("epochs=1", "height=32", "width=16"),
+        )
+    )
     return folder
 
 
-def start(place: Path, store: str) -> subprocess.Popen[str]:
-    sets = [f"epochs={EPOCHS}", "lr=1e-3", "height=32", "width=16", "identities=3", "images_per_identity=2"]
-    line = reidclip_command("finetune", "data", "--method", "baseline", "--clip", "tiny.safetensors", "--store", store, "--save-every", "0")
-    line += [word for value in sets for word in ("--set", value)]
+def sets(*values: str) -> list[str]:
+    return [word for value in values for word in ("--set", value)]
+
+
+def begin(place: Path, store: str, command: str, *words: str) -> subprocess.Popen[str]:
+    line = reidclip_command(command, *words, "--store", store)
     return subprocess.Popen(line, cwd=place, env=environment(place / "home", REPOSITORY), stderr=subprocess.PIPE, text=True)
+
+
+def start(place: Path, kind: str, name: str) -> subprocess.Popen[str]:
+    """A training in the store KIND-NAME, which is new or goes on."""
+    what, store = KINDS[kind], f"{kind}-{name}"
+    if what.method == "ccaf" and not (place / store).exists():
+        shutil.copytree(place / "inputs", place / store)
+    height, width = what.size
+    values = sets(f"epochs={EPOCHS}", "lr=1e-3", f"height={height}", f"width={width}", "identities=3", "images_per_identity=2")
+    return begin(place, store, "finetune", "data", "--method", what.method, "--clip", what.tower, "--save-every", "0", *values)
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -58,16 +110,23 @@ def digest(store: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(place: Path) -> str:
-    end(start(place, "undisturbed"))
-    return digest(place / "undisturbed")
+def undisturbed(place: Path) -> Callable[[str], str]:
+    """Digest of the weights of a run that nobody disturbed, by kind."""
+
+    @cache
+    def of(kind: str) -> str:
+        end(start(place, kind, "undisturbed"))
+        return digest(place / f"{kind}-undisturbed")
+
+    return of
 
 
-def test_killed_three_times_it_ends_in_the_same_bits(place: Path, undisturbed: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_three_times_it_ends_in_the_same_bits(kind: str, place: Path, undisturbed: Callable[[str], str]) -> None:
     points = sorted(random.Random(SEED).sample(range(1, EPOCHS * STEPS - 4), 3))
-    store = place / "killed"
+    store = place / f"{kind}-killed"
     for point in points:
-        process = start(place, "killed")
+        process = start(place, kind, "killed")
         while steps_kept(store) < point and process.poll() is None:
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
@@ -76,13 +135,13 @@ def test_killed_three_times_it_ends_in_the_same_bits(place: Path, undisturbed: s
         assert process.stderr is not None
         process.stderr.close()
         assert not list(store.rglob("encoder.safetensors")), "a killed run left an artifact"
-    end(start(place, "killed"))
-    assert digest(store) == undisturbed, f"killed at {points} (seed {SEED})"
+    end(start(place, kind, "killed"))
+    assert digest(store) == undisturbed(kind), f"killed at {points} (seed {SEED})"
 
 
-def test_a_damaged_state_gives_way_to_the_one_before(place: Path, undisturbed: str) -> None:
-    store = place / "damaged"
-    process = start(place, "damaged")
+def test_a_damaged_state_gives_way_to_the_one_before(place: Path, undisturbed: Callable[[str], str]) -> None:
+    store = place / "vit-damaged"
+    process = start(place, "vit", "damaged")
     while steps_kept(store) < 6 and process.poll() is None:
         time.sleep(0.002)
     process.kill()
@@ -90,5 +149,5 @@ def test_a_damaged_state_gives_way_to_the_one_before(place: Path, undisturbed: s
     [newest] = store.rglob("stage-0.safetensors")
     assert newest.with_name(newest.name + ".previous").is_file()
     newest.write_bytes(newest.read_bytes()[:-100])
-    end(start(place, "damaged"))
-    assert digest(store) == undisturbed
+    end(start(place, "vit", "damaged"))
+    assert digest(store) == undisturbed("vit")
