@@ -11,9 +11,10 @@ import typer
 
 from reidclip import __version__
 from reidclip.cli import artifacts, datasets, evaluate, finetune, import_, mask, parse, plugins, prompt_learn, synth
-from reidclip.cli.console import console, error_console
+from reidclip.cli.console import console, error_console, is_silent
 from reidclip.cli.processes import processes
-from reidclip.errors import ReidclipError
+from reidclip.cli.usage import plain_usage_errors
+from reidclip.errors import InterruptedRunError, ReidclipError
 
 INTERRUPTED = 130  # exit code of a process that Ctrl-C ended, by convention 128 + SIGINT
 
@@ -62,13 +63,17 @@ def error_boundary(verbose: bool) -> Iterator[None]:
         yield
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # typer ends silently on Ctrl-C
-            _tell("Interrupted.", "Nothing half-written was left; parse, prompt-learn, finetune and synth go on when repeated.", verbose)
+            remedy = "Nothing half-written was left; parse, prompt-learn, finetune and synth go on when repeated."
+            _tell("Interrupted.", remedy, verbose, of_all=True)
         raise
+    except InterruptedRunError as error:
+        _tell(error.what, error.remedy, verbose, of_all=True)
+        sys.exit(error.exit_code)
     except ReidclipError as error:
         _tell(error.what, error.remedy, verbose)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        _tell("Interrupted.", "", verbose)
+        _tell("Interrupted.", "", verbose, of_all=True)
         sys.exit(INTERRUPTED)
     except OSError as error:
         name = f" {error.filename}" if error.filename else ""
@@ -79,10 +84,15 @@ def error_boundary(verbose: bool) -> Iterator[None]:
         sys.exit(1)
 
 
-def _tell(what: str, remedy: str, verbose: bool) -> None:
+def _tell(what: str, remedy: str, verbose: bool, *, of_all: bool = False) -> None:
+    """On stderr; what happens to all processes of a run (``of_all``) by the first alone, another's own error with its number."""
+    if is_silent() and of_all:
+        return
     if verbose:
         error_console.print_exception()
     error_console.print("[bold red]error:[/] ", end="")
+    if is_silent():
+        what = f"process {os.environ.get('RANK', '?')} (the first is 0): {what}"
     error_console.print(what, markup=False, highlight=False, soft_wrap=True)
     if remedy:
         error_console.print(remedy, markup=False, highlight=False, soft_wrap=True)
@@ -91,8 +101,9 @@ def _tell(what: str, remedy: str, verbose: bool) -> None:
 def main() -> None:
     """Console entry point."""
     verbose = any(a in ("-v", "--verbose") for a in sys.argv[1:]) or os.environ.get("REIDCLIP_DEBUG") == "1"
-    with error_boundary(verbose), processes(sys.argv[1:]):
-        app()
+    with error_boundary(verbose), processes(sys.argv[1:]), plain_usage_errors(sys.argv[1:]):
+        code = app(prog_name="reidclip", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,11 @@ def be_silent() -> None:
     _Verbosity.silent = console.quiet = True
 
 
+def is_silent() -> bool:
+    """Whether another process speaks for this one."""
+    return _Verbosity.silent
+
+
 def say(text: str) -> None:
     """One line for the person at the terminal, on stderr, so that --json keeps stdout clean."""
     if not (_Verbosity.quiet or _Verbosity.silent):

@@ -14,7 +14,7 @@ SHARED = ("prompt-learn", "finetune", "parse", "mask", "evaluate")  # commands t
 
 @contextmanager
 def processes(arguments: Sequence[str]) -> Iterator[None]:
-    """Within, every process but the first prints neither results nor progress.
+    """Within, every process but the first prints neither results nor progress, and an error only where the first has not found it too.
 
     Raises:
         UserError: several processes were started for a command that they would each do whole.
@@ -22,13 +22,16 @@ def processes(arguments: Sequence[str]) -> Iterator[None]:
     if os.environ.get("WORLD_SIZE", "1") == "1":
         yield
         return
-    from reidclip.parallel.processes import is_first, launched
+    from reidclip.parallel.processes import is_first, launched, let_first_speak
 
-    command = next((a for a in arguments if not a.startswith("-")), "")
-    if launched() > 1 and command not in SHARED:
-        raise UserError(
-            f"WORLD_SIZE is {launched()}, but `{command}` runs in one process.", f"Several processes share {', '.join(SHARED)}."
-        )
+    count = launched()
     if not is_first():
         be_silent()
-    yield
+    try:
+        command = next((a for a in arguments if not a.startswith("-")), "")
+        if count > 1 and command not in SHARED:
+            raise UserError(f"WORLD_SIZE is {count}, but `{command}` runs in one process.", f"Several processes share {', '.join(SHARED)}.")
+        yield
+    except Exception as error:
+        let_first_speak(error)
+        raise

@@ -19,7 +19,10 @@ from reidclip.errors import UserError, WorkError
 T = TypeVar("T")
 
 MEET_SECONDS = 60.0  # how long the processes wait for each other at the start
+FIRST_SPEAKS_SECONDS = 5.0  # how long the others keep an error to themselves that the first may have found too
 ANSWER_MINUTES = 30.0  # and for an answer later: the slowest may be writing a large state; torchrun ends everybody when one dies
+
+_HELD_BACK = "reidclip_held_back"  # attribute of an exception
 
 HOW_TO_START = "Start all of them with `torchrun --nproc-per-node N -m reidclip COMMAND ...`, or unset WORLD_SIZE for one process."
 
@@ -90,8 +93,19 @@ def joined(device: torch.device) -> Iterator[None]:
         raise UserError(f"The {launched()} processes of this run did not meet at {where}: {reason}", HOW_TO_START) from error
     try:
         yield
+    except Exception as error:
+        let_first_speak(error)  # while the first can still hear this process: it would else tell that this one is gone, and end it
+        raise
     finally:
         dist.destroy_process_group()
+
+
+def let_first_speak(error: Exception) -> None:
+    """In all but the first process: wait a while with an error, once. Where the first has found the same, as with a wrong argument, it
+    tells it, and torchrun ends this process meanwhile; whoever is still there afterwards has an error of its own."""
+    if not is_first() and not getattr(error, _HELD_BACK, False):
+        setattr(error, _HELD_BACK, True)
+        time.sleep(FIRST_SPEAKS_SECONDS)
 
 
 def _wait_for_first(address: str, port: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,8 +17,10 @@ import torch
 from safetensors.torch import load_file
 
 from reidclip import registry
+from reidclip.data.open import open_dataset
 from reidclip.data.samplers import part_of_batch
 from reidclip.errors import UserError
+from reidclip.evaluation.protocols import required_samples
 from reidclip.parallel.processes import joined
 from tests.fakes import REPOSITORY, environment, reidclip_command, write_prcc, write_tiny_clip
 
@@ -207,6 +210,19 @@ def progress_told(err: str) -> list[str]:
 def test_commands_that_run_in_one_process_say_so(tmp_path: Path) -> None:
     both = finish(processes(reidclip_command("synth", "data"), 2, tmp_path))
     assert all(code == 2 and "`synth` runs in one process" in err for code, _, err in both) and not (tmp_path / "data").exists()
+
+
+def test_an_error_of_one_process_is_told_by_it(tree: Path, tmp_path: Path) -> None:
+    """A picture that the second process alone reads is broken; the first still hears it while it waits with its message."""
+    shutil.copytree(tree / "data", tmp_path / "data")
+    dataset = open_dataset(tmp_path / "data")
+    sample = required_samples(dataset, dataset.protocols)[-1]
+    dataset.absolute(sample).write_bytes(b"no picture")
+    weights = write_tiny_clip(tmp_path / "tiny.safetensors")
+    line = reidclip_command("evaluate", "data", "--zero-shot", "--clip", str(weights), "--workers", "0")
+    (_, _, first), (code, out, second) = finish(processes(line, 2, tmp_path))
+    assert "error: Another process of this run ended" in first and sample.path not in first
+    assert (code, out) == (1, "") and second.startswith("error: process 1 (the first is 0): ") and sample.path in second
 
 
 @pytest.mark.parametrize("port", ["free", "99999", "seven"])
