@@ -19,7 +19,7 @@ from reidclip.errors import UserError, WorkError
 T = TypeVar("T")
 
 MEET_SECONDS = 60.0  # how long the processes wait for each other at the start
-FIRST_SPEAKS_SECONDS = 5.0  # how long the others keep an error to themselves that the first may have found too
+FIRST_SPEAKS_SECONDS = 10.0  # how long the others keep an error that the first may have found too; torchrun ends them in 1 to 5
 ANSWER_MINUTES = 30.0  # and for an answer later: the slowest may be writing a large state; torchrun ends everybody when one dies
 
 _HELD_BACK = "reidclip_held_back"  # attribute of an exception
