@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -89,13 +88,8 @@ class Backbone(nn.Module):
         return Maps(at4, at8, at16, self.layer4(at16))
 
     def stem(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, 128, H / 4, W / 4), in full precision under autocast too.
-
-        Its filters take differences of neighbouring pixels: what rounding makes of those grows through all layers above. In bfloat16 it
-        would make most of the error of the scores, to save a twentieth of the time.
-        """
-        with torch.autocast(x.device.type, enabled=False):
-            x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-            x = F.relu(self.bn2(self.conv2(x)), inplace=True)
-            x = F.relu(self.bn3(self.conv3(x)), inplace=True)
-            return F.max_pool2d(x, 3, stride=2, padding=1)
+        """(B, 3, H, W) -> (B, 128, H / 4, W / 4)."""
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+        x = F.relu(self.bn3(self.conv3(x)), inplace=True)
+        return F.max_pool2d(x, 3, stride=2, padding=1)

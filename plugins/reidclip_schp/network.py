@@ -108,17 +108,8 @@ class SchpNetwork(Backbone):
         maps = self.maps(x)
         parsing, parsing_features = self.decoder(self.context_encoding(maps.context), maps.at4)
         edge, edge_features = self.edge(maps)
-        fusion = self._labelled(torch.cat([parsing_features, edge_features], dim=1))
+        fusion = self.fushion(torch.cat([parsing_features, edge_features], dim=1))
         return Scores(parsing, fusion, edge)
-
-    def _labelled(self, features: Tensor) -> Tensor:
-        """Scores of the labels; the last step in full precision under autocast too, for the label maps hang on small differences."""
-        *joining, last = self.fushion
-        for layer in joining:
-            features = layer(features)
-        with torch.autocast(features.device.type, enabled=False):
-            scores: Tensor = last(features.to(last.weight.dtype))
-            return scores
 
 
 def key_shapes(labels: int) -> OrderedDict[str, tuple[int, ...]]:

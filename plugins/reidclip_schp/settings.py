@@ -29,8 +29,9 @@ class SchpSettings(Settings):
 
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
         default="fp32",
-        description="fp32: the same label maps on every machine. bf16: autocast, about three times as fast on GPUs and on CPUs with "
-        "bfloat16 units (avx512_bf16, amx_bf16), with other labels on a few pixels at borders. tf32, fp16: CUDA alone. Also --precision.",
+        description="fp32: the same label maps on every machine. bf16: most products in bfloat16, about three times as fast on GPUs and on "
+        "CPUs with bfloat16 units (avx512_bf16, amx_bf16), with other labels on a few pixels at borders. tf32, fp16: CUDA alone. "
+        "Also --precision.",
     )
 
     @field_validator("weights")
