@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from reidclip.errors import UserError
 from reidclip.parallel.processes import size
-from reidclip.parallel.rows import at_least_float32, total_of
+from reidclip.parallel.rows import at_least_float32, sum_over_processes
 
 _ROWS = (0, 2, 3)  # of a map (b, C, H, W): everything but the channel
 
@@ -51,10 +51,10 @@ class _Normalise(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         wide = at_least_float32(x)
         sums = wide.sum(_ROWS, dtype=torch.float64)
-        sums = total_of(torch.cat([sums, sums.new_full((1,), x.numel() // x.shape[1])]))
+        sums = sum_over_processes(torch.cat([sums, sums.new_full((1,), x.numel() // x.shape[1])]))
         mean, count = sums[:-1] / sums[-1], sums[-1]
         centred = wide - _along_channels(mean, wide)
-        variance = total_of(centred.square().sum(_ROWS, dtype=torch.float64)) / count  # two passes: E[x^2] - E[x]^2 loses too many digits
+        variance = sum_over_processes(centred.square().sum(_ROWS, dtype=torch.float64)) / count  # two passes: E[x^2] - E[x]^2 loses too many digits
         inverse = torch.rsqrt(variance + eps)
         ctx.save_for_backward(x, weight, mean, inverse, count)
         ctx.mark_non_differentiable(mean, variance, count)
@@ -68,7 +68,7 @@ class _Normalise(torch.autograd.Function):
         wide, g = at_least_float32(x), at_least_float32(gradient)
         normal = (wide - _along_channels(mean, wide)) * _along_channels(inverse, wide)
         of_bias, of_weight = g.sum(_ROWS, dtype=torch.float64), (g * normal).sum(_ROWS, dtype=torch.float64)
-        means = total_of(torch.stack([of_bias, of_weight])) / count
+        means = sum_over_processes(torch.stack([of_bias, of_weight])) / count
         inner = g - _along_channels(means[0], g) - normal * _along_channels(means[1], g)
         of_x = inner * _along_channels(inverse * weight, g)
         return of_x.to(x.dtype), of_weight.to(weight.dtype), of_bias.to(weight.dtype), None

@@ -89,7 +89,7 @@ def mean_gradients(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
     return [None if g is None else next(parts).view_as(g).to(g.dtype) for g in gradients]
 
 
-def total_of(values: Tensor) -> Tensor:
+def sum_over_processes(values: Tensor) -> Tensor:
     """Sum over the processes, any shape; not differentiable."""
     if size() == 1:
         return values
