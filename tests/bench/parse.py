@@ -67,7 +67,7 @@ def full_network(quick: bool) -> list[Row]:
             f"pixels of bf16 as of the plain network, seed {seed}",
             each.agreement["bf16"],
             "%",
-            note=f"{each.right:.0f}% right, {each.range}",
+            note=f"{each.right:.0f}% right; bodies {each.bodies:.2f}%, {each.range}",
         )
         for seed, each in zip(SEEDS, found, strict=False)
     ]
@@ -90,6 +90,7 @@ class Measured:
     """What one stand-in did; in percent, and seconds of the processor for each batch."""
 
     right: float
+    bodies: float  # agreement of bf16 where either map has no background
     agreement: dict[str, float]
     range: str
     turns: list[dict[str, float]]
@@ -120,7 +121,9 @@ def compared(network: SchpNetwork, held: Labelled, quick: bool) -> Measured:
     shares = [agreement([one], [other]) for one, other in zip(maps["bf16"], maps["plain"], strict=True)]
     right = agreement(maps["plain"], held.maps[: len(maps["plain"])])
     agreements = {way: agreement(maps[way], maps["plain"][: len(maps[way])]) for way in sessions}
-    return Measured(right, agreements, f"pictures {min(shares):.2f} to {max(shares):.2f}", turns)
+    on_bodies = [(one == other)[(one > 0) | (other > 0)] for one, other in zip(maps["bf16"], maps["plain"], strict=True)]
+    bodies = 100 * float(np.mean(np.concatenate(on_bodies)))
+    return Measured(right, bodies, agreements, f"pictures {min(shares):.2f} to {max(shares):.2f}", turns)
 
 
 def tiny_network(quick: bool) -> list[Row]:
