@@ -126,7 +126,8 @@ class Runs:
         return [f"clip={json.dumps(self.clip.spec, ensure_ascii=False)}", *own]
 
     def _trained(self, job: TrainJob, run: Callable[..., Artifact | None]) -> Artifact:
-        name = f"{job.method.name}-{_digest(job.key, self.clip.digest)}"
+        unnamed = replace(job, settings=job.settings.model_copy(update={"clip": ""}))  # weights count, not the path to them
+        name = f"{job.method.name}-{_digest(unnamed.key, self.clip.digest)}"
         found = self._found(job.kind, name)
         if found is not None:
             return found

@@ -95,6 +95,8 @@ def test_another_clip_or_setting_is_trained_anew_on_the_same_masks(place: Path) 
     new = set(made(place)) - before
     assert sorted(name.split("/")[2] for name in new) == ["checkpoint"] * 2 + ["evaluation"] * 3 + ["prompts"]
     before = set(made(place))
+    run(place, "--only", "clip", "--clip", str(place / "other.safetensors"))
+    assert set(made(place)) == before, "the same weights by another path are the same CLIP"
     run(place, "--only", "clip", "--clip", "other.safetensors", "--set", "finetune.lr=0.01")
     assert sorted(name.split("/")[2] for name in set(made(place)) - before) == ["checkpoint"] * 2 + ["evaluation"] * 2
 
