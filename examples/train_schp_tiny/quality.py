@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from reidclip.interfaces import ParserSession
 CLOTHES = (3, 5, 6, 7, 8, 9, 10, 11, 12)
 
 
-def measure(session: ParserSession, pairs: list[Pair], batch: int = 64) -> dict[str, Any]:
+def measure(session: ParserSession, pairs: Sequence[Pair], batch: int = 64) -> dict[str, Any]:
     """IoU per occurring label, their mean, clothes against everything else, and pixel accuracy; pooled over all pixels."""
     count = len(LIP_LABELS)
     confusion = np.zeros((count, count), np.int64)  # rows: truth

@@ -5,28 +5,25 @@ Carried things and whatever stands in front are background (label 0), as LIP has
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import appearance
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pairs import Pair
+from pairs import Bank, Pair, letterboxed
 
 from reidclip.data.label_sets import LIP
 from reidclip_schp.mirror import mirrored_order
-from reidclip_schp.tiny_geometry import Fit, letterbox
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 _MIRROR = np.array(mirrored_order(LIP.labels), np.uint8)
 
 
-def training_example(rng: np.random.Generator, pairs: list[Pair], index: int, input_hw: tuple[int, int]) -> tuple[UInt8, UInt8]:
-    """One randomised picture (H, W, 3) and its labels (H, W) at the network's input size, letterboxed like any picture."""
+def random_scene(rng: np.random.Generator, pairs: Sequence[Pair] | Bank, index: int, input_hw: tuple[int, int]) -> Pair:
+    """One randomised picture and its labels at the network's input size, letterboxed like any picture."""
     height, width = input_hw
-    if rng.random() < 0.2:
-        return _nearly_as_rendered(rng, pairs[index], input_hw)
     if rng.random() < 0.25:  # crops of another shape, so that padding is known
         width = int(height * rng.uniform(0.33, 0.8))
     picture, labels, alpha = _person(rng, pairs[index], height, width)
@@ -36,21 +33,7 @@ def training_example(rng: np.random.Generator, pairs: list[Pair], index: int, in
         scene = scene + (other - scene) * other_alpha
     picture = scene + (picture - scene) * alpha
     picture, labels = _in_front(rng, picture, labels)
-    final = appearance.camera(rng, appearance.light(rng, picture))
-    return _letterboxed(final, labels, input_hw)
-
-
-def _nearly_as_rendered(rng: np.random.Generator, pair: Pair, input_hw: tuple[int, int]) -> tuple[UInt8, UInt8]:
-    """Moved a little, in its own place and colours: a sharp picture whose small things can be learned."""
-    picture, labels = pair.picture.astype(np.float32), pair.labels
-    if rng.random() < 0.5:
-        picture, labels = np.ascontiguousarray(picture[:, ::-1]), np.ascontiguousarray(_MIRROR[labels[:, ::-1]])
-    height, width = labels.shape
-    scale, shift = np.exp(rng.normal(0, 0.06, 2)), rng.normal(0, 0.03, 2) * (width, height)
-    matrix = np.array([[scale[0], 0, (1 - scale[0]) * width / 2 + shift[0]], [0, scale[1], (1 - scale[1]) * height / 2 + shift[1]]])
-    picture = cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    labels = np.asarray(cv2.warpAffine(labels, matrix, (width, height), flags=cv2.INTER_NEAREST), np.uint8)
-    return _letterboxed(appearance.light(rng, picture).astype(np.uint8), labels, input_hw)
+    return letterboxed(Pair(appearance.camera(rng, appearance.light(rng, picture)), labels), input_hw)
 
 
 def background(rng: np.random.Generator, height: int, width: int) -> Float:
@@ -155,11 +138,3 @@ def _carried(rng: np.random.Generator, canvas: UInt8, at: tuple[int, int]) -> No
     else:
         axes = (int(rng.integers(3, max(4, width // 5))), int(rng.integers(3, max(4, height // 9))))
         cv2.ellipse(canvas, at, axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
-
-
-def _letterboxed(picture: UInt8, labels: UInt8, input_hw: tuple[int, int]) -> tuple[UInt8, UInt8]:
-    fit = Fit.of((labels.shape[0], labels.shape[1]), input_hw)
-    full = np.zeros(input_hw, np.uint8)
-    inner = cv2.resize(labels, (fit.width, fit.height), interpolation=cv2.INTER_NEAREST)
-    full[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width] = inner
-    return letterbox(picture, input_hw), full

@@ -14,6 +14,8 @@ from reidclip.errors import UserError
 from reidclip_schp.tiny_network import TinyParserNet
 
 KIND = "schp-tiny"
+FORMAT = 2
+"""Version of the network that the file fills: 1 was an encoder-decoder with convolutions at half the input's size."""
 
 
 def write_weights(path: Path, network: TinyParserNet, input_hw: tuple[int, int]) -> None:
@@ -21,7 +23,9 @@ def write_weights(path: Path, network: TinyParserNet, input_hw: tuple[int, int])
     tensors = {name: value.detach().to(torch.float16).contiguous() for name, value in network.state_dict().items()}
     metadata = {
         "network": KIND,
+        "format": str(FORMAT),
         "widths": json.dumps(network.widths),
+        "blocks": json.dumps(network.blocks),
         "labels": str(network.labels),
         "input": json.dumps(input_hw),
     }
@@ -41,7 +45,7 @@ def read_weights(path: Path) -> tuple[TinyParserNet, tuple[int, int], str]:
     """The network in float32 and evaluation mode, the (height, width) it was trained at, and the file's short SHA-256.
 
     Raises:
-        UserError: not a safetensors file, not schp-tiny, or tensors that do not fit the network.
+        UserError: not a safetensors file, not schp-tiny, of another format, or tensors that do not fit the network.
     """
     remedy = "Leave --weights out to use the bundled schp-tiny, or train one with examples/train_schp_tiny."
     try:
@@ -52,10 +56,12 @@ def read_weights(path: Path) -> tuple[TinyParserNet, tuple[int, int], str]:
         raise UserError(f"{path} is not a readable safetensors file: {error}.", remedy) from error
     if metadata.get("network") != KIND:
         raise UserError(f"{path} does not hold schp-tiny weights.", remedy)
+    if metadata.get("format", "1") != str(FORMAT):
+        raise UserError(f"{path} holds schp-tiny weights of format {metadata.get('format', '1')}; this version reads {FORMAT}.", remedy)
     try:
-        widths, labels = tuple(json.loads(metadata["widths"])), int(metadata["labels"])
+        widths, blocks, labels = _three(metadata["widths"]), _three(metadata["blocks"]), int(metadata["labels"])
         height, width = json.loads(metadata["input"])
-        network = TinyParserNet(widths, labels, fused=True)
+        network = TinyParserNet(widths, blocks, labels, fused=True)
         network.load_state_dict(tensors)
         broken = next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None)
         if broken is not None:
@@ -63,3 +69,8 @@ def read_weights(path: Path) -> tuple[TinyParserNet, tuple[int, int], str]:
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"The weights in {path} do not fit the network: {str(error).splitlines()[0]}.", remedy) from error
     return network.eval(), (int(height), int(width)), hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _three(text: str) -> tuple[int, int, int]:
+    a, b, c = json.loads(text)
+    return int(a), int(b), int(c)

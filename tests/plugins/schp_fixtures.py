@@ -15,7 +15,7 @@ INPUT = (64, 32)
 def random_network(seed: int = 0, labels: int = 20) -> TinyParserNet:
     """Untrained, but with running statistics that are not those of a new network."""
     torch.manual_seed(seed)
-    network = TinyParserNet((6, 8, 10, 12), labels)
+    network = TinyParserNet((6, 8, 10), (1, 1, 1), labels)
     network.train()
     with torch.no_grad():
         for _ in range(3):
