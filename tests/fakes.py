@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -123,6 +124,11 @@ def environment(home: Path, *path: Path, **extra: str) -> dict[str, str]:
         "COLUMNS": "200",
         **extra,
     }
+
+
+def hear_interrupts() -> None:
+    """``preexec_fn`` of a child that is sent Ctrl-C: what a shell runs in its background ignores it, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def reidclip_command(*arguments: str) -> list[str]:

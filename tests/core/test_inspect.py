@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes import hear_interrupts
+
 # The pictures are pipes that nobody writes to: whoever waits for their reader to be done waits for ever.
 PROGRAM = """
 import signal
@@ -48,5 +50,6 @@ if __name__ == "__main__":
 def test_ctrl_c_does_not_wait_for_files_in_hand(moment: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "program.py").write_text(PROGRAM)
-    done = subprocess.run([sys.executable, "program.py", moment], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    line = [sys.executable, "program.py", moment]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=240, preexec_fn=hear_interrupts)
     assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)

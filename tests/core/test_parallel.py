@@ -86,7 +86,7 @@ def train(tree: Path, out: Path, count: int, cases: dict[str, Any]) -> dict[str,
     """Every case trained by ``count`` processes: loss curves, one per stage, and the weights at the end."""
     out.mkdir()
     line = [sys.executable, "-m", "tests.parallel_worker", str(tree / "data"), str(tree / "keep"), str(out), json.dumps(cases)]
-    for code, _, err in finish(processes(line, count, out)):
+    for code, _, err in finish(processes(line, count, out), timeout=600):  # all cases, on a machine that may be busy
         assert code == 0, err
     for name in cases:
         curves = [json.loads((out / f"{name}-{number}.json").read_text()) for number in range(count)]

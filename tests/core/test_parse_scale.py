@@ -26,7 +26,7 @@ from reidclip.stages.pictures import in_batches
 from reidclip.synth.writer import ATTRIBUTES
 from tests.cli.red_pictures import RedReader, labels_of, visible, write_red
 from tests.core.test_parallel import finish, processes
-from tests.fakes import REPOSITORY, environment, reidclip_command
+from tests.fakes import REPOSITORY, environment, hear_interrupts, reidclip_command
 from tests.plugins.schp_fixtures import tiny_weights
 from tests.trees import write_picture
 
@@ -224,9 +224,8 @@ def test_a_disk_that_fills_up_keeps_what_is_written(people: Path, tmp_path: Path
 def test_ctrl_c_in_synth_begins_no_more_people(tmp_path: Path) -> None:
     line = reidclip_command("synth", "data", "--ids", "60", "--images-per-camera", "1", "--workers", "2", "--size", "64x32")
     env = environment(tmp_path / "home", REPOSITORY)
-    process = subprocess.Popen(
-        line, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(line, cwd=tmp_path, env=env, **pipes, text=True, start_new_session=True, preexec_fn=hear_interrupts)
 
     def done() -> int:
         return len(list((tmp_path / "data").rglob("*.jsonl")))
