@@ -3,7 +3,8 @@
     python -m tests.parallel_worker ROOT MASKS OUT CASES
 
 CASES is a JSON object, name -> {"method", "command", "settings", "tower", "accumulate", "double"}. For each, ``OUT/NAME-<process>.json``
-gets the total loss of every step and ``OUT/NAME-<process>.safetensors`` what was trained. One start for all cases: importing torch takes longest.
+gets the total loss of every step and ``OUT/NAME-<process>.safetensors`` what was trained. One start for all cases: importing torch
+takes longest.
 """
 
 from __future__ import annotations
