@@ -26,6 +26,7 @@ _ready() {  # root extra
   python - "$1" "$2" 2>/dev/null <<'PY'
 import importlib.metadata, importlib.util, pathlib, sys
 root, extra = sys.argv[1:]
+sys.path.remove("")  # the current folder is this checkout: what counts is where an installed command would look
 spec = importlib.util.find_spec("reidclip")
 needed = ["torch", "open_clip", "typer"] + (["pytest", "hypothesis", "mypy", "importlinter"] if extra == "dev" else [])
 found = spec is not None and pathlib.Path(spec.origin).resolve().is_relative_to(pathlib.Path(root).resolve())

@@ -54,7 +54,8 @@ class _Normalise(torch.autograd.Function):
         sums = sum_over_processes(torch.cat([sums, sums.new_full((1,), x.numel() // x.shape[1])]))
         mean, count = sums[:-1] / sums[-1], sums[-1]
         centred = wide - _along_channels(mean, wide)
-        variance = sum_over_processes(centred.square().sum(_ROWS, dtype=torch.float64)) / count  # two passes: E[x^2] - E[x]^2 loses too many digits
+        squares = centred.square().sum(_ROWS, dtype=torch.float64)  # a second pass: E[x^2] - E[x]^2 loses too many digits
+        variance = sum_over_processes(squares) / count
         inverse = torch.rsqrt(variance + eps)
         ctx.save_for_backward(x, weight, mean, inverse, count)
         ctx.mark_non_differentiable(mean, variance, count)
