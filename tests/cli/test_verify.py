@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -206,7 +205,8 @@ class TestCalls:
             time.sleep(0.01)  # a busy machine takes its time to begin; from then on the processes that read pictures are starting
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to all processes
+        start = time.monotonic()
         out, err = process.communicate(timeout=240)
         assert process.returncode == 130, out
         assert out == "" and "Interrupted." in err and "Traceback" not in err
-        assert all(read != pictures for read, pictures in re.findall(r"(\d+)/(\d+)", err)), "all of it was read first"
+        assert time.monotonic() - start < 30  # all of it takes minutes

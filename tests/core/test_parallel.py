@@ -73,8 +73,9 @@ RESNET: dict[str, Any] = {"method": "baseline", "command": "finetune", "settings
 TOGETHER = {
     **{f"{name}-{command}": {"method": name, "command": command, "settings": LONG} for name, command in CASES},
     "lone": {"method": "clipreid", "command": "prompt-learn", "settings": {**LONG, "batch_size": 23}},
-    # BatchNorm over six pictures enlarges rounding: at the others' rate it doubles every few steps, and one process whose weights lie
-    # channels-last leaves one whose weights do not as soon as it leaves two processes. So float32 is compared over 50 slow steps ...
+    # BatchNorm over six pictures enlarges rounding: at the others' rate it doubles every few steps, and of this network one process with
+    # channels-last weights leaves one with contiguous weights as soon as it leaves two processes. So float32 is compared over 50 slow
+    # steps ...
     "resnet": {**RESNET, "settings": {**RESNET["settings"], "epochs": 15, "lr": 1e-4}},
     # ... and float64 at the others' rate, where only a wrong formula could differ.
     "resnet-double": {**RESNET, "double": True},
