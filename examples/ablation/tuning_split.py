@@ -48,7 +48,8 @@ def main() -> int:
 def split(source: Path, target: Path, people: list[str], held_out: set[str]) -> None:
     """Link ``train/PERSON/CAMERA_NAME`` to the same place, or to ``test/CAMERA/PERSON/NAME`` if the person is held out."""
     for person in people:
-        for file in sorted((source / "train" / person).iterdir()):
+        folder = source / "train" / person
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():  # label maps may be there for some only
             camera, _, name = file.name.partition("_")
             if person not in held_out:
                 link(file, target / "train" / person / file.name)

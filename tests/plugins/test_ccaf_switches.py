@@ -187,3 +187,22 @@ def test_soft_margin_can_be_asked_for(written: str, margin: float | None) -> Non
     assert settings.margin == margin  # type: ignore[attr-defined]
     again = resolve(METHOD.settings["finetune"], settings.model_dump(mode="json"), where="finetune")
     assert again == settings
+
+
+@pytest.mark.parametrize(("weight", "switch"), [("lambda1", "i2i"), ("lambda2", "cfm")])
+def test_a_part_of_weight_0_trains_the_raw_stream_as_without_it(bench: Bench, weight: str, switch: str) -> None:
+    """The row 0 of a sweep of figure 4 is the row of table 3 without that part; other weights are not."""
+
+    def raw_after_steps(**switches: Any) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        stage = build(bench, **{"lr": 1e-2, **switches})
+        stage.set_mode(True)
+        updates = [(u, build_adam(u.groups)) for u in stage.updates]
+        for batch in list(stage.fetch(0))[:3]:
+            step(stage, updates, batch, LoopOptions(CPU))
+        return {name: value for name, value in stage.module.state_dict().items() if name.startswith("raw.")}
+
+    without, zero, one = raw_after_steps(**{switch: False}), raw_after_steps(**{weight: 0.0}), raw_after_steps(**{weight: 1.0})
+    assert without.keys() == zero.keys()
+    assert all(torch.equal(value, zero[name]) for name, value in without.items())
+    assert not all(torch.equal(value, one[name]) for name, value in without.items())
