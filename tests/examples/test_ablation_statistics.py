@@ -78,7 +78,14 @@ class TestSignFlips:
     def test_no_difference_is_rarely_significant(self) -> None:
         draws = np.random.default_rng(0)
         low = sum(sign_flip_p(draws.normal(size=30), 499, seed) < 0.05 for seed in range(400))
-        assert low / 400 < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+        assert low / 400 == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / 400))  # and not never
+
+    def test_patterns_that_tie_with_the_observed_one_count(self) -> None:
+        """Hits of three seeds are thirds, so many sums are equal: p is that of the same hits counted in whole numbers, at any chunk."""
+        draws = np.random.default_rng(3)
+        for seed in range(20):
+            whole = draws.integers(-3, 4, 200).astype(np.float64)
+            assert sign_flip_p(whole / 3, 999, seed) == sign_flip_p(whole, 999, seed)
 
     @settings(max_examples=50, deadline=None)
     @given(st.lists(st.floats(-1, 1).filter(lambda v: abs(v) > 1e-3), min_size=1, max_size=9))
@@ -109,6 +116,14 @@ class TestPaired:
         """Every person gains on average, but by one seed alone: another seed may show nothing."""
         found = compare_paired(np.stack([np.full(40, 0.4), np.full(40, -0.1)]), np.arange(40), resamples=999)
         assert found.p_identities < 0.05 and found.seed_interval is not None and found.seed_interval[0] < 0 and not found.significant
+
+    def test_rounding_is_no_difference(self) -> None:
+        """Person 1 lost one hit of three seeds, and two, and won three: -1/3 - 2/3 + 1 is 1e-16 in float64 and nothing in truth."""
+        hits = np.array([[-1.0, -1.0, 1.0, 1.0], [0.0, -1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 0.0]])[:, [2, 0, 1, 3]]
+        pids = np.array([1, 1, 1, 2])
+        assert np.bincount(pids, weights=hits.mean(axis=0))[1] != 0, "the case must round"
+        found = compare_paired(hits, pids)
+        assert (found.queries, found.identities, found.p_identities) == (4, 1, 1.0)
 
     def test_nothing_in_common(self) -> None:
         with pytest.raises(ValueError, match="in common"):
