@@ -26,14 +26,17 @@ class TestStudent:
         assert t_quantile(0.995, 2) == pytest.approx(9.9248432009, rel=1e-10)
         assert t_quantile(0.025, 2) == pytest.approx(-4.3026527297, rel=1e-10)
 
+    @settings(deadline=None)
     @given(st.floats(0.5001, 0.9999))
     def test_one_degree_is_cauchy(self, probability: float) -> None:
         assert t_quantile(probability, 1) == pytest.approx(math.tan(math.pi * (probability - 0.5)), rel=1e-8, abs=1e-9)
 
+    @settings(deadline=None)
     @given(st.floats(-8, 8))
     def test_two_degrees_in_closed_form(self, t: float) -> None:
         assert t_cdf(t, 2) == pytest.approx(0.5 + t / (2 * math.sqrt(2 + t * t)), abs=1e-12)
 
+    @settings(deadline=None)
     @given(st.integers(1, 12), st.integers(1, 12), st.floats(0.01, 0.99))
     def test_beta_is_a_binomial_tail(self, a: int, b: int, x: float) -> None:
         n = a + b - 1
