@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import re
 import shutil
@@ -143,9 +144,9 @@ class TestTable:
         rows = {row["name"]: row for row in result(finished)["rows"]}
         assert rows["blank masks"]["compared_with"] == "ccaf" and rows["zero-shot"]["compared_with"] is None
         for name, other in (("baseline", "zero-shot"), ("blank masks", "ccaf")):
-            for protocol in ("same-clothes", "cloth-changing"):
-                this, that = (rows[row]["protocols"][protocol]["mAP"]["mean"] for row in (name, other))
-                assert rows[name]["paired"][protocol]["mAP"]["difference"] == pytest.approx(this - that, abs=1e-6)
+            for protocol, metric in itertools.product(("same-clothes", "cloth-changing"), ("R1", "mAP")):
+                this, that = (rows[row]["protocols"][protocol][metric]["mean"] for row in (name, other))
+                assert rows[name]["paired"][protocol][metric]["difference"] == pytest.approx(this - that, abs=1e-6)
 
     def test_rows_share_what_is_equal(self, finished: Path) -> None:
         """ccaf and lambda1 = 1.0 (the recipe's value) are one; all rows on the same masks share prompts."""
@@ -248,6 +249,20 @@ class TestShipped:
         assert parts == [(False, False, False), (True, False, False), (True, True, False), (True, True, True)]
 
 
+class TestOtherData:
+    def test_label_maps_below_the_data_follow_it(self, tmp_path: Path) -> None:
+        """Another rendered set has pictures of the same names: the table's own maps would fit them, and mask other people."""
+        masks = '[masks.truth]\nlabels = "sets/one/parsing"\n[masks.elsewhere]\nlabels = "sets/maps"\n[masks.none]\nblank = true\n'
+        (tmp_path / "t.toml").write_text(f'data = "sets/one"\n{masks}' + '[[row]]\nname = "a"\nmethod = "ccaf"\nmasks = "truth"\n')
+        own, moved = read_table(tmp_path / "t.toml"), read_table(tmp_path / "t.toml", overrides={"data": Path("two")})
+        assert [table.masks["truth"].labels for table in (own, moved)] == [Path("sets/one/parsing"), Path("two/parsing")]
+        assert all(table.masks["elsewhere"].labels == Path("sets/maps") and table.masks["none"].blank for table in (own, moved))
+
+    def test_a_shipped_table_masks_the_people_of_the_data_given(self) -> None:
+        table = read_table(RUN.parent / "methods.toml", overrides={"data": Path("data/synthcc-tuning")})
+        assert table.masks["truth"].labels == table.data / "parsing"
+
+
 class TestBudget:
     def test_iterations_are_those_of_the_loop(self, finished: Path) -> None:
         """Counted before anything is trained; batches per epoch vary a little, so every epoch is planned."""
@@ -277,7 +292,7 @@ class TestGoingOn:
         assert len(first["evaluation"]) == 1 and result(place)["missing"] == 1
         created = Store(place / "artifacts").open(f"evaluation/{first['evaluation'][0]}").manifest.created
         steps: list[tuple[str, int]] = []
-        monkeypatch.setattr(ablation.command, "_bars", lambda: contextlib.nullcontext(lambda what, done, total: steps.append((what, done))))
+        monkeypatch.setattr(ablation.command, "progress_bars", lambda: contextlib.nullcontext(lambda what, done, total: steps.append((what, done))))
         run(place, "t.toml", "--seeds", "0")
         trained = [done for what, done in steps if what == "baseline finetune"]
         assert trained[0] > 4, "it began at the first step again"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
 from ablation.budget import check_same
 from ablation.estimate import Cost, cost_class, costs_of_done, try_out
-from ablation.execute import Told, Workshop
+from ablation.execute import Workshop
 from ablation.overview import duration, overview, unique
 from ablation.report import write_report
 from ablation.results import collect
@@ -21,7 +20,7 @@ from ablation.steps import Planner, Step, protocols_of
 from ablation.table_file import TableFile, read_table
 from reidclip.artifacts.durable import write_durable
 from reidclip.artifacts.store import Artifact, Store
-from reidclip.cli.console import Progress, progress_bar, say
+from reidclip.cli.console import progress_bars, say
 from reidclip.clip.load import load_clip
 from reidclip.data.open import open_dataset
 from reidclip.train.device import pick_device
@@ -65,7 +64,7 @@ def run_table(options: argparse.Namespace) -> None:
         for below in step.line():
             if workshop.find(below) is None:
                 say(f"[{number}/{len(plan)}] {name}, seed {seed}: {below.kind}/{below.name}")
-                with _bars() as told:
+                with progress_bars() as told:
                     workshop.make(below, told)
         evaluations[name, seed] = workshop.make(step)
         path = _write(out, table, rows, evaluations, names, workshop, plan, options.resamples)
@@ -97,7 +96,7 @@ def _write(
         "seconds": seconds,
         "finetune_seconds": times,
         "summary": f"{state}Data: {workshop.dataset.name}; seeds: {', '.join(map(str, table.seeds))}; "
-        f"{duration(seconds)} in {len(made)} steps on {pick_device(workshop.device)}. "
+        f"{duration(seconds)} in {len(made)} steps on {pick_device(workshop.device)}, {workshop.precision}. "
         + (f"One fine-tuning took {', '.join(f'{duration(s)} ({name})' for name, s in times.items())}." if times else ""),
     }
     return write_report(out, table, collect(rows, evaluations, names, resamples), names, facts)
@@ -130,18 +129,3 @@ def _costs(out: Path, workshop: Workshop, planner: Planner, plan: Plan, names: l
         out.mkdir(parents=True, exist_ok=True)
         write_durable(path, json.dumps({key: asdict(value) for key, value in tried.items()}, indent=1).encode())
     return {**tried, **done}
-
-
-@contextmanager
-def _bars() -> Iterator[Told]:
-    """One progress bar after the other, as a step tells of its parts."""
-    with ExitStack() as stack:
-        bars: dict[str, Progress] = {}
-
-        def told(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                stack.close()
-                bars[what] = stack.enter_context(progress_bar(what, "steps"))
-            bars[what](done, total)
-
-        yield told

@@ -67,7 +67,8 @@ def read_table(path: Path, assignments: Sequence[str] = (), overrides: Mapping[s
     Args:
         path: the TOML.
         assignments: ``finetune.epochs=2``: changes of its [settings].
-        overrides: top-level keys that take the place of the file's ("data", "seeds"); None values are left out.
+        overrides: top-level keys that take the place of the file's ("data", "seeds"); None values are left out. Label maps below the
+            file's data follow "data".
 
     Raises:
         UserError: naming the file, and every mistake.
@@ -78,7 +79,21 @@ def read_table(path: Path, assignments: Sequence[str] = (), overrides: Mapping[s
         TableFile, document, given, {"settings": parse_assignments(assignments)} if assignments else {}, where=f"table {path}", plugin=None
     )
     _check(table, path)
-    return table
+    return table if "data" not in given else _with_its_own_maps(table, document.get("data"))
+
+
+def _with_its_own_maps(table: TableFile, written: str | None) -> TableFile:
+    """Label maps that the file has below its own data are looked for below the data given instead.
+
+    Two rendered sets have pictures of the same names: the maps of the other one would fit every picture, and mask other people.
+    """
+    masks = {
+        name: source.model_copy(update={"labels": table.data / source.labels.relative_to(written)})
+        if written and source.labels is not None and source.labels.is_relative_to(written)
+        else source
+        for name, source in table.masks.items()
+    }
+    return table.model_copy(update={"masks": masks})
 
 
 def _check(table: TableFile, path: Path) -> None:
