@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     made = argparse.ArgumentParser(description="Run a table of methods, switches and seeds; a second run goes on where the first ended.")
     made.add_argument("table", type=Path, help="the TOML that describes it")
-    made.add_argument("--data", type=Path, help="another folder of data than the table's; label maps below that one are taken from here too")
+    made.add_argument("--data", type=Path, help="another folder of data than the table's, with the label maps below it")
     made.add_argument("--seeds", type=_seeds, help="other seeds than the table's: 0,1,2")
     made.add_argument("--set", action="append", default=[], metavar="COMMAND.KEY=VALUE", help="change [settings]: finetune.epochs=2")
     made.add_argument("--store", type=Path, default=Path("artifacts"), help="where artifacts are read and written (default: artifacts)")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
 
 from reidclip.artifacts.store import Artifact, Store
-from reidclip.cli.console import Progress, progress_bar, say
+from reidclip.cli.console import progress_bar, progress_bars, say
 from reidclip.clip.load import ClipModel
 from reidclip.data.images import read_mask_png, read_picture
 from reidclip.data.keep_mask import shielding_image
@@ -132,7 +131,7 @@ class Runs:
         if found is not None:
             return found
         say(f"{job.command} {job.method.name} on {job.dataset.root}")
-        with _bars() as told:
+        with progress_bars() as told:
             made = run(replace(job, name=name), told)
         assert made is not None, "one process measures the gates"
         return made
@@ -155,18 +154,3 @@ def _write_shielded(picture: Path, masks: Artifact, path: str, target: Path) -> 
 
 def _digest(*facts: str) -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
-    """One progress bar after the other, as a training tells of its parts."""
-    with ExitStack() as stack:
-        bars: dict[str, Progress] = {}
-
-        def told(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                stack.close()
-                bars[what] = stack.enter_context(progress_bar(what, "steps"))
-            bars[what](done, total)
-
-        yield told

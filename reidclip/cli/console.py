@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 
@@ -56,6 +56,21 @@ def progress_bar(title: str, unit: str = "images", interval_s: float = 15.0) -> 
             yield callback
     else:
         yield _line_reporter(title, unit, interval_s)
+
+
+@contextmanager
+def progress_bars(unit: str = "steps") -> Iterator[Callable[[str, int, int], None]]:
+    """One progress bar after the other, as work tells of its parts: a callback of (what, done, total)."""
+    with ExitStack() as stack:
+        bars: dict[str, Progress] = {}
+
+        def told(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                stack.close()  # the bar of the part before
+                bars[what] = stack.enter_context(progress_bar(what, unit))
+            bars[what](done, total)
+
+        yield told
 
 
 @contextmanager

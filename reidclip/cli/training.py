@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from reidclip.cli.console import Progress, console, progress_bar, say, set_quiet
+from reidclip.cli.console import console, progress_bars, say, set_quiet
 
 if TYPE_CHECKING:
     from reidclip.artifacts.store import Artifact
@@ -59,18 +58,10 @@ def _run(job: TrainJob, run: Callable[[TrainJob, StageProgress], Artifact | None
     from reidclip.stages.train_run import start_over
     from reidclip.train.device import pick_device
 
-    with joined(pick_device(job.device)), ExitStack() as stack:
+    with joined(pick_device(job.device)), progress_bars() as progress:
         if fresh and is_first():
             start_over(job)
         wait_for_all()
-        bars: dict[str, Progress] = {}
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                stack.close()  # the bar of the stage before
-                bars[what] = stack.enter_context(progress_bar(what, "steps"))
-            bars[what](done, total)
-
         return run(job, progress)
 
 

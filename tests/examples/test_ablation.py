@@ -292,7 +292,9 @@ class TestGoingOn:
         assert len(first["evaluation"]) == 1 and result(place)["missing"] == 1
         created = Store(place / "artifacts").open(f"evaluation/{first['evaluation'][0]}").manifest.created
         steps: list[tuple[str, int]] = []
-        monkeypatch.setattr(ablation.command, "progress_bars", lambda: contextlib.nullcontext(lambda what, done, total: steps.append((what, done))))
+        monkeypatch.setattr(
+            ablation.command, "progress_bars", lambda: contextlib.nullcontext(lambda what, done, total: steps.append((what, done)))
+        )
         run(place, "t.toml", "--seeds", "0")
         trained = [done for what, done in steps if what == "baseline finetune"]
         assert trained[0] > 4, "it began at the first step again"

@@ -65,7 +65,7 @@ def compare_paired(differences: Floats, pids: NDArray[np.int64], resamples: int 
         raise ValueError("two rows without a seed and a query in common cannot be compared")
     per_query = _rounding_removed(differences.mean(axis=0))
     _, person = np.unique(pids, return_inverse=True)
-    per_person = _rounding_removed(np.bincount(person, weights=per_query))
+    per_person = _rounding_removed(np.bincount(person, weights=per_query).astype(np.float64))
     return Paired(
         difference=float(per_query.mean()),
         seeds=len(differences),
