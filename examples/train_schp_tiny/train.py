@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 from batches import Sampler
+from calibrate import calibrate
 from card import write_card
 from losses import label_counts, label_weights, parsing_loss, sampling_chances
 from muon import Muon
@@ -24,6 +25,7 @@ from scenes import random_scene
 from state import resume, save
 from torch import nn
 
+from reidclip.data.lip import LIP_LABELS
 from reidclip_schp import PARSER
 from reidclip_schp.settings import SchpSettings
 from reidclip_schp.tiny_network import TinyParserNet, fuse
@@ -32,6 +34,7 @@ from reidclip_schp.tiny_weights import write_weights
 INPUT = (256, 128)  # height, width in pixels
 # Most steps see the picture at half the size, at a quarter of the cost; the last ones at the size that the parser works at.
 STAGES = (((128, 64), 0.62), (INPUT, 0.38))
+AGAIN = 0.3  # share of the full rate that further steps begin with; it falls linearly to a hundredth
 AVERAGE = 0.998  # decay of the running average of the weights, which is what is kept
 CHECKPOINT_STEPS = 500
 WEIGHT_POWER = 0.25  # of the labels' weights; 0.5 takes so much background for small things that their IoU falls
@@ -45,17 +48,21 @@ def main() -> None:
     cv2.setNumThreads(1)
     rendered, scenes = Bank.open(options.work / "rendered"), Bank.open(options.work / "scenes")
     test = [rendered_pair(options.held_out, row) for row in rows(options.held_out)]
+    others = [rendered_pair(options.calibrate_on, row) for row in rows(options.calibrate_on)]
     print(f"{len(rendered)} pictures, {len(scenes)} scenes; {len(test)} pictures of other people held out", flush=True)
     network, seconds = fit(rendered, scenes, options)
+    plain = fuse(network)
+    offsets = calibrate(plain, others, INPUT)
     options.out.mkdir(parents=True, exist_ok=True)
     weights = options.out / "schp-tiny.safetensors"
-    write_weights(weights, fuse(network), INPUT)
+    write_weights(weights, plain, INPUT)
     weights.chmod(0o644)
     session = PARSER.open(SchpSettings(weights=weights), torch.device("cpu"))
     measured = {"held_out_as_rendered": measure(session, test), "held_out_randomised": measure(session, _randomised(test, options.seed))}
     data = {"training_pictures": len(rendered), "training_scenes": len(scenes), "held_out_pictures_of_other_identities": len(test)}
-    named = ("steps", "batch", "lr", "scene_share", "seed", "threads")
+    named = ("steps", "more", "batch", "lr", "scene_share", "seed", "threads")
     training = {key: getattr(options, key) for key in named} | {"processor_minutes": round(seconds / 60, 1)}
+    training["score_offsets"] = {"pictures": len(others), **dict(zip(LIP_LABELS, offsets, strict=True))}
     write_card(weights, data, training, measured)
     print(json.dumps(measured, indent=1))
 
@@ -73,8 +80,9 @@ def fit(rendered: Bank, scenes: Bank, options: argparse.Namespace) -> tuple[Tiny
     step, seconds = resume(options.checkpoint, modules, optimisers)
     began, losses, loading = time.process_time() - seconds, [], 0.0
     network.train()
-    while step < options.steps:
-        _set_rate(optimisers, rate(step, options.steps))
+    end = options.steps + options.more
+    while step < end:
+        _set_rate(optimisers, rate(step, options.steps, options.more))
         before = time.process_time()
         picture, target = sampler.batch(step, options.batch, size_of(step, options.steps))
         loading += time.process_time() - before
@@ -91,20 +99,22 @@ def fit(rendered: Bank, scenes: Bank, options: argparse.Namespace) -> tuple[Tiny
         losses.append(float(loss.detach()))
         if step % 100 == 0:
             spent = time.process_time() - began
-            print(f"step {step}/{options.steps}, loss {np.mean(losses[-100:]):.4f}, {spent:.0f} s, {loading:.0f} s of it data", flush=True)
+            print(f"step {step}/{end}, loss {np.mean(losses[-100:]):.4f}, {spent:.0f} s, {loading:.0f} s of it data", flush=True)
         if step % CHECKPOINT_STEPS == 0:
             save(options.checkpoint, modules, optimisers, step, time.process_time() - began)
     return average.eval(), time.process_time() - began
 
 
 def size_of(step: int, steps: int) -> tuple[int, int]:
-    """Height and width that the network sees at a step."""
+    """Height and width that the network sees at a step; behind ``steps`` the full ones."""
     ends = np.cumsum([share for _, share in STAGES])
     return STAGES[min(int(np.searchsorted(ends, step / steps, side="right")), len(STAGES) - 1)][0]
 
 
-def rate(step: int, steps: int) -> float:
-    """Linear warm-up over 100 steps, full until 0.3 of the steps, then linear to a hundredth."""
+def rate(step: int, steps: int, more: int = 0) -> float:
+    """Linear warm-up over 100 steps, full until 0.3 of the steps, then linear to a hundredth; the ``more`` steps behind: see `AGAIN`."""
+    if step >= steps:
+        return 0.01 + (AGAIN - 0.01) * (1 - (step - steps) / more)
     warm = min(1.0, (step + 1) / 100)
     return warm * (0.01 + 0.99 * min(1.0, (1 - step / steps) / 0.7))
 
@@ -144,11 +154,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, help="folder that prepare.py filled")
     parser.add_argument("--held-out", type=Path, required=True, help="pictures of other people to measure on, of `reidclip synth`")
+    parser.add_argument("--calibrate-on", type=Path, required=True, help="pictures of yet other people, to choose the scores' offsets on")
     parser.add_argument("--out", type=Path, default=Path("schp-tiny"), help="folder for weights and model card")
     parser.add_argument(
         "--checkpoint", type=Path, default=Path("schp-tiny/checkpoint.safetensors"), help="where a stopped run goes on from"
     )
-    parser.add_argument("--steps", type=int, default=10600)
+    parser.add_argument("--steps", type=int, default=22000)
+    parser.add_argument("--more", type=int, default=5000, help="further steps at full size, at a rate that rises and falls once more")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=0.04, help="of the convolutions' kernels (Muon)")
     parser.add_argument("--scene-share", type=float, default=0.3, help="share of the pictures that are randomised scenes")

@@ -52,7 +52,7 @@ class FullSession:
         network = labelling(found.network, precision, device)
         size = (settings.height or found.input_hw[0], settings.width or found.input_hw[1])
         batch_size = settings.batch_size or BATCH_SIZE
-        return cls(network, found.label_set.labels, size, batch_size, settings.flip, device, found.digest, precision=precision)
+        return cls(network, found.label_set.labels, size, batch_size, bool(settings.flip), device, found.digest, precision=precision)
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.uint8]]:
         """RGB uint8 (H, W, 3) pictures of any sizes -> uint8 (H, W) label maps of the same sizes."""

@@ -25,7 +25,10 @@ class SchpSettings(Settings):
     width: int | None = Field(
         default=None, ge=32, le=1024, description="Input width in pixels; none: as trained. A multiple of 16 with schp-tiny."
     )
-    flip: bool = Field(default=False, description="Average with the mirrored picture (left and right labels exchanged): twice the time.")
+    flip: bool | None = Field(
+        default=None,
+        description="Average with the mirrored picture (left and right labels exchanged): twice the time. none: with schp-tiny alone.",
+    )
 
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
         default="fp32",

@@ -66,7 +66,8 @@ class TinySession:
                     f"Setting '{side}' is {value}, not a multiple of {MULTIPLE}, as schp-tiny needs.", "Leave it out, or round it."
                 )
         network = network.to(device).to(memory_format=torch.channels_last)
-        return cls(network, size, settings.batch_size or BATCH_SIZE, settings.flip, device, digest, precision=precision)
+        flip = True if settings.flip is None else settings.flip
+        return cls(network, size, settings.batch_size or BATCH_SIZE, flip, device, digest, precision=precision)
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.uint8]]:
         """RGB uint8 (H, W, 3) pictures of any sizes -> uint8 (H, W) LIP label maps of the same sizes."""

@@ -21,6 +21,7 @@ RECIPE = REPOSITORY / "examples" / "train_schp_tiny"
 sys.path.append(str(RECIPE))
 
 from batches import example  # noqa: E402
+from calibrate import best_offsets, calibrate, mean_iou  # noqa: E402
 from losses import label_counts, label_weights, parsing_loss, sampling_chances  # noqa: E402
 from muon import Muon, orthogonal  # noqa: E402
 from pairs import Bank, Pair, fill, filled, letterboxed  # noqa: E402
@@ -147,6 +148,45 @@ class TestMuon:
         assert float(values.max()) < 0.14
 
 
+class TestCalibration:
+    def test_offsets_undo_a_bias_of_the_scores(self) -> None:
+        rng = torch.Generator().manual_seed(0)
+        labels = torch.randint(0, 5, (4000,), generator=rng)
+        scores = 3 * torch.nn.functional.one_hot(labels, 5).float() + torch.randn(4000, 5, generator=rng)
+        bias = torch.tensor([0.0, 2.0, 0.0, -2.0, 0.0])
+        offsets = best_offsets(scores + bias, labels)
+        before, after = mean_iou(scores + bias, labels), mean_iou(scores + bias + offsets, labels)
+        assert before < 0.75 < after and after == pytest.approx(mean_iou(scores, labels), abs=0.03)
+
+    def test_mean_iou_is_that_of_the_definition(self) -> None:
+        labels, found = torch.tensor([0, 0, 1, 1, 1]), torch.tensor([0, 1, 1, 1, 2])
+        assert mean_iou(torch.nn.functional.one_hot(found, 4).float(), labels) == pytest.approx((1 / 2 + 2 / 4) / 2)
+
+    def test_the_network_scores_with_the_offsets_and_no_worse(self) -> None:
+        torch.manual_seed(0)
+        network = TinyParserNet((8, 8, 8), (1, 1, 1), fused=True).eval()
+        x = torch.randn(1, 3, 128, 64)
+        with torch.no_grad():
+            before = network(x)
+            offsets = calibrate(network, [_figure(128, 64)] * 2, (128, 64))
+            after = network(x)
+        torch.testing.assert_close(after - before, torch.tensor(offsets).view(1, -1, 1, 1).expand_as(before), atol=1e-2, rtol=0)
+        assert any(offsets)
+
+    def test_pictures_of_another_size_are_refused(self) -> None:
+        with pytest.raises(SystemExit, match="128 x 64"):
+            calibrate(TinyParserNet((8, 8, 8), (1, 1, 1), fused=True), [_figure()], (128, 64))
+
+
+def test_the_rate_rises_once_more_behind_the_steps() -> None:
+    train = _train()
+    rates = [train.rate(step, 1000, 500) for step in range(1500)]
+    assert max(rates) == rates[100] == 1
+    assert rates[999] < 0.02 < 0.29 < rates[1000] < 0.31 and rates[1499] < 0.02
+    assert rates[:1000] == [train.rate(step, 1000) for step in range(1000)]
+    assert train.size_of(1400, 1000) == train.INPUT
+
+
 def test_a_stopped_training_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = _train()
     monkeypatch.setattr(train, "STAGES", ((SIZE, 0.5), ((128, 64), 0.5)))
@@ -155,7 +195,9 @@ def test_a_stopped_training_ends_the_same(tmp_path: Path, monkeypatch: pytest.Mo
     bank = Bank(*(np.stack([getattr(_figure(128, 64), part)] * 4) for part in ("picture", "labels")))
 
     def weights(name: str) -> dict[str, torch.Tensor]:
-        options = argparse.Namespace(seed=0, steps=5, batch=2, lr=0.02, scene_share=0.5, checkpoint=tmp_path / f"{name}.safetensors")
+        options = argparse.Namespace(
+            seed=0, steps=4, more=1, batch=2, lr=0.02, scene_share=0.5, checkpoint=tmp_path / f"{name}.safetensors"
+        )
         network: TinyParserNet = train.fit(bank, bank, options)[0]
         return network.state_dict()
 

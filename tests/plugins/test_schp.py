@@ -194,7 +194,8 @@ def test_a_mirrored_picture_gives_mirrored_labels_with_flip(tmp_path: Path) -> N
     image = picture(3, 64, 32)
     mirror = np.ascontiguousarray(image[:, ::-1])
     order = np.array(mirrored_order(LIP.labels), np.uint8)
-    plain, flipped = open_session(weights), open_session(weights, flip=True)
+    plain, flipped = open_session(weights, flip=False), open_session(weights, flip=True)
+    assert open_session(weights).flip  # unless the settings say otherwise
     one, other = flipped([image, mirror])
     assert (order[other[:, ::-1]] == one).mean() > 0.995  # equal scores of two labels may fall either way
     assert len(np.unique(one)) > 3
