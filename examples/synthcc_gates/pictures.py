@@ -49,15 +49,8 @@ class Pictures:
 
     def shielded(self) -> UInt8:
         """The pictures with clothes painted white, CCAF eq. (4)."""
-        return self._painted(np.isin(self.labels, SHIELDED))
-
-    def clothes(self) -> UInt8:
-        """Clothes alone on white, CCAF eq. (11)."""
-        return self._painted(~np.isin(self.labels, SHIELDED))
-
-    def _painted(self, where: npt.NDArray[np.bool_]) -> UInt8:
         out = self.images.copy()
-        out[where] = 255
+        out[np.isin(self.labels, SHIELDED)] = 255
         return out
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from reidclip import registry
 from reidclip.artifacts.lock import exclusive
 from reidclip.artifacts.store import Store
-from reidclip.cli.console import _Rate, progress_bar
+from reidclip.cli.console import _Rate, progress_bar, progress_bars
 from reidclip.data.open import open_dataset
 from reidclip.errors import UserError, WorkError
 from reidclip.interfaces import ParamGroup, Update
@@ -269,3 +269,11 @@ def test_the_end_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
             progress(done, 2)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("training: 2/2 steps, ")
+
+
+def test_parts_have_a_bar_each(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bars("steps") as told:
+        for what, done in (("masks", 1), ("masks", 2), ("training", 1), ("training", 2)):
+            told(what, done, 2)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["masks: 2/2 steps", "training: 2/2 steps"]

@@ -172,6 +172,7 @@ class TestTable:
             found = [json.loads(store.open(ref).file("diagnostics.json").read_text()) for ref in dict.fromkeys(row["evaluations"].values())]
             for name in ("accuracy", "variance_share", "chance"):
                 assert row["clothes_probe"][name]["runs"] == [run["clothes_probe"][name] for run in found]
+            assert "within_camera_share" not in row["clothes_probe"]  # as in PRCC, nobody changes clothes under one camera
         told = (finished / "told.txt").read_text().split("## Clothes left in the feature")[1]
         assert all(f"| {row['name']} | " in told for row in rows)
 
@@ -231,7 +232,7 @@ class TestShipped:
     def test_a_shipped_table_resolves(self, path: Path) -> None:
         table = read_table(path)
         rows = rows_of(table)
-        assert len(rows) >= 4 and len(table.seeds) >= 3
+        assert len(rows) >= 3 and len(table.seeds) >= 3
         assert {row.compare_with for row in rows[1:]} <= {row.name for row in rows}
 
     def test_the_readme_names_every_table(self) -> None:

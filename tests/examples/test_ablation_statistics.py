@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ablation.paired import compare_paired, sign_flip_p
+from ablation.scores import read_probe
 from ablation.student import incomplete_beta, t_cdf, t_interval, t_quantile
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,3 +135,25 @@ class TestPaired:
     def test_nothing_in_common(self) -> None:
         with pytest.raises(ValueError, match="in common"):
             compare_paired(np.empty((1, 0)), np.empty(0, np.int64))
+
+
+class TestClothesProbe:
+    @pytest.mark.parametrize(
+        ("probe", "share"),
+        [
+            ({"accuracy": 1.0, "variance_share": 0.5, "within_camera": {"variance_share": 0.4}}, 0.4),
+            ({"accuracy": 1.0, "variance_share": 0.5, "within_camera": None}, None),
+        ],
+    )
+    def test_the_share_within_a_camera_stands_beside_the_other(self, tmp_path: Path, probe: dict[str, object], share: float | None) -> None:
+        found = read_probe(evaluation(tmp_path, {"clothes_probe": probe}))
+        assert found is not None and (found["variance_share"], found["within_camera_share"]) == (0.5, share)
+
+    def test_a_probe_that_was_skipped_is_none(self, tmp_path: Path) -> None:
+        assert read_probe(evaluation(tmp_path, {"clothes_probe": {"skipped": "no person is seen in two known outfits"}})) is None
+
+
+def evaluation(folder: Path, diagnostics: dict[str, object]):  # type: ignore[no-untyped-def]
+    """As much of an evaluation artifact as is read."""
+    (folder / "diagnostics.json").write_text(json.dumps(diagnostics))
+    return SimpleNamespace(files={"diagnostics.json": ""}, file=lambda name: folder / name)

@@ -67,7 +67,10 @@ def _clothes(results: Sequence[RowResult]) -> str:
         f"| row | {' | '.join(PROBES.values())} |",
         "|---" * (1 + len(PROBES)) + "|",
     ]
-    lines += [f"| {_cell(r.row.name)} | {' | '.join(_value(r.clothes[name]) for name in PROBES)} |" for r in results if r.clothes]
+    for r in results:
+        if r.clothes:
+            cells = (_value(r.clothes[name]) if name in r.clothes else "" for name in PROBES)
+            lines.append(f"| {_cell(r.row.name)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

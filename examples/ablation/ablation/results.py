@@ -14,8 +14,13 @@ from ablation.scores import METRICS, QueryScores, differences, read_metrics, rea
 from ablation.student import t_interval
 from reidclip.artifacts.store import Artifact
 
-PROBES = {"accuracy": "linear probe", "variance_share": "share of the variance within people", "chance": "chance of the probe"}
-"""Numbers of a clothes probe that the table shows."""
+PROBES = {
+    "accuracy": "linear probe",
+    "chance": "chance of the probe",
+    "variance_share": "share of the variance within people",
+    "within_camera_share": "the same within a camera",
+}
+"""Numbers of a clothes probe that the table shows. Where outfits go with cameras, only the last tells clothes from cameras."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ def _result(row: Row, by_row: Mapping[str, Mapping[int, Artifact]], protocols: S
     shared = sorted(set(own) & set(other))
     paired = {p: {m: _paired([(own[s], other[s]) for s in shared], p, m, resamples, reader) for m in METRICS} for p in protocols if shared}
     probes = [probe for a in distinct if (probe := read_probe(a)) is not None]
-    clothes = {name: Value.of([probe[name] for probe in probes]) for name in PROBES if probes}
+    found = {name: [probe[name] for probe in probes if probe[name] is not None] for name in PROBES}
+    clothes = {name: Value.of(runs) for name, runs in found.items() if runs}
     return RowResult(row, own, values, paired, row.compare_with if shared else None, clothes)
 
 

@@ -66,9 +66,14 @@ def read_metrics(evaluation: Artifact) -> dict[str, Any]:
 
 
 def read_probe(evaluation: Artifact) -> dict[str, Any] | None:
-    """The clothes probe of an evaluation made with diagnostics, None without."""
+    """The clothes probe of an evaluation made with diagnostics, None without.
+
+    ``within_camera_share`` is its ``variance_share`` among the pictures of one camera; None where nobody changes clothes under one.
+    """
     if "diagnostics.json" not in evaluation.files:
         return None
     found: dict[str, Any] = json.loads(evaluation.file("diagnostics.json").read_text(encoding="utf-8"))
     probe = found.get("clothes_probe")
-    return probe if probe and "accuracy" in probe else None
+    if not probe or "accuracy" not in probe:
+        return None
+    return {**probe, "within_camera_share": (probe.get("within_camera") or {}).get("variance_share")}
