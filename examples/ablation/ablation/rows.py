@@ -136,7 +136,8 @@ def _refuse_unread(row: RowTable, fields: tuple[str, ...]) -> None:
 
 
 def _check_common(row: RowTable, method: Method) -> None:
-    known = {key for model in (*method.settings.values(), EvaluateSettings) for key in model.model_fields}
+    models: tuple[type[Settings], ...] = (*method.settings.values(), EvaluateSettings)
+    known = {key for model in models for key in model.model_fields}
     unknown = next((key for key in row.common if key not in known), None)
     if unknown is not None:
         raise UserError(f"Row '{row.name}': no command of method '{row.method}' knows '{unknown}'.", nearest(unknown, known))
