@@ -19,12 +19,15 @@ import ablation.command
 import pytest
 from ablation.budget import Budget, budget_of
 from ablation.rows import rows_of
+from ablation.steps import Planner
 from ablation.table_file import read_table
 from run import main as run_program
 
 from reidclip.artifacts.store import Store
 from reidclip.data.open import open_dataset
 from reidclip.data.samplers import epoch_generator, pk_batches
+from reidclip_schp.tiny_network import TinyParserNet
+from reidclip_schp.tiny_weights import write_weights
 from tests.cli.test_training import write_labels
 from tests.fakes import REPOSITORY, environment, write_prcc, write_tiny_clip
 
@@ -312,6 +315,30 @@ def wait_for(place: Path, process: subprocess.Popen[bytes]) -> Path:
         assert process.poll() is None, "it ended before it kept a state"
         time.sleep(0.05)
     raise AssertionError("no state within four minutes")
+
+
+def test_other_weights_of_a_parser_make_other_masks(place: Path) -> None:
+    """Weights may be replaced under their name, the bundled ones by an update: masks of the old ones must not be taken."""
+    table = read_table(_table(place, masks='parser = "schp"\nparse = { weights = "parser.safetensors" }'))
+    dataset = open_dataset(place / "prcc", "prcc")
+    row = next(row for row in rows_of(table) if row.masks == "truth")
+
+    def name_of_the_masks(weights: Path) -> str:
+        shutil.copyfile(weights, place / "parser.safetensors")
+        steps = Planner(table, dataset, dataset, "fp32", lambda spec: spec).evaluation(row, 0).line()
+        return next(step.name for step in steps if step.kind == "masks")
+
+    files = [place / "a.safetensors", place / "b.safetensors"]
+    for file in files:
+        write_weights(file, TinyParserNet((8, 8, 8), (1, 1, 1), fused=True), (128, 64))
+    first, other, again = map(name_of_the_masks, (*files, files[0]))
+    assert first == again != other
+
+
+def _table(place: Path, masks: str) -> Path:
+    path = place / "masks.toml"
+    path.write_text((HEAD + ROWS).replace('labels = "labels"', masks.replace("parser.safetensors", str(place / "parser.safetensors"))))
+    return path
 
 
 class TestFaults:

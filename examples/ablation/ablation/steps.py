@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ablation.table_file import MaskSource, TableFile
 from reidclip import __version__
 from reidclip.artifacts.names import safe_name
 from reidclip.records import Dataset
+from reidclip.settings import resolve
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Planner:
 
     def __init__(self, table: TableFile, dataset: Dataset, test: Dataset, precision: str, clip_digest: Callable[[str], str]) -> None:
         self.table, self.dataset, self.test, self.precision, self.clip_digest = table, dataset, test, precision, clip_digest
+        self.parser_version = cache(_parser_version)  # opened once for all rows and seeds
 
     def evaluation(self, row: Row, seed: int) -> Step:
         """The last step of a row: everything before it hangs below."""
@@ -102,6 +104,8 @@ class Planner:
         source = self.table.masks[row.masks]
         told = source.model_dump(mode="json", exclude={"labels"})
         facts = {"toolkit": __version__, "data": self.dataset.fingerprint, **told, "labels": _content(source.labels)}
+        if source.parser is not None:
+            facts["weights"] = self.parser_version(source.parser, json.dumps(source.parse, sort_keys=True))
         return {"masks": Step("masks", f"masks-{row.masks}", facts, source=source)}
 
     def _training(self, row: Row, command: str, seed: int) -> dict[str, Any]:
@@ -125,6 +129,19 @@ def protocols_of(table: TableFile, test: Dataset) -> tuple[Any, ...]:
     if table.protocols:
         return tuple(find_protocol(test, name) for name in table.protocols)
     return tuple(p for p in test.protocols if not p.single_shot_repeats)
+
+
+def _parser_version(name: str, settings: str) -> str:
+    """Version of a parser's weights: other weights behind the same settings make other masks."""
+    import torch
+
+    from reidclip import registry
+    from reidclip.interfaces import Parser
+    from reidclip.stages.parse import GROUP
+
+    parser: Parser = registry.get(GROUP, name)
+    resolved = resolve(parser.settings, json.loads(settings), where=f"settings of parser {name}", plugin=name)
+    return parser.open(resolved, torch.device("cpu")).version
 
 
 def _content(folder: Path | None) -> str | None:
