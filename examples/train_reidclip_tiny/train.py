@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"])
     args = parser.parse_args()
+    keep_options(args)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     clip = load_clip(f"random:{HERE / 'architecture.json'}", image_size=FULL)
@@ -101,6 +102,22 @@ def main() -> None:
     training = Training(args, clip, pairs)
     towers = training.run()
     _save(args, training, towers, f"{len(pairs.pids)} rendered pictures of {people} people with captions (reidclip synth --layout pairs)")
+
+
+def keep_options(args: argparse.Namespace) -> None:
+    """Write what the training depends on beside its states; end the program if states of other options lie there.
+
+    A finished phase is read back by its name: under other options it would be taken for theirs.
+    """
+    free = ("out", "held_out", "state", "threads")
+    told = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items() if key not in free}
+    told["small"] = list(args.small)
+    file = args.state.with_name(f"{args.state.name}.options.json")
+    if file.exists() and (before := json.loads(file.read_text(encoding="utf-8"))) != told:
+        changed = ", ".join(sorted(key for key in told if told[key] != before.get(key)))
+        raise SystemExit(f"{file} is of a training with other options ({changed}). Name other states with --state, or remove these.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 def _save(args: argparse.Namespace, training: Training, towers: Towers, data: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -112,3 +115,16 @@ def test_rare_values_weigh_more_up_to_a_bound() -> None:
     found = attributes.Attributes(rows)
     assert found.values["hat"] == ["beanie", "cap", "no"]
     assert found.weights["hat"].tolist() == pytest.approx([4.0, 41 / 30, 41 / 90])
+
+
+def test_states_of_other_options_are_not_taken_for_ones_own(tmp_path: Path) -> None:
+    def train(*options: str) -> str:
+        words = [str(RECIPE / "train.py"), str(tmp_path / "no-data"), "out.safetensors", "--held-out", "h", *options]
+        done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        return done.stderr
+
+    assert "other options" not in train("--lr", "1e-3")  # there are no data
+    told = train("--lr", "2e-3", "--seed", "1")
+    assert "reidclip-tiny.state.options.json" in told and "(lr, seed)" in told and "--state" in told and "Traceback" not in told
+    assert "other options" not in train("--lr", "2e-3", "--seed", "1", "--state", "mine.state")
