@@ -160,7 +160,7 @@ def _options() -> argparse.Namespace:
         "--checkpoint", type=Path, default=Path("schp-tiny/checkpoint.safetensors"), help="where a stopped run goes on from"
     )
     parser.add_argument("--steps", type=int, default=22000)
-    parser.add_argument("--more", type=int, default=5000, help="further steps at full size, at a rate that rises and falls once more")
+    parser.add_argument("--more", type=int, default=0, help="further steps at full size, at a rate that rises and falls once more")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=0.04, help="of the convolutions' kernels (Muon)")
     parser.add_argument("--scene-share", type=float, default=0.3, help="share of the pictures that are randomised scenes")
