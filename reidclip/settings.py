@@ -146,7 +146,9 @@ def _texts(value: str) -> tuple[str, ...]:
 
 
 def _sentence(model: type[BaseModel], error: Any, commands: Mapping[str, type[Settings]]) -> str:
-    path = ".".join(str(p) for p in error["loc"])
+    path = ".".join(str(p) for p in error["loc"] if not isinstance(p, int))
+    for number in (p for p in error["loc"] if isinstance(p, int)):  # people count the entries of a list from 1
+        path = path.replace(".", f"[{number + 1}].", 1)
     if _unknown_here(error):
         other = _command_of(error, commands)
         hint = f"It is a setting of `{other}`." if other else closest(path, model.model_fields)
@@ -169,10 +171,14 @@ def _command_of(error: Any, commands: Mapping[str, type[Settings]]) -> str | Non
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    """Keys of the table at a place: of a model, or of the models in a list or a mapping."""
     current: Any = model
     for part in loc:
-        field = current.model_fields.get(part)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return []
-        current = field.annotation
-    return list(current.model_fields)
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(part)
+            current = field.annotation if field else None
+        else:  # an entry of a list or a mapping: its place says nothing about what it is
+            current = next((kind for kind in typing.get_args(current) if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    if not (isinstance(current, type) and issubclass(current, BaseModel)):
+        return []
+    return [field.alias or name for name, field in current.model_fields.items()]

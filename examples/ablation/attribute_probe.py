@@ -51,8 +51,12 @@ def main() -> int:
             runs = [probed(Store(options.store), ref, attributes, chance) for ref in sorted(set(row["evaluations"].values()))]
             print(f"| {row['name']} | {' | '.join(told([run[name] for run in runs]) for name in ASKED)} |", flush=True)
         print(f"| always the most frequent answer | {' | '.join(f'{100 * chance[name]:.1f}' for name in ASKED)} |")
-    except (OSError, ReidclipError, KeyError, json.JSONDecodeError) as error:
-        print(f"{type(error).__name__}: {error}\nTable, data and store must belong together, and the data be rendered.", file=sys.stderr)
+        print("\nPer cent of the test pictures named right by a probe fitted on other people; brackets: 95% interval over seeds.")
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}. The table is the table.json of run.py, the data a rendered set.", file=sys.stderr)
+        return 2
+    except (ReidclipError, KeyError, json.JSONDecodeError) as error:
+        print(f"{error}\nTable, data and store must belong together; --store names the store of the table.", file=sys.stderr)
         return 2
     return 0
 

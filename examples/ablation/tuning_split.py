@@ -9,6 +9,7 @@ Example: python examples/ablation/tuning_split.py data/synthcc data/synthcc-tuni
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -40,6 +41,8 @@ def main() -> int:
     for root in ("rgb", "parsing/rgb"):
         if (options.data / root / "train").is_dir():
             split(options.data / root, unfinished / root, people, set(people[-options.people :]))
+    if (options.data / "attributes.jsonl").is_file():
+        carry_attributes(options.data / "attributes.jsonl", unfinished / "attributes.jsonl", set(people[-options.people :]))
     unfinished.rename(options.out)
     print(f"{options.out}: {len(people) - options.people} people to train on, {options.people} to test on")
     return 0
@@ -50,11 +53,29 @@ def split(source: Path, target: Path, people: list[str], held_out: set[str]) -> 
     for person in people:
         folder = source / "train" / person
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():  # label maps may be there for some only
-            camera, _, name = file.name.partition("_")
-            if person not in held_out:
-                link(file, target / "train" / person / file.name)
-            elif camera in CAMERAS:
-                link(file, target / "test" / camera / person / name)
+            place = place_of(person, file.name, held_out)
+            if place is not None:
+                link(file, target / place)
+
+
+def place_of(person: str, name: str, held_out: set[str]) -> Path | None:
+    """Where a training picture lies in the new set; None for a held-out one of no camera."""
+    if person not in held_out:
+        return Path("train") / person / name
+    camera, _, rest = name.partition("_")
+    return Path("test") / camera / person / rest if camera in CAMERAS else None
+
+
+def carry_attributes(source: Path, target: Path, held_out: set[str]) -> None:
+    """The rows of rendered training pictures, with their new places."""
+    with source.open(encoding="utf-8") as before, target.open("w", encoding="utf-8") as after:
+        for row in map(json.loads, before):
+            split_name, person, name = Path(row["path"]).parts[-3:]
+            place = place_of(person, name, held_out) if split_name == "train" else None
+            if place is not None:
+                maps = Path("parsing") / "rgb" / place.with_suffix(".png")
+                row |= {"path": (Path("rgb") / place).as_posix(), "parsing": maps.as_posix(), "subset": place.parts[0]}
+                after.write(json.dumps(row) + "\n")
 
 
 def link(source: Path, target: Path) -> None:

@@ -151,6 +151,8 @@ def main() -> None:
     with error_boundary(options.verbose):
         rows, gates = measure(options)
         print(f"\n{table(gates)}")
+        if options.quick:
+            print("\n--quick: few people and hardly any training. It shows that everything runs; whether gates are met means nothing.")
         if options.json is not None:
             _write(options.json, options, rows, gates)
     sys.exit(0 if all(gate.met for gate in gates) else 1)

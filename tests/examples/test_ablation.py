@@ -71,7 +71,7 @@ masks = "truth"
 name = "lambda1 = {}"
 method = "ccaf"
 masks = "truth"
-sweep = { "finetune.lambda1" = [0.5, 1.0] }
+sweep = { "finetune.lambda1" = [0.5, 5.0] }
 [[row]]
 name = "blank masks"
 method = "ccaf"
@@ -131,7 +131,7 @@ def place(tmp_path: Path) -> Path:
 class TestTable:
     def test_every_row_has_every_seed(self, finished: Path) -> None:
         table = result(finished)
-        assert [row["name"] for row in table["rows"]] == ["zero-shot", "baseline", "ccaf", "lambda1 = 0.5", "lambda1 = 1.0", "blank masks"]
+        assert [row["name"] for row in table["rows"]] == ["zero-shot", "baseline", "ccaf", "lambda1 = 0.5", "lambda1 = 5.0", "blank masks"]
         assert all(set(row["evaluations"]) == {"0", "1"} for row in table["rows"]) and table["missing"] == 0
         assert [len(row["protocols"]["cloth-changing"]["R1"]["runs"]) for row in table["rows"]] == [1, 2, 2, 2, 2, 2]
 
@@ -152,9 +152,9 @@ class TestTable:
                 assert rows[name]["paired"][protocol][metric]["difference"] == pytest.approx(this - that, abs=1e-6)
 
     def test_rows_share_what_is_equal(self, finished: Path) -> None:
-        """ccaf and lambda1 = 1.0 (the recipe's value) are one; all rows on the same masks share prompts."""
+        """ccaf and lambda1 = 5.0 (the recipe's value) are one; all rows on the same masks share prompts."""
         rows = {row["name"]: row for row in result(finished)["rows"]}
-        assert rows["ccaf"]["evaluations"] == rows["lambda1 = 1.0"]["evaluations"] != rows["lambda1 = 0.5"]["evaluations"]
+        assert rows["ccaf"]["evaluations"] == rows["lambda1 = 5.0"]["evaluations"] != rows["lambda1 = 0.5"]["evaluations"]
         found = folders(finished)
         assert {kind: len(names) for kind, names in found.items()} == {"masks": 2, "prompts": 4, "checkpoint": 8, "evaluation": 9}
 
@@ -221,7 +221,7 @@ class TestDryRun:
     def test_tells_rows_sharing_and_time_and_writes_no_artifact(self, place: Path) -> None:
         told = run(place, "t.toml", "--dry-run")[0]
         assert "baseline: baseline, " in told and " pictures, compared with zero-shot" in told
-        assert "masks: 2 to be had, 0 done" in told and re.search(r"checkpoint/ccaf-s0-\w+ is shared by ccaf, lambda1 = 1.0", told)
+        assert "masks: 2 to be had, 0 done" in told and re.search(r"checkpoint/ccaf-s0-\w+ is shared by ccaf, lambda1 = 5.0", told)
         assert re.search(r"23 steps to do, about \d+ s$", told.strip()), told
         assert not (place / "artifacts").exists()
 
@@ -347,6 +347,9 @@ class TestFaults:
         [
             ('method = "baseline"', 'method = "basline"', "Did you mean 'baseline'?"),
             ("[settings.finetune]", "[settings.fintune]", "Did you mean 'finetune'?"),
+            ('labels = "labels"', 'labels = "lables"', "[masks.truth] labels: lables is no folder."),
+            ('masks = "none"', 'mask = "none"', "unknown key 'row[5].mask'. Did you mean 'masks'?"),
+            ("blank = true", "blnk = true", "unknown key 'masks.none.blnk'. Did you mean 'blank'?"),
             ("pad = 2", "padd = 2", "No method knows 'padd' of [settings.finetune]."),
             ('name = "baseline"', 'name = "baseline"\nfinetune = { lambda1 = 1.0 }', "Row 'baseline': Wrong finetune settings"),
             ('name = "baseline"', 'name = "baseline"\ncommon = { heigt = 1 }', "no command of method 'baseline' knows 'heigt'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,11 @@ def test_training_people_become_test_people_and_no_test_person_is_seen(tmp_path:
     maps = data / "parsing" / "rgb" / "train" / people[-1]
     maps.mkdir(parents=True)
     (maps / "C_cropped_rgb001.png").write_bytes(b"map")
+    rows = [
+        {"path": f"rgb/{part}", "parsing": "old", "subset": "old"}
+        for part in (f"train/{people[-1]}/C_cropped_rgb001.jpg", "test/C/001/x.jpg")
+    ]
+    (data / "attributes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = split(data, tmp_path / "tuning", "--people", "2")
     assert done.returncode == 0 and f"{len(people) - 2} people to train on, 2 to test on" in done.stdout, done.stderr
     dataset = open_dataset(tmp_path / "tuning", "prcc")
@@ -38,6 +44,9 @@ def test_training_people_become_test_people_and_no_test_person_is_seen(tmp_path:
             if name.startswith(f"{person}/"):
                 camera, _, rest = Path(name).name.partition("_")
                 assert after[f"test/{camera}/{person}/{rest}"] == content
+    place = f"test/C/{people[-1]}/cropped_rgb001"
+    (row,) = map(json.loads, (tmp_path / "tuning" / "attributes.jsonl").read_text().splitlines())
+    assert row == {"path": f"rgb/{place}.jpg", "parsing": f"parsing/rgb/{place}.png", "subset": "test"}
     assert (tmp_path / "tuning" / "parsing" / "rgb" / "test" / "C" / people[-1] / "cropped_rgb001.png").read_bytes() == b"map"
 
 

@@ -79,7 +79,15 @@ def read_table(path: Path, assignments: Sequence[str] = (), overrides: Mapping[s
         TableFile, document, given, {"settings": parse_assignments(assignments)} if assignments else {}, where=f"table {path}", plugin=None
     )
     _check(table, path)
-    return table if "data" not in given else _with_its_own_maps(table, document.get("data"))
+    if "data" in given:
+        table = _with_its_own_maps(table, document.get("data"))
+    for name, source in table.masks.items():
+        if source.labels is not None and table.data.is_dir() and not source.labels.is_dir():
+            raise UserError(
+                f"{path}: [masks.{name}] labels: {source.labels} is no folder.",
+                "Label maps lie below it as pictures do below the data; paths are taken from where the program is started.",
+            )
+    return table
 
 
 def _with_its_own_maps(table: TableFile, written: str | None) -> TableFile:
