@@ -146,9 +146,8 @@ def _texts(value: str) -> tuple[str, ...]:
 
 
 def _sentence(model: type[BaseModel], error: Any, commands: Mapping[str, type[Settings]]) -> str:
-    path = ".".join(str(p) for p in error["loc"] if not isinstance(p, int))
-    for number in (p for p in error["loc"] if isinstance(p, int)):  # people count the entries of a list from 1
-        path = path.replace(".", f"[{number + 1}].", 1)
+    # people count the entries of a list from 1
+    path = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
     if _unknown_here(error):
         other = _command_of(error, commands)
         hint = f"It is a setting of `{other}`." if other else closest(path, model.model_fields)

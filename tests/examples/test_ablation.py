@@ -365,6 +365,7 @@ class TestFaults:
             ('"lambda1 = {}"', '"lambda1"', "Two rows are called 'lambda1'."),
             ('"finetune.lambda1"', '"lambda1"', "Row 'lambda1 = {}' sweeps 'lambda1'."),
             ('compare_with = "ccaf"', 'compare_with = "cccaf"', "is compared with 'cccaf'"),
+            ("seeds = [0, 1]", 'seeds = [0, "one"]', "key 'seeds[2]': "),
             ("seeds = [0, 1]", "seeds = [0, 0]", "a seed stands twice"),
             ('data = "prcc"', 'data = "nowhere"', "There is no folder nowhere."),
             ('data = "prcc"', 'data = "prcc"\nprotocols = ["cloth-change"]', "Did you mean 'cloth-changing'?"),
