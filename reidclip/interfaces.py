@@ -104,7 +104,8 @@ class Update:
         name: "main", or the paper's word ("examine", "disentangle").
         groups: what this update trains; everything else is frozen while its gradients are taken.
         schedule: 0-based epoch -> factor on each group's lr.
-        losses: (batch, outputs of `TrainStage.forward`) -> one entry per named loss of the paper, unweighted scalars.
+        losses: (batch, outputs of `TrainStage.forward`) -> one entry per named loss of the paper, unweighted scalars. None of them: the
+            update takes no step (one that begins at a later epoch; which are there may change between epochs, not within one).
         weights: loss name -> weight in the total; a loss that is not listed has weight 1.
     """
 

@@ -30,6 +30,7 @@ class FinetuneStage:
         self.context, self.settings, self.derived = context, settings, tuple(derived)
         self.module = module
         self.epochs = settings.epochs
+        self.epoch = 0  # of the batches that `fetch` gives now, for losses that begin later than others
         self.updates: Sequence[Update] = ()
         self.normalisation = normalisation_of(context.clip, settings)
         self._loader: Loader | None = None  # its processes live through all epochs
@@ -45,6 +46,7 @@ class FinetuneStage:
 
     def fetch(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
         """Batches of uint8 pictures with their random geometry; normalised in `prepare`, on the device."""
+        self.epoch = epoch
         if self._loader is None:
             context, part = self.context, (rank(), size())
             self._loader = Loader(

@@ -181,6 +181,8 @@ def step(
     for update, optimizer in updates:
         with autocast(options.device, options.precision):
             losses = update.losses(batch, outputs)
+            if not losses:  # an update that begins at a later epoch
+                continue
             total = torch.stack([value.float() * update.weights.get(name, 1.0) for name, value in losses.items()]).sum()
         parameters = [p for group in update.groups for _, p in group.params]
         # Gradients for this update's parameters alone: everything else counts as constant, whatever the graph holds.
