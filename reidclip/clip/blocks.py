@@ -2,16 +2,37 @@
 
 The class token (or the end-of-text token) is all that leaves the last block, so there the other positions need keys and values
 only: same numbers, and most of that block's work saved. Where a text begins with words that never change, their keys and values may be
-given as ``past`` and only the later positions are run. Attention goes through `scaled_dot_product_attention`.
+given as ``past`` and only the later positions are run. Attention goes through `scaled_dot_product_attention`, which never forms its
+weights; within `recorded_attention` they are formed and kept.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+_record: list[Tensor] | None = None  # a plain global, which torch.compile can trace past
+
+
+@contextmanager
+def recorded_attention() -> Iterator[list[Tensor]]:
+    """Within, every plain block that is run adds its attention weights to the list, in order: (B, heads, Q, L), rows sum to one.
+
+    Q is L, or 1 where only the class token's output is used. The weights are part of the graph, so gradients of what the encoder gives
+    may be taken at them. Blocks that are not plain (`is_plain`) run themselves and add nothing.
+    """
+    global _record
+    before, _record = _record, []
+    try:
+        yield _record
+    finally:
+        _record = before
 
 
 class KeyValues(NamedTuple):
@@ -103,8 +124,19 @@ def _attention(
         key, value = F.linear(x, *_rows_of_projection(attention, slice(width, None))).chunk(2, dim=-1)
     if past is not None:
         key, value = (torch.cat([t.expand(len(x), -1, -1), new], dim=1) for t, new in zip(past, (key, value), strict=True))
-    projected: Tensor = attention.out_proj(multi_head(query, key, value, attention.num_heads, mask, causal))
+    run = multi_head if _record is None else _multi_head_recorded
+    projected: Tensor = attention.out_proj(run(query, key, value, attention.num_heads, mask, causal))
     return projected
+
+
+def _multi_head_recorded(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None, causal: bool) -> Tensor:
+    """As `multi_head`, by way of the weights, which the record gets."""
+    if mask is not None or causal or _record is None:
+        raise ValueError("attention weights are recorded in image encoders, where every position sees all others")
+    query, key, value = (t.reshape(*t.shape[:2], heads, t.shape[-1] // heads).transpose(1, 2) for t in (query, key, value))
+    weights = (query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])).softmax(dim=-1)
+    _record.append(weights)
+    return (weights @ value).transpose(1, 2).flatten(2)
 
 
 def _rows_of_projection(attention: nn.MultiheadAttention, rows: slice | None = None) -> tuple[Tensor, Tensor | None]:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from reidclip.clip.architecture import EncoderConfig
 from reidclip.clip.heads import ReidHeads
-from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
+from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures, make_image_encoder
 from reidclip.clip.weights import check_finite
 from reidclip.errors import UserError
 from reidclip.formulas.distances import at_least_float32
@@ -185,13 +185,16 @@ class InferenceEncoder(nn.Module):
             raise UserError(f"{folder / WEIGHTS_FILE} does not fit {CONFIG_FILE} beside it.", "Write the checkpoint again.") from error
         return encoder.to(device)
 
-    def _joined(self, images: Tensor, camera: Tensor | None) -> Tensor:
-        features = self.image_encoder(images, camera)
+    def join(self, features: ImageFeatures) -> Tensor:
+        """The encoder's outputs as one vector per picture, not yet averaged over mirror images nor normalised: (B, width)."""
         parts = [features.pooled, features.projected] if self.image_encoder.joint_width else [features.pooled]
         if self.options.neck == "after":
             necks = [self.bottleneck, self.bottleneck_proj] if self.image_encoder.joint_width else [self.bottleneck]
             parts = [neck(part) for neck, part in zip(necks, parts, strict=True)]
         return at_least_float32(torch.cat(parts, dim=1))  # averaging and normalising in half precision would make ties of ranks
+
+    def _joined(self, images: Tensor, camera: Tensor | None) -> Tensor:
+        return self.join(self.image_encoder(images, camera))
 
 
 def _three(values: Any) -> tuple[float, float, float]:
