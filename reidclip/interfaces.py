@@ -8,7 +8,7 @@ group                  protocol            bundled
 =====================  ==================  ===========================================================
 reidclip.methods       `Method`            baseline, clipreid, ccaf
 reidclip.parsers       `Parser`            schp (and its small stand-in, schp-tiny)
-reidclip.layouts       `DataLayout`        prcc, ltcc, vcclothes, market1501, msmt17, folder
+reidclip.layouts       `DataLayout`        prcc, ltcc, vcclothes, market1501, msmt17, deepchange, last, ccvid, folder
 =====================  ==================  ===========================================================
 """
 

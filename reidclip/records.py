@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ class Sample:
         clothes_id: class of the outfit, unique per identity within its half (train or test), -1 when unknown.
         split: "train", "val", "query", "gallery", or the layout's own names ("test-A"); "all" for plain pictures.
         domain: name of the source data set when several are joined, else "".
-        camera: the true camera where it differs from camid, else None.
+        camera: the true camera where it differs from camid, else None; -1 where the data set knows no cameras.
         frames: relative paths of a tracklet's frames in order; empty for a single picture.
     """
 
@@ -57,6 +57,7 @@ class Protocol:
         query_cams, gallery_cams: keep only samples whose ``camid`` is listed; None keeps all.
         note: one sentence for the reader of a result (source, traps).
         single_shot_repeats: 0 compares with the whole gallery; n > 0 averages over n draws of one gallery picture per identity.
+        true_camera: the rule looks at ``Sample.camera`` in place of ``camid``, where a benchmark fabricates the latter.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Protocol:
     gallery_cams: frozenset[int] | None = None
     note: str = ""
     single_shot_repeats: int = 0
+    true_camera: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,10 @@ class Dataset:
         return next((p for p in self.protocols if p.name == name), None)
 
     def query_and_gallery(self, protocol: Protocol) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-        """The samples that a protocol compares."""
-        query = self.split(protocol.query)
-        gallery = self.split(protocol.gallery)
+        """The samples that a protocol compares; their ``camid`` is the camera that its rule looks at."""
+        query, gallery = self.split(protocol.query), self.split(protocol.gallery)
+        if protocol.true_camera:
+            query, gallery = (tuple(s if s.camera is None else replace(s, camid=s.camera) for s in side) for side in (query, gallery))
         if protocol.query_cams is not None:
             query = tuple(s for s in query if s.camid in protocol.query_cams)
         if protocol.gallery_cams is not None:

@@ -101,6 +101,60 @@ MSMT17_LISTS = {
     ),
 }
 
+# folder -> lines of its list; the folders hold one more picture, which no list names
+DEEPCHANGE_LISTS = {
+    "train-set": (
+        "p0001_c01_20200813_154757_000038_bbox.jpg,4",
+        "p0001_c17_20200813_161500_000001_bbox.jpg,5",
+        "P0001_c02_20201101_090000_000007_bbox.jpg,6",
+        "p0010_c02_20200813_154757_000040_bbox.jpg,7",
+        "p0010_c03_20210101_154757_000041_bbox.jpg,8",
+    ),
+    "val-set-query": ("p0300_c04_20200814_100000_000001_bbox.jpg,0",),
+    "val-set-gallery": ("p0300_c04_20200815_100000_000002_bbox.jpg,1",),
+    "test-set-query": ("p0702_c13_20200813_154757_000038_bbox.jpg,12", "p0703_c05_20200901_110000_000001_bbox.jpg,20"),
+    "test-set-gallery": (
+        "p0702_c13_20200813_154757_000041_bbox.jpg,12",  # the query's own tracklet
+        "p0702_c13_20200813_170000_000002_bbox.jpg,13",  # its camera, another tracklet
+        "p0702_c02_20201224_080000_000003_bbox.jpg,14",
+        "p0703_c05_20200902_110000_000009_bbox.jpg,21",
+    ),
+}
+
+LAST_FILES = (
+    "train/000051/000051_003_00013_0270_04_001.jpg",
+    "train/000051/000051_004_00013_0280_04_010.jpg",
+    "train/000051/000051_005_00014_0290_04_002.jpg",
+    "train/000099/000099_001_00020_0001_01_001.jpg",
+    "train/000099/000099_002_00021_0002_01_001.jpg",
+    "val/query/000007_001_00001_0001_01_000.jpg",
+    "val/gallery/000007/000007_002_00001_0002_01_000.jpg",
+    "val/gallery/000000/000000_001_00001_0003_01_000.jpg",
+    "test/query/005859__001_00050_0001_01_000.jpg",  # two underscores, as some of the release
+    "test/query/005895_001_00051_0001_01_000.jpg",
+    "test/gallery/000000/000000_001_00050_0002_01_000.jpg",
+    "test/gallery/005895/005895_002_00051_0002_01_000.jpg",
+    "test/gallery/005895/005859__002_00050_0003_01_000.jpg",  # another person than the folder's
+)
+
+# list -> (tracklet, identity, clothes, frames)
+CCVID_LISTS = {
+    "train": (
+        ("session1/001_01", "001", "u0_l0_s0_c0_a0", 3),
+        ("session1/001_02", "001", "u0_l0_s0_c0_a0", 1),
+        ("session2/001_01", "001", "u1_l1_s1_c0_a0", 2),
+        ("session1/010_12", "010", "u0_l0_s0_c0_a0", 2),
+        ("session3/010_12", "010", "u2_l1_s1_c0_a0", 2),
+    ),
+    "query": (("session1/002_01", "002", "u0_l0_s0_c0_a0", 2), ("session1/003_02", "003", "u0_l0_s0_c0_a0", 1)),
+    "gallery": (
+        ("session1/002_02", "002", "u0_l0_s0_c0_a0", 2),
+        ("session2/002_01", "002", "u1_l0_s0_c0_a0", 1),
+        ("session3/002_01", "002", "u1_l0_s0_c0_a0", 2),
+        ("session1/003_01", "003", "u0_l0_s0_c0_a0", 2),
+    ),
+}
+
 FOLDER_ROWS = (
     ("a/1.jpg", 7, 0, 70, "train"),
     ("a/2.jpg", 9, 1, 90, "train"),
@@ -157,6 +211,31 @@ def msmt17(root: Path, train: str = "train", test: str = "test") -> Path:
     for split, (folder, lines) in MSMT17_LISTS.items():
         write_pictures(root, (f"{folders[folder]}/{line.split()[0]}" for line in lines))
         (root / f"list_{split}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return root
+
+
+def deepchange(root: Path) -> Path:
+    """A DeepChange with two training, one validation and two test identities; each folder holds a picture that no list names."""
+    for number, (name, lines) in enumerate(DEEPCHANGE_LISTS.items()):
+        unlisted = f"p0999_c01_20200813_154757_00000{number}_bbox.jpg"
+        write_pictures(root, (f"{name}/{picture}" for picture in (*(line.split(",")[0] for line in lines), unlisted)))
+        (root / f"{name}-bbox.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return root
+
+
+def last(root: Path, extra: Iterable[str] = ()) -> Path:
+    """A LaST with two training, one validation and two test identities, and people of the background in both galleries."""
+    return write_pictures(root, (*LAST_FILES, *extra))
+
+
+def ccvid(root: Path) -> Path:
+    """A CCVID with two training and two test identities; tracklets of one to three frames."""
+    seeds = iter(range(1000))
+    for split, lines in CCVID_LISTS.items():
+        for tracklet, _, _, frames in lines:
+            for frame in range(1, frames + 1):
+                write_picture(root / tracklet / f"{frame:05d}.jpg", next(seeds))
+        (root / f"{split}.txt").write_text("".join(f"{t}\t{pid}\t{clothes}\n" for t, pid, clothes, _ in lines), encoding="utf-8")
     return root
 
 

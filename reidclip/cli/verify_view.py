@@ -50,10 +50,14 @@ def _table(*columns: str, text: int = 1) -> Table:
 
 
 def _splits(rows: Sequence[SplitCount]) -> Table:
-    table = _table("split", "identities", "pictures", "outfits", "cameras")
+    in_video = any(row.tracklets is not None for row in rows)
+    pictures = ("tracklets", "frames") if in_video else ("pictures",)
+    table = _table("split", "identities", *pictures, "outfits", "cameras")
     for row in rows:
         outfits = "unknown" if row.outfits is None else f"{row.outfits:,}"
-        table.add_row(escape(row.split), f"{row.identities:,}", f"{row.pictures:,}", outfits, f"{row.cameras:,}")
+        tracklets = [f"{row.tracklets or 0:,}"] if in_video else []
+        cameras = f"{row.cameras:,}" if row.cameras else "unknown"
+        table.add_row(escape(row.split), f"{row.identities:,}", *tracklets, f"{row.pictures:,}", outfits, cameras)
     return table
 
 

@@ -9,12 +9,14 @@ from typing import Literal
 from reidclip.records import Dataset, PublishedCount, Sample
 
 Status = Literal["C", "R", "T", "S", "G"]
-Quantity = Literal["identities", "images", "clothes", "cameras"]
+Quantity = Literal["identities", "images", "tracklets", "frames", "clothes", "cameras"]
 
 _COUNTERS: dict[Quantity, Callable[[Sequence[Sample]], int]] = {
     # Some data sets number both halves from 0, and clothes classes always start anew: a number means something within its half.
     "identities": lambda samples: len({(_is_training(s), s.pid) for s in samples}),
     "images": len,
+    "tracklets": len,
+    "frames": lambda samples: sum(len(s.frames) for s in samples),
     "clothes": lambda samples: len({(_is_training(s), s.clothes_id) for s in samples}),
     "cameras": lambda samples: len({s.camid if s.camera is None else s.camera for s in samples}),
 }

@@ -12,7 +12,7 @@ from reidclip.data.open import GROUP
 from reidclip.records import PublishedCount
 from reidclip.registry import PluginInfo
 
-_HEADLINE = ("identities", "images")
+_HEADLINES = (("identities", "images"), ("identities", "tracklets", "frames"), ("identities", "tracklets"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +78,21 @@ def show_layout(name: str) -> LayoutInfo:
 
 
 def headline(published: Sequence[PublishedNumber]) -> str:
-    """Identities and images of the whole data set, else of the first split of which both are published; "" when there is none.
+    """Identities and images (or tracklets) of the whole data set, else of the first split of which both are published; "" without any.
 
-    "221 identities, 33,698 images"; "train: 751 identities, 12,936 images".
+    "221 identities, 33,698 images"; "train: 751 identities, 12,936 images"; "226 identities, 2,856 tracklets, 347,833 frames".
     """
     parts: dict[str, dict[str, int]] = {}
     for number in published:
         part, _, quantity = number.what.rpartition(": ")
         parts.setdefault(part, {})[quantity] = number.value
-    whole = [part for part, values in parts.items() if set(_HEADLINE) <= set(values)]
-    if not whole:
-        return ""
-    chosen = "all" if "all" in whole else whole[0]
-    numbers = ", ".join(f"{parts[chosen][quantity]:,} {quantity}" for quantity in _HEADLINE)
-    return numbers if chosen == "all" else f"{chosen}: {numbers}"
+    for quantities in _HEADLINES:
+        whole = [part for part, values in parts.items() if set(quantities) <= set(values)]
+        if whole:
+            chosen = "all" if "all" in whole else whole[0]
+            numbers = ", ".join(f"{parts[chosen][quantity]:,} {quantity}" for quantity in quantities)
+            return numbers if chosen == "all" else f"{chosen}: {numbers}"
+    return ""
 
 
 def _describe(info: PluginInfo) -> LayoutInfo:

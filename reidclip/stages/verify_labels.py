@@ -26,10 +26,16 @@ def _count_split(name: str, samples: Sequence[Sample]) -> SplitCount:
     return SplitCount(
         split=name,
         identities=len({s.pid for s in samples}),
-        pictures=len(samples),
+        pictures=sum(len(s.frames) or 1 for s in samples),
         outfits=None if min(outfits) < 0 else len(outfits),
-        cameras=len({s.camid if s.camera is None else s.camera for s in samples}),
+        cameras=len(_cameras(samples)),
+        tracklets=len(samples) if any(s.frames for s in samples) else None,
     )
+
+
+def _cameras(samples: Sequence[Sample]) -> set[int]:
+    """The true cameras, as far as the data set names any."""
+    return {camera for s in samples if (camera := s.camid if s.camera is None else s.camera) >= 0}
 
 
 def compare_counts(dataset: Dataset, published: Sequence[PublishedCount]) -> tuple[CountCheck, ...]:
@@ -144,7 +150,7 @@ def _one_of(samples: Sequence[Sample], half: str) -> list[Finding]:
     if len({s.pid for s in samples if s.pid >= 0}) == 1:
         needs = "Training needs at least two." if half == "training" else "With nobody to confuse, every result is perfect."
         findings.append(Finding("warning", "labels", f"All {half} pictures are of one identity. {needs}"))
-    if len({s.camid if s.camera is None else s.camera for s in samples}) == 1:
+    if len(_cameras(samples)) == 1:
         findings.append(
             Finding("warning", "labels", f"All {half} pictures come from one camera: nothing is learned or told across cameras.")
         )

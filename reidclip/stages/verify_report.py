@@ -41,13 +41,21 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class SplitCount:
-    """What one split holds; ``outfits`` is None where clothes are unknown, cameras are the true ones."""
+    """What one split holds.
+
+    Attributes:
+        pictures: frames of tracklets included.
+        outfits: None where clothes are unknown.
+        cameras: the true ones; 0 where none are named.
+        tracklets: None where the samples are single pictures.
+    """
 
     split: str
     identities: int
     pictures: int
     outfits: int | None
     cameras: int
+    tracklets: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

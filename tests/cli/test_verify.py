@@ -39,7 +39,7 @@ class TestCounts:
 
     def test_splits(self, small: Path, reidclip: CommandLine) -> None:
         splits = reidclip("datasets", "verify", small, "--json").json["splits"]
-        assert splits[0] == {"split": "train", "identities": 3, "pictures": 9, "outfits": 6, "cameras": 3}
+        assert splits[0] == {"split": "train", "identities": 3, "pictures": 9, "outfits": 6, "cameras": 3, "tracklets": None}
         assert [s["split"] for s in splits] == ["train", "val", "test-A", "test-B", "test-C"]
 
     @pytest.mark.parametrize("mark", ["C", "R", "S", "T"])

@@ -19,6 +19,9 @@ TREES = {
     "vcclothes": trees.vcclothes,
     "market1501": trees.market1501,
     "msmt17": trees.msmt17,
+    "deepchange": trees.deepchange,
+    "last": trees.last,
+    "ccvid": trees.ccvid,
     "folder": trees.folder,
 }
 
@@ -77,14 +80,16 @@ def test_published_counts_are_unique_and_can_be_counted(layout: DataLayout, data
     assert len({row.what for row in layout.published}) == len(layout.published)
     for row in layout.published:
         assert row.value > 0 and row.status in ("C", "R", "T", "S", "G")
-        assert 0 <= row.of(dataset) <= len(dataset.samples) + sum(dataset.left_out.values()), row.what
+        pictures = sum(len(s.frames) or 1 for s in dataset.samples)
+        assert 0 <= row.of(dataset) <= pictures + sum(dataset.left_out.values()), row.what
 
 
 def test_samples_are_sound(dataset: Dataset) -> None:
     assert dataset.samples
     assert len({s.path for s in dataset.samples}) == len(dataset.samples)
     for sample in dataset.samples:
-        assert dataset.absolute(sample).is_file()
+        assert dataset.absolute(sample).is_dir() if sample.frames else dataset.absolute(sample).is_file()
+        assert all((dataset.root / frame).is_file() for frame in sample.frames) and sorted(sample.frames) == list(sample.frames)
         assert "\\" not in sample.path and not sample.path.startswith(("/", "."))
         assert sample.pid >= -1 and sample.camid >= 0 and sample.clothes_id >= -1 and sample.split
 

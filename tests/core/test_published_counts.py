@@ -49,6 +49,26 @@ PUBLISHED = {
         query: identities 3060 R | query: images 11659 R | gallery: identities 3060 R | gallery: images 82161 R
         query + gallery: cameras 15 R
     """,
+    "deepchange": """
+        train: identities 450 T | train: images 75083 G
+        val-query + val-gallery: identities 150 T | val-query: images 4976 G | val-gallery: images 17865 G
+        query + gallery: identities 521 T | query: images 17527 G | gallery: images 62956 G
+        all: identities 1121 R | all: images 178407 R | all: cameras 17 R
+    """,
+    "last": """
+        train: identities 5000 R | train: images 71248 R
+        val-query: identities 56 R | val-query: images 100 R
+        val-gallery, people: identities 56 R | val-gallery: images 21279 R | val-gallery, interference: images 20000 T
+        query: identities 5805 R | query: images 10176 R
+        gallery: identities (5,806, or 5,807 if id 000000 is counted) 5806 R | gallery: folders 5808 T
+        gallery: images 125353 R | gallery, interference: images 20275 T
+    """,
+    "ccvid": """
+        train: identities 75 T | train: tracklets 948 T | train: clothes 159 T
+        query: identities 151 T | query: tracklets 834 T | gallery: identities 151 T | gallery: tracklets 1074 T
+        query + gallery: clothes 321 T
+        all: identities 226 S | all: tracklets 2856 T | all: frames 347833 T
+    """,
 }
 
 
@@ -75,6 +95,10 @@ def test_every_layout_that_publishes_counts_is_typed_here() -> None:
         ("vcclothes", "all: images", ["train: images", "query: images", "gallery: images"]),
         ("market1501", "gallery: images", ["gallery, people: images", "gallery, distractors: images"]),
         ("msmt17", "train + val: images", ["train: images", "val: images"]),
+        ("deepchange", "all: identities", ["train: identities", "val-query + val-gallery: identities", "query + gallery: identities"]),
+        ("deepchange", "all: images", ["train: images", "val-query: images", "val-gallery: images", "query: images", "gallery: images"]),
+        ("ccvid", "all: tracklets", ["train: tracklets", "query: tracklets", "gallery: tracklets"]),
+        ("ccvid", "all: identities", ["train: identities", "gallery: identities"]),
     ],
 )
 def test_parts_add_up(layout: str, whole: str, parts: list[str]) -> None:

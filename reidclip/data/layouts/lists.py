@@ -1,9 +1,10 @@
-"""Lists of pictures that a data set keeps beside its folders: ``<path> <pid>`` on every line."""
+"""Lists that a data set keeps beside its folders, one picture or tracklet a line; ``<path> <pid>`` is a common kind of line."""
 
 from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,24 +24,29 @@ class ListedPicture:
 
 def read_list(path: Path, faults: list[Fault]) -> list[ListedPicture]:
     """All lines that fit, blank ones left out; every other line is added to ``faults``, and so is a list that is not text."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        what = f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"
-        faults.append(Fault("Lists that cannot be read", path.name, what, "Restore the list of the release."))
-        return []
     listed = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        match = _LINE.fullmatch(line.strip())
+    for number, line in lines_of(path, faults):
+        match = _LINE.fullmatch(line)
         if match is None:
-            faults.append(line_fault(path, number, f"'{line.strip()[:80]}' is not a path and an identity"))
+            faults.append(line_fault(path, number, f"'{line[:80]}' is not a path and an identity"))
         elif posixpath.normpath(match["path"]) != match["path"] or match["path"].startswith(("/", "..")) or "\\" in match["path"]:
             faults.append(line_fault(path, number, f"{match['path']} is no plain relative path"))
         else:
             listed.append(ListedPicture(number, match["path"], int(match["pid"])))
     return listed
+
+
+def lines_of(path: Path, faults: list[Fault]) -> Iterator[tuple[int, str]]:
+    """1-based number and text of every line that is not blank, stripped; none, and a fault more, of a list that is not text."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        what = f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"
+        faults.append(Fault("Lists that cannot be read", path.name, what, "Restore the list of the release."))
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line.strip()
 
 
 def line_fault(
@@ -56,9 +62,14 @@ def line_fault(
 
 def first_listed(path: Path) -> str | None:
     """The path in the first line; None when there is no such file or line. Reads no further."""
+    match = _LINE.fullmatch(first_line(path))
+    return match["path"] if match else None
+
+
+def first_line(path: Path) -> str:
+    """The first line, stripped; "" when there is no such file, or it is not text. Reads no further."""
     try:
         with path.open(encoding="utf-8-sig") as lines:
-            match = _LINE.fullmatch(lines.readline(10_000).strip())
+            return lines.readline(10_000).strip()
     except (OSError, ValueError):
-        return None
-    return match["path"] if match else None
+        return ""
