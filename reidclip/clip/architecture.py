@@ -29,6 +29,7 @@ class EncoderConfig:
         stride: ViT: distance of patches in pixels (the patch size means no overlap); ResNet: overall stride, 16 or 32.
         sie_cameras: cameras that have an embedding, 0 for none.
         sie_coefficient: factor of the camera embedding.
+        context_block: kind of the block between final map and pools (`reidclip.clip.context_block`); None for none.
     """
 
     model: Mapping[str, Any]
@@ -36,6 +37,7 @@ class EncoderConfig:
     stride: int
     sie_cameras: int = 0
     sie_coefficient: float = 1.0
+    context_block: str | None = None
 
     @property
     def trunk(self) -> str | None:
@@ -68,8 +70,11 @@ class EncoderConfig:
         return pair(self.model["vision_cfg"].get("image_size") or 224)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return {**asdict(self), "model": copy.deepcopy(dict(self.model)), "image_size": list(self.image_size)}
+        """Plain values for a JSON file; a context block is told only where there is one, for readers that know none."""
+        document = {**asdict(self), "model": copy.deepcopy(dict(self.model)), "image_size": list(self.image_size)}
+        if self.context_block is None:
+            del document["context_block"]
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> EncoderConfig:

@@ -2,7 +2,8 @@
 
 State-dict keys are CLIP's own without ``visual.`` (``conv1.weight``, ``class_embedding``, ``positional_embedding`` at the *target* grid,
 ``ln_pre.*``, ``transformer.resblocks.N.*``, ``ln_post.*``, ``proj``; ResNet: ``conv1-3``, ``bn1-3``, ``layer1-4``, ``attnpool.*``), plus
-``camera_embedding`` when there is one. With the prefix ``image_encoder.`` they are the keys of a published CLIP-ReID checkpoint.
+``camera_embedding`` and ``context_block.*`` (`reidclip.clip.context_block`) where there are any. With the prefix ``image_encoder.`` they
+are the keys of a published CLIP-ReID checkpoint.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from reidclip.clip.architecture import EncoderConfig, build_visual, pair
 from reidclip.clip.blocks import multi_head, run_block, run_block_at
+from reidclip.clip.context_block import make_context_block, through
 from reidclip.clip.geometry import grid_of_table, patch_grid, resize_positions, resnet_grid
 from reidclip.errors import UserError
 
@@ -54,7 +56,12 @@ class ImageEncoder(nn.Module):
     Attributes:
         config: architecture and geometry.
         last_width, pooled_width, joint_width: widths of the three outputs.
+        context_block: what the final map passes before it is pooled; None for nothing.
+        takes_context_block: whether there is a place for one.
     """
+
+    context_block: nn.Module | None
+    takes_context_block: bool = False
 
     def __init__(self, config: EncoderConfig, last_width: int, pooled_width: int, joint_width: int) -> None:
         super().__init__()
@@ -62,6 +69,7 @@ class ImageEncoder(nn.Module):
         self.last_width = last_width
         self.pooled_width = pooled_width
         self.joint_width = joint_width
+        self.context_block = make_context_block(config.context_block, pooled_width) if self.takes_context_block else None
 
     def forward(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
         """Encode normalised pictures.
@@ -77,6 +85,10 @@ class ImageEncoder(nn.Module):
 
     def forward_tokens(self, x: Tensor, camera: Tensor | None = None) -> TokenMaps:
         """As `forward`, with the maps; a little slower, because the final block runs at every token."""
+        raise NotImplementedError
+
+    def forward_places(self, x: Tensor, camera: Tensor | None = None) -> tuple[ImageFeatures, Tensor]:
+        """As `forward`, with the final map behind the context block: (B, N, W_pooled), not normalised, class token left out."""
         raise NotImplementedError
 
     def _check(self, x: Tensor) -> None:
@@ -104,7 +116,9 @@ def make_image_encoder(config: EncoderConfig, visual: Any = None) -> ImageEncode
 
 
 class VitEncoder(ImageEncoder):
-    """CLIP's vision transformer."""
+    """CLIP's vision transformer. A context block sees all tokens between the final block and ``ln_post``."""
+
+    takes_context_block = True
 
     def __init__(self, config: EncoderConfig, visual: Any) -> None:
         width, joint = visual.proj.shape
@@ -127,16 +141,33 @@ class VitEncoder(ImageEncoder):
     def forward(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
         """See `ImageEncoder.forward`."""
         tokens = self._before_final_block(x, camera)
-        pooled = self.ln_post(run_block_at(self.transformer.resblocks[-1], tokens, 0))
-        return self._features(tokens[:, 0], pooled)
+        if self.context_block is None:  # nothing reads the other tokens
+            return self._features(tokens[:, 0], self.ln_post(run_block_at(self.transformer.resblocks[-1], tokens, 0)))
+        return self._features(tokens[:, 0], self.ln_post(self._final_tokens(tokens)[:, 0]))
 
     def forward_tokens(self, x: Tensor, camera: Tensor | None = None) -> TokenMaps:
         """See `ImageEncoder.forward_tokens`."""
         before = self._before_final_block(x, camera)
-        after = self.ln_post(run_block(self.transformer.resblocks[-1], before))
+        after = self.ln_post(self._final_tokens(before))
         projected = (after @ self.proj).to(after.dtype)
         last_map, pooled_map, projected_map = (_as_map(t[:, 1:], self.config.grid) for t in (before, after, projected))
         return TokenMaps(self._features(before[:, 0], after[:, 0]), last_map, pooled_map, projected_map)
+
+    def forward_places(self, x: Tensor, camera: Tensor | None = None) -> tuple[ImageFeatures, Tensor]:
+        """See `ImageEncoder.forward_places`."""
+        before = self._before_final_block(x, camera)
+        after = self._final_tokens(before)
+        return self._features(before[:, 0], self.ln_post(after[:, 0])), after[:, 1:]
+
+    def _final_tokens(self, before: Tensor) -> Tensor:
+        """All tokens after the final block and the context block; (B, 1 + N, W) -> the same."""
+        final = self.transformer.resblocks[-1]
+        if self.context_block is None:
+            return run_block(final, before)
+        # The class token goes the way that it goes without context block, so that a block that adds nothing changes no bit of it.
+        after = torch.cat([run_block_at(final, before, 0).unsqueeze(1), run_block(final, before)[:, 1:]], dim=1)
+        tokens: Tensor = self.context_block(after)
+        return tokens
 
     def _features(self, last: Tensor, pooled: Tensor) -> ImageFeatures:
         return ImageFeatures(last, pooled, (pooled @ self.proj).to(self.proj.dtype))
@@ -159,7 +190,12 @@ class VitEncoder(ImageEncoder):
 
 
 class ResNetEncoder(ImageEncoder):
-    """CLIP's modified ResNet; with ``config.stride`` 16 its final stage keeps stride 1, as usual in re-identification."""
+    """CLIP's modified ResNet; with ``config.stride`` 16 its final stage keeps stride 1, as usual in re-identification.
+
+    A context block sees stage 4's map; average and attention pool come after it.
+    """
+
+    takes_context_block = True
 
     def __init__(self, config: EncoderConfig, visual: Any) -> None:
         pool = visual.attnpool
@@ -189,6 +225,11 @@ class ResNetEncoder(ImageEncoder):
         tokens = self._attention_pool(pooled, every_token=True)
         return TokenMaps(self._features(last, pooled, tokens[:, 0]), last, pooled, _as_map(tokens[:, 1:], self.config.grid))
 
+    def forward_places(self, x: Tensor, camera: Tensor | None = None) -> tuple[ImageFeatures, Tensor]:
+        """See `ImageEncoder.forward_places`; ``camera`` is not used."""
+        last, pooled = self._maps(x)
+        return self._features(last, pooled, self._attention_pool(pooled, every_token=False)[:, 0]), pooled.flatten(2).transpose(1, 2)
+
     def _features(self, last: Tensor, pooled: Tensor, projected: Tensor) -> ImageFeatures:
         dtype = self.attnpool.positional_embedding.dtype
         return ImageFeatures(last.mean((2, 3)).to(dtype), pooled.mean((2, 3)).to(dtype), projected.to(dtype))
@@ -199,7 +240,7 @@ class ResNetEncoder(ImageEncoder):
         x = self.act2(self.bn2(self.conv2(x)))
         x = self.avgpool(self.act3(self.bn3(self.conv3(x))))
         last = self.layer3(self.layer2(self.layer1(x)))
-        return last, self.layer4(last)
+        return last, through(self.context_block, self.layer4(last))
 
     def _attention_pool(self, feature_map: Tensor, every_token: bool) -> Tensor:
         pool = self.attnpool
