@@ -43,7 +43,7 @@ class Loader:
     keep        uint8 (B,H,W)     1 = not clothes, same geometry; only if the source has masks
     erase       int64 (B,4)       box to erase: top, left, height, width; zeros when there is none
     erase_seed  int64 (B,)        seed of the noise that fills the box
-    noise       float32 (1,1,n)   noise of all boxes of the batch, one after the other; only if the transform erases
+    noise       float32 (1,1,n)   noise of all boxes of the batch, one after the other; only if the transform erases with noise
     pid         int64 (B,)        training label of the identity if ``labels`` are given, else the data set's number
     clothes     int64 (B,)        the same for clothes
     camid       int64 (B,)        camera key of the filter rules
@@ -224,7 +224,7 @@ class _Assembly:
             **{name: getattr(self.columns, name)[rows] for name in ("pid", "clothes", "camid")},
         }
         tensors = {name: torch.from_numpy(column) for name, column in batch.items()}
-        if self.transform.erase:
+        if self.transform.erase and self.transform.erasing.fill is None:
             tensors["noise"] = noise_of([g.erase for g in geometries], [g.erase_seed for g in geometries])
         return tensors
 

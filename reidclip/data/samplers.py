@@ -51,6 +51,40 @@ def pk_batches(pids: Sequence[int], identities_per_batch: int, images_per_identi
     return batches
 
 
+def chunk_batches(pids: Sequence[int], chunks_per_batch: int, images_per_identity: int, generator: np.random.Generator) -> list[list[int]]:
+    """Batches of chunks of K images each, whoever they show (the sampler of Simple-CCReID and its descendants).
+
+    Chunks as in `pk_batches`, but those of all identities are shuffled together and cut into batches, so an identity may come twice in
+    a batch and few chunks are lost: only the last partial batch (``drop_last`` of the published loaders).
+
+    The published distributed form deals the chunks out, one to each process in turn; what all processes read at one step are then the
+    same consecutive chunks as here, so these are its batches too, as long as P is a multiple of the number of processes.
+
+    Args:
+        pids: identity of each index.
+        chunks_per_batch: P.
+        images_per_identity: K.
+        generator: source of randomness, see `epoch_generator`.
+
+    Returns:
+        Lists of P * K indices; as many in every epoch.
+
+    Raises:
+        UserError: fewer than P chunks.
+    """
+    if chunks_per_batch < 1 or images_per_identity < 1:
+        raise ValueError(f"a batch needs chunks and images, got {chunks_per_batch} x {images_per_identity}")
+    chunks = [chunk for of_identity in _chunks(pids, images_per_identity, generator).values() for chunk in of_identity]
+    if len(chunks) < chunks_per_batch:
+        raise UserError(
+            f"A batch takes {chunks_per_batch} chunks of {images_per_identity} pictures of a person, the training split has {len(chunks)}.",
+            f"Lower it (--set identities={len(chunks)}), or take more data.",
+        )
+    order = generator.permutation(len(chunks)).tolist()
+    whole = _cut(order[: len(order) - len(order) % chunks_per_batch], chunks_per_batch)
+    return [[index for number in batch for index in chunks[number]] for batch in whole]
+
+
 def _chunks(pids: Sequence[int], size: int, generator: np.random.Generator) -> dict[int, list[list[int]]]:
     """Shuffled chunks of ``size`` indices per identity, identities in order of first appearance."""
     members: dict[int, list[int]] = {}

@@ -1,26 +1,41 @@
-"""Input pipeline of the CLIP-ReID family: geometry on uint8 pictures in the workers, everything else on the device.
+"""Input pipeline: random geometry on uint8 pictures in the workers (`reidclip.data.geometry`), everything else here, on the device.
 
-Order, as published (Syliz517/CLIP-ReID): resize, flip, pad with black, random crop, normalise, erase. The geometry of a
-picture, its mask and its derived images is drawn once. Workers hand over uint8 (`apply`); `finish` normalises on the device.
+Workers hand over uint8 pictures and the boxes to erase; `finish` makes derived images, normalises and erases.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from reidclip.data.images import Filter, UInt8
+from reidclip.data.geometry import NO_BOX, Erasing, Fill, Geometry, Transform, apply, draw, training
 from reidclip.data.shielding import WHITE, Colour
 
+__all__ = [
+    "NORMALISATIONS",
+    "NO_BOX",
+    "Derived",
+    "Erasing",
+    "Geometry",
+    "Normalisation",
+    "Transform",
+    "apply",
+    "draw",
+    "fill_boxes_at_once",
+    "fill_boxes_one_by_one",
+    "finish",
+    "noise_of",
+    "normalise",
+    "paint_boxes",
+    "training",
+]
+
 Derived = Literal["shield", "clothes"]
-NO_BOX = (0, 0, 0, 0)
 
 # Name of a derived image -> its key in the result, and the mask value whose pixels stay; the others get the shielding colour.
 _DERIVED: Mapping[str, tuple[str, bool]] = {"shield": ("x_s", True), "clothes": ("x_c", False)}
@@ -41,114 +56,12 @@ NORMALISATIONS: Mapping[str, Normalisation] = {
 }
 
 
-@dataclass(frozen=True)
-class Transform:
-    """What happens to a picture before normalisation. The defaults are those of testing: resize only.
-
-    Attributes:
-        height, width: of the result, in pixels.
-        resize: bilinear in stage 1 and at test time, bicubic in stage 2's training, as published.
-        flip: probability of mirroring.
-        pad: black pixels added on each side before a random crop back to height x width; 0 for no crop.
-        erase: probability of erasing one box.
-        erase_area: share of the picture that the box covers, drawn uniformly.
-        erase_ratio: height / width of the box, drawn log-uniformly.
-
-    The box follows timm's RandomErasing with its defaults, which is what CLIP-ReID runs (mode "pixel", one box).
-    Simple-CCReID draws the area in 0.02..0.4 and the ratio uniformly.
-    """
-
-    height: int = 256
-    width: int = 128
-    resize: Filter = "bilinear"
-    flip: float = 0.0
-    pad: int = 0
-    erase: float = 0.0
-    erase_area: tuple[float, float] = (0.02, 1 / 3)
-    erase_ratio: tuple[float, float] = (0.3, 1 / 0.3)
-
-
-def training(height: int = 256, width: int = 128, method: Filter = "bicubic") -> Transform:
-    """CLIP-ReID's stage-2 training transform: flip 0.5, pad 10 and crop, erase 0.5."""
-    return Transform(height, width, method, flip=0.5, pad=10, erase=0.5)
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """The random choices made for one picture.
-
-    Attributes:
-        flip: mirrored or not.
-        top, left: corner of the crop in the padded picture.
-        erase: top, left, height, width of the erased box; zeros when there is none.
-        erase_seed: seed of the noise in the box.
-    """
-
-    flip: bool
-    top: int
-    left: int
-    erase: tuple[int, int, int, int]
-    erase_seed: int
-
-
-def draw(transform: Transform, rng: np.random.Generator) -> Geometry:
-    """Draw the geometry of one picture from its own generator."""
-    flip = bool(rng.random() < transform.flip)
-    top, left = (int(v) for v in rng.integers(0, 2 * transform.pad + 1, size=2))
-    erase_seed = int(rng.integers(0, 2**62))
-    erased = bool(rng.random() < transform.erase)
-    return Geometry(flip, top, left, _draw_box(transform, rng) if erased else NO_BOX, erase_seed)
-
-
-def _draw_box(transform: Transform, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """One box smaller than the picture on both sides; after ten misses there is none, as in timm."""
-    low, high = math.log(transform.erase_ratio[0]), math.log(transform.erase_ratio[1])
-    for _ in range(10):
-        area = rng.uniform(*transform.erase_area) * transform.height * transform.width
-        ratio = math.exp(rng.uniform(low, high))
-        h, w = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if h < transform.height and w < transform.width:
-            top = int(rng.integers(0, transform.height - h + 1))
-            left = int(rng.integers(0, transform.width - w + 1))
-            return top, left, h, w
-    return NO_BOX
-
-
-def apply(transform: Transform, geometry: Geometry, planes: UInt8, out: UInt8, fill: int) -> None:
-    """Mirror, pad and crop planes of the final size, those of a picture and of its mask alike.
-
-    Args:
-        transform: gives the padding.
-        geometry: what was drawn for this picture.
-        planes: (C, H, W), already resized.
-        out: (C, H, W), where the result is written.
-        fill: value of the padded border: 0 (black) in pictures, 1 (not clothes) in masks.
-    """
-    if geometry.flip:
-        planes = _mirrored(planes)
-    if not transform.pad:
-        out[:] = planes
-        return
-    # result[y, x] = planes[y + shift_y, x + shift_x] where that exists, else the border
-    shifts = (geometry.top - transform.pad, geometry.left - transform.pad)
-    sizes = planes.shape[1:]
-    (to_y, from_y), (to_x, from_x) = (
-        (slice(max(0, -s), n - max(0, s)), slice(max(0, s), n - max(0, -s))) for s, n in zip(shifts, sizes, strict=True)
-    )
-    out.fill(fill)
-    out[:, to_y, to_x] = planes[:, from_y, from_x]
-
-
-def _mirrored(planes: UInt8) -> UInt8:
-    """The planes with their columns in reverse order, eight at a time where the width allows (a fifth of the time)."""
-    if planes.shape[2] % 8 or not planes.flags.c_contiguous:
-        return planes[:, :, ::-1]
-    mirrored: UInt8 = planes.view(np.uint64)[:, :, ::-1].byteswap().view(np.uint8)
-    return mirrored
-
-
 def finish(
-    batch: Mapping[str, Tensor], normalisation: Normalisation, derived: Collection[Derived] = (), shielding: Colour = WHITE
+    batch: Mapping[str, Tensor],
+    normalisation: Normalisation,
+    derived: Collection[Derived] = (),
+    shielding: Colour = WHITE,
+    erase_fill: Fill | None = None,
 ) -> dict[str, Tensor]:
     """Normalise and erase on the batch's device.
 
@@ -160,6 +73,7 @@ def finish(
             "shield" -> ``x_s`` = M x + (1 - M) 255 and "clothes" -> ``x_c`` = (1 - M) x + M 255, M = keep.
             All images of a sample share the erased box and its noise.
         shielding: RGB in place of the 255, see `reidclip.data.source.ImageSource.shielding`.
+        erase_fill: value of erased pixels per channel, after normalisation; None takes the noise.
 
     Returns:
         ``x`` float32 (B, 3, H, W), and ``x_s``, ``x_c`` of the same shape as asked for.
@@ -180,6 +94,9 @@ def finish(
                 raise ValueError(f"no derived image '{name}'; there are {sorted(_DERIVED)}")
             key, wanted = _DERIVED[name]
             result[key] = torch.where(kept if wanted else ~kept, result["x"], fill)
+    if erase_fill is not None:
+        paint_boxes(list(result.values()), batch["erase"], erase_fill)
+        return result
     noise = batch["noise"] if "noise" in batch else noise_of(batch["erase"].tolist(), batch["erase_seed"].tolist()).to(image.device)
     if noise.numel():
         fill_boxes = fill_boxes_one_by_one if image.device.type == "cpu" else fill_boxes_at_once
@@ -227,11 +144,23 @@ def fill_boxes_one_by_one(images: Sequence[Tensor], boxes: Tensor, noise: Tensor
 
 def fill_boxes_at_once(images: Sequence[Tensor], boxes: Tensor, noise: Tensor) -> None:
     """The same result without looking at the boxes on the host, which would wait for the GPU."""
-    _, _, height, width = images[0].shape
-    top, left, h, w = boxes.to(images[0].device).view(-1, 4, 1, 1).unbind(1)  # (B, 1, 1) each
-    y = torch.arange(height, device=images[0].device).view(1, -1, 1)
-    x = torch.arange(width, device=images[0].device).view(1, 1, -1)
-    inside = ((y >= top) & (y < top + h) & (x >= left) & (x < left + w)).unsqueeze(1)  # (B, 1, H, W)
+    inside = _inside(images[0], boxes)
     filled = torch.zeros_like(images[0]).masked_scatter_(inside, noise)  # takes the noise in the order of `noise_of`
     for image in images:
         torch.where(inside, filled, image, out=image)
+
+
+def paint_boxes(images: Sequence[Tensor], boxes: Tensor, fill: Fill) -> None:
+    """Write one value per channel into each sample's box (B, 4), in place and alike in all images (each (B, 3, H, W))."""
+    inside = _inside(images[0], boxes)
+    for image in images:
+        torch.where(inside, _on_device(fill, image.dtype, image.device), image, out=image)
+
+
+def _inside(image: Tensor, boxes: Tensor) -> Tensor:
+    """Which pixels of (B, 3, H, W) lie in the samples' boxes: (B, 1, H, W) bool."""
+    _, _, height, width = image.shape
+    top, left, h, w = boxes.to(image.device).view(-1, 4, 1, 1).unbind(1)  # (B, 1, 1) each
+    y = torch.arange(height, device=image.device).view(1, -1, 1)
+    x = torch.arange(width, device=image.device).view(1, 1, -1)
+    return ((y >= top) & (y < top + h) & (x >= left) & (x < left + w)).unsqueeze(1)

@@ -115,7 +115,7 @@ def check_batches(settings: ModelSettings, dataset: Dataset, accumulate: int = 1
         UserError: see `training_samples`; or fewer identities than a batch takes; or fewer pictures in a batch than pieces.
     """
     identities = len({s.pid for s in training_samples(dataset, settings.train_splits)})
-    if isinstance(settings, FinetuneSettings) and settings.identities > identities:
+    if isinstance(settings, FinetuneSettings) and settings.sampler == "pk" and settings.identities > identities:
         raise UserError(
             f"A batch takes {settings.identities} identities, the training split of {dataset.root} has {identities}.",
             f"Lower it (--set identities={identities}), or take more data.",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
+from reidclip.data.geometry import ERASINGS, Transform
 from reidclip.data.loader import Loader
-from reidclip.data.samplers import pk_batches
-from reidclip.data.transforms import Derived, Transform, finish
+from reidclip.data.samplers import chunk_batches, epoch_generator, pk_batches
+from reidclip.data.transforms import Derived, finish
 from reidclip.interfaces import ParamGroup, StageContext, Update
 from reidclip.parallel.processes import rank, size
 from reidclip.train.model_inputs import normalisation_of
@@ -20,7 +20,7 @@ from reidclip.train.settings import FinetuneSettings
 
 
 class FinetuneStage:
-    """P x K batches of augmented pictures.
+    """Batches of augmented pictures, K of each of P identities.
 
     A subclass sets ``module`` and ``updates`` and writes `forward`. Batches reach it normalised: ``x``, and ``x_s``, ``x_c`` when
     ``derived`` asks for them, with ``pid``, ``clothes`` and ``camid``.
@@ -35,14 +35,13 @@ class FinetuneStage:
         self.normalisation = normalisation_of(context.clip, settings)
         self._loader: Loader | None = None  # its processes live through all epochs
         self._pids = [context.labels.pids[s.pid] for s in context.train]
-        self._transform = Transform(
-            settings.height, settings.width, settings.resize, flip=settings.flip, pad=settings.pad, erase=settings.erase
-        )
+        self._transform = transform_of(settings)
 
     def plan(self, epoch: int) -> Sequence[Sequence[int]]:
-        """P distinct identities with K pictures each per batch (the sampler of torchreid and CLIP-ReID)."""
-        generator = np.random.default_rng(np.random.SeedSequence([self.context.seed, epoch]))
-        return pk_batches(self._pids, self.settings.identities, self.settings.images_per_identity, generator)
+        """Batches of the sampler that the settings name; see `reidclip.data.samplers`."""
+        batches = chunk_batches if self.settings.sampler == "chunk" else pk_batches
+        generator = epoch_generator(self.context.seed, epoch)
+        return batches(self._pids, self.settings.identities, self.settings.images_per_identity, generator)
 
     def fetch(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
         """Batches of uint8 pictures with their random geometry; normalised in `prepare`, on the device."""
@@ -65,7 +64,8 @@ class FinetuneStage:
 
     def prepare(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """uint8 batch -> normalised, erased ``x`` (and derived pictures), float32 (B, 3, H, W)."""
-        return finish(batch, self.normalisation, self.derived, self.context.source.shielding)
+        fill = self._transform.erasing.fill
+        return finish(batch, self.normalisation, self.derived, self.context.source.shielding, erase_fill=fill)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Any:
         """The method's forward; see the subclass."""
@@ -76,10 +76,25 @@ class FinetuneStage:
         self.module.train(training)
 
 
+def transform_of(settings: FinetuneSettings) -> Transform:
+    """Augmentation as the settings say."""
+    return Transform(
+        settings.height,
+        settings.width,
+        settings.resize,
+        flip=settings.flip,
+        pad=settings.pad,
+        erase=settings.erase,
+        crop=settings.crop,
+        enlarge=settings.enlarge,
+        erasing=ERASINGS[settings.erasing],
+    )
+
+
 def stage_schedule(settings: FinetuneSettings) -> Schedule:
-    """Multi-step with warm-up as CLIP-ReID publishes it, or warm-up and cosine."""
+    """Multi-step with warm-up as CLIP-ReID publishes it (or CAL, without warm-up), or warm-up and cosine."""
     if settings.schedule == "multistep":
-        return warmup_multistep(settings.milestones, settings.warmup_epochs, settings.warmup_factor)
+        return warmup_multistep(settings.milestones, settings.warmup_epochs, settings.warmup_factor, first_index=settings.first_index)
     warmup = warmup_multistep((), settings.warmup_epochs, settings.warmup_factor) if settings.warmup_epochs else constant()
     decay = cosine(settings.epochs)
     return lambda epoch: warmup(epoch) * decay(epoch)

@@ -23,7 +23,9 @@ Margin = Annotated[float | None, BeforeValidator(_soft)]
 class ModelSettings(Settings):
     """Which CLIP, and how pictures enter it."""
 
-    clip: str = Field("reidclip-tiny", description="CLIP: reidclip-tiny, ARCH:TAG (ViT-B-16:openai), or a weights file.")
+    clip: str = Field(
+        "reidclip-tiny", description="CLIP: reidclip-tiny, ARCH:TAG (ViT-B-16:openai), a weights file, or resnet50:FILE (no text)."
+    )
     height: int = Field(256, gt=0, description="Input height in pixels.")
     width: int = Field(128, gt=0, description="Input width in pixels.")
     stride: int | None = Field(
@@ -65,7 +67,10 @@ class FinetuneSettings(ModelSettings):
     """What fine-tuning the image encoder has in common: batches, augmentation, Adam, schedule."""
 
     epochs: int = Field(60, ge=0, description="Passes of the sampler over the training pictures.")
-    identities: int = Field(16, gt=1, description="P, identities per batch.")
+    sampler: Literal["pk", "chunk"] = Field(
+        "pk", description="Batches: 'pk' of P distinct identities (CLIP-ReID); 'chunk' of P chunks of one identity each (CAL)."
+    )
+    identities: int = Field(16, gt=1, description="P, identities (or chunks) per batch.")
     images_per_identity: int = Field(4, gt=1, description="K, pictures per identity.")
     lr: float = Field(5e-6, gt=0, description="Adam's rate, which the schedule scales.")
     weight_decay: float = Field(1e-4, ge=0, description="L2 decay inside Adam (not decoupled), on every parameter.")
@@ -73,12 +78,22 @@ class FinetuneSettings(ModelSettings):
     head_lr_factor: float = Field(1.0, gt=0, description="The classifiers and BNNecks train at lr times this (published: 1).")
     schedule: Literal["multistep", "cosine"] = Field("multistep", description="How the rate falls: in steps, or along a cosine to 0.")
     milestones: tuple[int, ...] = Field((30, 50), description="Epochs at which the rate drops to a tenth (multistep).")
+    first_index: int = Field(
+        1, ge=0, description="Number of the first epoch in the multi-step schedule: 1 in CLIP-ReID (stepped as an epoch begins), 0 in CAL."
+    )
     warmup_epochs: int = Field(10, ge=0, description="Epochs in which the rate rises linearly from warmup_factor times lr.")
     warmup_factor: float = Field(0.1, ge=0, description="Share of lr at which the warm-up begins.")
     resize: Literal["bilinear", "bicubic"] = Field("bicubic", description="Training resize filter; tests resize bilinearly, as published.")
     flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring a training picture.")
-    pad: int = Field(10, ge=0, description="Zero padding before the random crop, in pixels.")
+    crop: Literal["pad", "enlarge"] = Field(
+        "pad", description="Random crop: 'pad' pads with black first (CLIP-ReID); 'enlarge' enlarges to 1.125 times both sides first (CAL)."
+    )
+    pad: int = Field(10, ge=0, description="Zero padding before the random crop, in pixels (crop 'pad'; 0 crops nothing).")
+    enlarge: float = Field(0.5, ge=0, le=1, description="Probability of enlarging and cropping a training picture (crop 'enlarge').")
     erase: float = Field(0.5, ge=0, le=1, description="Probability of random erasing.")
+    erasing: Literal["noise", "colour"] = Field(
+        "noise", description="What fills the erased box: 'noise' (CLIP-ReID), or one 'colour' in boxes of up to 0.4 of the picture (CAL)."
+    )
 
 
 class IdLossSettings(FinetuneSettings):
