@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from reidclip.clip.image_encoder import ImageFeatures
+from reidclip.errors import UserError
 
 CLASSIFIER_STD = 0.001
 
@@ -40,10 +41,19 @@ class BNNeck(nn.Module):
 
 
 class ReidHeads(nn.Module):
-    """One BNNeck on ``pooled`` and one on ``projected``; see `published_key` for their names in a CLIP-ReID checkpoint."""
+    """One BNNeck on ``pooled`` and one on ``projected``; see `published_key` for their names in a CLIP-ReID checkpoint.
+
+    Raises:
+        UserError: the encoder has no ``projected``.
+    """
 
     def __init__(self, pooled_width: int, joint_width: int, classes: int) -> None:
         super().__init__()
+        if not joint_width:
+            raise UserError(
+                "This image encoder has no joint space with text, on which the method's second classifier stands.",
+                "Give a CLIP, such as --clip ViT-B-16:openai, or take a method that needs none: --method cal.",
+            )
         self.pooled = BNNeck(pooled_width, classes)
         self.projected = BNNeck(joint_width, classes)
 

@@ -86,7 +86,7 @@ def load_clip(
     """Load a CLIP (see `reidclip.clip.sources` for what a spec may be).
 
     Args:
-        spec: "reidclip-tiny", "ViT-B-16:openai", a path, "path::ARCH", "random:ARCH".
+        spec: "reidclip-tiny", "ViT-B-16:openai", a path, "path::ARCH", "random:ARCH", "resnet50:imagenet".
         image_size: (height, width) in pixels; the position table is resized to it.
         stride: ViT: distance of patches in pixels, None for the patch size; ResNet: overall stride 16 (None) or 32.
         device: where the encoders go.
@@ -112,6 +112,10 @@ def assemble(
     sie_coefficient: float = 1.0,
 ) -> ClipModel:
     """Build the model of a source; `load_clip` without the search, for configurations and weights made in memory."""
+    if "trunk" in source.model:
+        from reidclip.clip.image_only import assemble_trunk  # it makes a ClipModel, so it comes after this module
+
+        return assemble_trunk(source, spec, image_size=image_size, stride=stride, device=device, sie_cameras=sie_cameras)
     check_supported(source.name, source.model)
     config = encoder_config(source.model, image_size, stride, sie_cameras, sie_coefficient)
     tokenizer = make_tokenizer(source.model["text_cfg"])

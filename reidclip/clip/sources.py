@@ -7,6 +7,7 @@
                                              else recognised from the weights' shapes
 ``weights.safetensors::ViT-B-16-quickgelu``  a file, its architecture named
 ``random:ViT-B-16`` (``@7`` for seed 7)      random weights; ``random:config.json`` reads a configuration file
+``resnet50:imagenet``, ``resnet50:FILE``     an image encoder without text, see `reidclip.clip.trunk_source`
 ===========================================  ===============================================================================
 """
 
@@ -23,6 +24,7 @@ import huggingface_hub.constants
 import open_clip
 from torch import Tensor
 
+from reidclip.clip import trunk_source
 from reidclip.clip.architecture import check_supported, supported_names
 from reidclip.clip.recognise import recognise
 from reidclip.clip.weights import SUFFIXES, read_weights
@@ -41,7 +43,7 @@ class Source:
 
     Attributes:
         name: architecture or model name, for people.
-        model: open_clip's model configuration.
+        model: open_clip's model configuration; or, of an encoder that is not CLIP's, ``trunk``.
         preprocess: open_clip's preprocessing configuration (``mean``, ``std``, ``interpolation``), as far as known.
         state: weights by open_clip's names; None for random ones.
         seed: of the random weights.
@@ -66,6 +68,8 @@ def find(spec: str) -> Source:
         return _embedded()
     if spec.startswith("random:"):
         return _random(spec.removeprefix("random:"))
+    if trunk_source.is_trunk(spec):
+        return Source(spec.partition(":")[0], trunk_source.trunk_model(), state=trunk_source.trunk_weights(spec))
     if "::" in spec:
         path, _, arch = spec.rpartition("::")
         return Source(arch, _known_config(arch), state=read_weights(Path(path)))
@@ -90,6 +94,8 @@ def on_this_machine(spec: str) -> bool:
     """
     if spec == TINY or spec.startswith("random:"):
         return True
+    if trunk_source.is_trunk(spec):
+        return trunk_source.on_this_machine(spec)
     if "::" in spec or spec.endswith(SUFFIXES) or Path(spec).is_dir():
         return Path(spec.rpartition("::")[0] or spec).exists()
     arch, colon, tag = _arch_and_tag(spec)
@@ -153,6 +159,8 @@ def _random(text: str) -> Source:
     arch, _, seed = text.partition("@")
     if seed and not seed.isdigit():
         raise UserError(f"'random:{text}': the seed after @ is not a number.", "Write for example random:ViT-B-16@7.")
+    if trunk_source.is_trunk(arch):
+        return Source(arch, trunk_source.trunk_model(), seed=int(seed or 0))
     if arch.endswith(".json"):
         document = read_sidecar(Path(arch))
         return Source(Path(arch).stem, document["model_cfg"], document.get("preprocess_cfg", {}), seed=int(seed or 0))

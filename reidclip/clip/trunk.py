@@ -85,3 +85,18 @@ class TrunkEncoder(ImageEncoder):
         dtype = self.conv1.weight.dtype
         pooled = torch.cat([final.amax((2, 3)) if part == "max" else final.mean((2, 3)) for part in self._pooling.split("+")], dim=1)
         return ImageFeatures(last.mean((2, 3)).to(dtype), pooled.to(dtype), pooled[:, :0].to(dtype))
+
+
+def pooled_as(encoder: TrunkEncoder, pooling: Pooling) -> TrunkEncoder:
+    """A copy of the encoder, with its weights, that pools its last map in another way.
+
+    Raises:
+        UserError: there is no such pooling.
+    """
+    config = trunk_config(encoder.config.image_size, encoder.config.stride, pooling)
+    with torch.random.fork_rng(devices=[]):  # the copy's first weights are replaced: nobody's random numbers are used up for them
+        other = TrunkEncoder(config)
+    other.load_state_dict(encoder.state_dict())
+    weight = encoder.conv1.weight
+    other.to(device=weight.device)
+    return other.to(memory_format=torch.channels_last) if weight.is_contiguous(memory_format=torch.channels_last) else other

@@ -34,16 +34,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file is missing, broken, an executable archive, or holds no CLIP.
     """
-    if not path.is_file():
-        raise UserError(f"No weights at {path}.", "Check the path given as --clip.")
-    tensors = _rename(_read_tensors(path))
+    tensors = _rename(read_tensors(path))
     if "visual.proj" not in tensors and "visual.attnpool.c_proj.weight" not in tensors:
         example = ", ".join(sorted(tensors)[:3]) or "nothing"
         raise UserError(
             f"{path} holds no CLIP in OpenAI's or open_clip's naming (found {example}).", "Give weights with keys such as visual.proj."
         )
     check_finite(tensors, path)
-    # Copies, because a safetensors file is mapped into memory: whoever rewrote it would change the model, or crash the process.
+    return copied(tensors)
+
+
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Floating point as float32, all of it in own memory: a safetensors file is mapped, and whoever rewrote it would change the model."""
     return {key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True) for key, value in tensors.items()}
 
 
@@ -71,7 +73,14 @@ def digest(state: Mapping[str, Tensor], quick_gelu: bool) -> str:
     return result.hexdigest()
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Named tensors of a file, whatever network they belong to; of a training checkpoint those under ``state_dict``.
+
+    Raises:
+        UserError: the file is missing, broken, or holds anything but tensors.
+    """
+    if not path.is_file():
+        raise UserError(f"No weights at {path}.", "Check the path given as --clip.")
     remedy = "Get the file again."
     try:
         with warnings.catch_warnings():

@@ -1,0 +1,63 @@
+"""An image encoder without text in the place of a CLIP: ``--clip resnet50:...``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from reidclip.clip import weights
+from reidclip.clip.geometry import Size
+from reidclip.clip.load import ClipModel
+from reidclip.clip.sources import Source
+from reidclip.clip.trunk import TrunkEncoder, trunk_config
+from reidclip.errors import UserError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ImageOnlyModel(ClipModel):
+    """A model whose ``text_encoder`` and ``tokenizer`` cannot be had: to ask for them is a `UserError`. ``joint_width`` is 0."""
+
+    def __getattribute__(self, name: str) -> Any:
+        """Everything but the text side."""
+        if name in ("text_encoder", "tokenizer"):
+            raise UserError(
+                f"'{super().__getattribute__('spec')}' is an image encoder without text, which prompts need.",
+                "Give a CLIP, such as --clip ViT-B-16:openai, or take a method without prompts, such as --method cal.",
+            )
+        return super().__getattribute__(name)
+
+
+def assemble_trunk(
+    source: Source, spec: str, *, image_size: Size, stride: int | None, device: torch.device | str, sie_cameras: int
+) -> ImageOnlyModel:
+    """The model of a source that names a trunk; see `reidclip.clip.load.assemble`.
+
+    Raises:
+        UserError: a stride that it does not have, or camera embeddings.
+    """
+    if sie_cameras:
+        raise UserError("A ResNet has no class token to add a camera embedding to.", "Switch sie_camera off or take a ViT.")
+    config = trunk_config(image_size, stride or 16)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(source.seed)
+        encoder = TrunkEncoder(config)
+    if source.state is not None:
+        encoder.load_state_dict(source.state)
+    without_text: Any = None
+    return ImageOnlyModel(
+        name=source.name,
+        spec=spec,
+        image_encoder=encoder.to(device),
+        text_encoder=without_text,
+        tokenizer=without_text,
+        digest=weights.digest({f"{source.name}.{key}": value for key, value in encoder.state_dict().items()}, False),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        interpolation="bilinear",
+        image_size=image_size,
+        logit_scale=1.0,
+        model=source.model,
+    )
