@@ -36,6 +36,11 @@ class Sample:
     camera: int | None = None
     frames: tuple[str, ...] = ()
 
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Relative paths of its files: the frames of a tracklet, or the picture itself."""
+        return self.frames or (self.path,)
+
 
 class Rule(str, Enum):
     """Which gallery items are ignored for a query; everything else is a match or an error."""
@@ -114,7 +119,7 @@ class Dataset:
         return query, gallery
 
     def absolute(self, sample: Sample) -> Path:
-        """Where the picture lies on this machine."""
+        """Where the picture, or the tracklet's folder, lies on this machine."""
         return self.root / sample.path
 
     @property
@@ -133,7 +138,7 @@ class Dataset:
 
 def _fingerprint_lines(root: Path, samples: Iterable[Sample]) -> Iterable[str]:
     for s in samples:
-        for path in s.frames or (s.path,):
+        for path in s.pictures:
             size = (root / path).stat().st_size
             yield f"{path}\t{size}\t{s.pid}\t{s.camid}\t{s.clothes_id}\t{s.split}\n"
 

@@ -71,6 +71,15 @@ class ImageEncoder(nn.Module):
         self.joint_width = joint_width
         self.context_block = make_context_block(config.context_block, pooled_width) if self.takes_context_block else None
 
+    def __call__(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
+        """`forward`; of clips (B, T, 3, H, W) the mean of each output over the T frames, so that whoever encodes pictures encodes clips."""
+        if x.dim() != 5:
+            features: ImageFeatures = super().__call__(x, camera)
+            return features
+        frames = x.shape[1]
+        of_frames = super().__call__(x.flatten(0, 1), None if camera is None else camera.repeat_interleave(frames))
+        return ImageFeatures(*(feature.unflatten(0, (len(x), frames)).mean(1) for feature in of_frames))
+
     def forward(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
         """Encode normalised pictures.
 

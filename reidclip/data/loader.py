@@ -23,6 +23,7 @@ from torch import Tensor
 
 from reidclip.data.at_work import at
 from reidclip.data.cache import Pictures, RamCache
+from reidclip.data.clips import RandomClip
 from reidclip.data.images import UInt8, read_picture
 from reidclip.data.samplers import part_of_batch
 from reidclip.data.source import Decoded, ImageSource
@@ -36,7 +37,9 @@ _GEOMETRY_STREAM = 1  # keeps the pictures' generators apart from the epoch's (s
 
 
 class Loader:
-    """Batches of one source, epoch after epoch; its worker processes are started once. B pictures of H x W in a batch:
+    """Batches of one source, epoch after epoch; its worker processes are started once. B pictures of H x W in a batch.
+
+    Of tracklets B clips of T frames: ``image`` is (B,T,3,H,W) and ``keep`` (B,T,H,W), with one geometry and one erased box per clip.
 
     =========== ================= =======================================================================
     image       uint8 (B,3,H,W)   RGB after resize, flip, pad and crop; not normalised, nothing erased yet
@@ -60,9 +63,10 @@ class Loader:
         labels: dense training labels.
         part: (number, of how many): only that consecutive part of every batch is read, as if the whole batch had been.
         device: where the batches go; on their way to a GPU those of worker processes lie in pinned memory.
+        clip: draws the frames of a tracklet, from the generator of its geometry; None takes all, as many for each of a batch.
 
     Raises:
-        ValueError: source and samples of different length.
+        ValueError: source and samples of different length; later, tracklets of different length without ``clip``.
     """
 
     def __init__(
@@ -76,11 +80,12 @@ class Loader:
         labels: LabelMap | None = None,
         part: tuple[int, int] = (0, 1),
         device: torch.device | None = None,
+        clip: RandomClip | None = None,
     ) -> None:
         if len(source) != len(samples):
             raise ValueError(f"{len(source)} pictures but {len(samples)} samples")
         self._source, self._transform, self._seed, self._asked, self._part = source, transform, seed, workers, part
-        self._columns = _Columns.of(samples, labels)
+        self._columns, self._clip = _Columns.of(samples, labels), clip
         self._to_gpu = device is not None and device.type == "cuda"
         self._workers: Workers[_Key, dict[str, Tensor]] | None = None
 
@@ -108,7 +113,8 @@ class Loader:
 
     def _start(self) -> Workers[_Key, dict[str, Tensor]]:
         pictures = self._source.pictures(self._transform, partial(_decode_all, workers=self._asked))
-        work = _Assembly(pictures, self._source.has_masks, self._columns, self._transform, self._seed, self._part)
+        source = self._source
+        work = _Assembly(pictures, source.has_masks, self._columns, self._transform, self._seed, self._part, source.groups, self._clip)
         return Workers(work, _count(pictures, self._asked, self._to_gpu), pinned=self._to_gpu)
 
 
@@ -124,9 +130,10 @@ def fetch(
     labels: LabelMap | None = None,
     part: tuple[int, int] = (0, 1),
     device: torch.device | None = None,
+    clip: RandomClip | None = None,
 ) -> Iterator[dict[str, Tensor]]:
     """One epoch of a `Loader`, whose worker processes end with it. Arguments, batches and errors are the loader's."""
-    loader = Loader(source, samples, transform=transform, seed=seed, workers=workers, labels=labels, part=part, device=device)
+    loader = Loader(source, samples, transform=transform, seed=seed, workers=workers, labels=labels, part=part, device=device, clip=clip)
     return _once(loader, epoch, batches)
 
 
@@ -206,18 +213,22 @@ class _Assembly:
     transform: Transform
     seed: int
     part: tuple[int, int]
+    groups: tuple[Sequence[int], ...] | None = None
+    clip: RandomClip | None = None
 
     def __call__(self, key: _Key) -> dict[str, Tensor]:
         epoch, whole = key
         own = part_of_batch(len(whole), *self.part)
         indices, seen = whole[own], Counter(whole[: own.start])  # a picture that comes twice gets two geometries, whoever reads it
-        geometries = []
+        geometries, frames = [], []
         for index in indices:
-            geometries.append(draw(self.transform, self._generator(epoch, index, seen[index])))
+            generator = self._generator(epoch, index, seen[index])
+            geometries.append(draw(self.transform, generator))
+            frames.append(self._frames(index, generator))
             seen[index] += 1
         rows = np.array(indices, np.int64)
         batch = {
-            **self._placed(indices, geometries),
+            **self._placed(frames, geometries),
             "erase": np.array([g.erase for g in geometries], np.int64).reshape(len(indices), 4),
             "erase_seed": np.array([g.erase_seed for g in geometries], np.int64),
             "index": rows,
@@ -228,15 +239,27 @@ class _Assembly:
             tensors["noise"] = noise_of([g.erase for g in geometries], [g.erase_seed for g in geometries])
         return tensors
 
-    def _placed(self, indices: Sequence[int], geometries: Sequence[Geometry]) -> dict[str, np.ndarray]:
-        height, width = self.transform.height, self.transform.width
-        image = np.empty((len(indices), 3, height, width), np.uint8)
-        keep = np.empty((len(indices), height, width), np.uint8)
-        for row, (index, geometry) in enumerate(zip(indices, geometries, strict=True)):
-            planes = self.pictures[index]
-            apply(self.transform, geometry, planes[:3], image[row], fill=0)
-            if self.has_masks:
-                apply(self.transform, geometry, planes[3:], keep[row : row + 1], fill=1)
+    def _frames(self, index: int, generator: np.random.Generator) -> Sequence[int]:
+        """Places of the pictures that one row of the batch shows: the picture itself, or a clip of the tracklet."""
+        if self.groups is None:
+            return (index,)
+        group = self.groups[index]
+        return group if self.clip is None else [group[frame] for frame in self.clip(len(group), generator)]
+
+    def _placed(self, frames: Sequence[Sequence[int]], geometries: Sequence[Geometry]) -> dict[str, np.ndarray]:
+        size = (self.transform.height, self.transform.width)
+        lengths = {len(row) for row in frames} or {1}
+        if len(lengths) > 1:
+            raise ValueError(f"clips of different length in one batch: {sorted(lengths)} frames")
+        rows = (len(frames),) if self.groups is None else (len(frames), *lengths)
+        image, keep = np.empty((*rows, 3, *size), np.uint8), np.empty((*rows, *size), np.uint8)
+        flat = zip(image.reshape(-1, 3, *size), keep.reshape(-1, 1, *size), strict=True)
+        for row, geometry in zip(frames, geometries, strict=True):
+            for place, (out, out_keep) in zip(row, flat, strict=False):
+                planes = self.pictures[place]
+                apply(self.transform, geometry, planes[:3], out, fill=0)
+                if self.has_masks:
+                    apply(self.transform, geometry, planes[3:], out_keep, fill=1)
         return {"image": image, "keep": keep} if self.has_masks else {"image": image}
 
     def _generator(self, epoch: int, index: int, occurrence: int) -> np.random.Generator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,8 +32,9 @@ class ImageSource:
     """Pictures, and masks when asked for, by index; index ``i`` belongs to ``samples[i]`` of whoever made the source.
 
     Args:
-        paths: one picture per index.
-        keep_paths: one mask file per index (1 = not clothes), or None.
+        paths: one picture per index; of tracklets all frames, one tracklet after the other.
+        keep_paths: one mask file per path (1 = not clothes), or None.
+        groups: of tracklets, per index the places of its frames in ``paths``; None where every sample is a picture.
         cache: what becomes of resized pictures.
         shielding: RGB that takes the place of what a mask hides, as the masks artifact says; white is CCAF's eq. (4).
         decoding: "fast" halves large JPEGs while it decodes them, see `reidclip.data.images.read_resized`.
@@ -43,6 +45,7 @@ class ImageSource:
         paths: Sequence[Path],
         keep_paths: Sequence[Path] | None = None,
         *,
+        groups: Sequence[Sequence[int]] | None = None,
         cache: Cache | None = None,
         shielding: Colour = WHITE,
         decoding: Decoding = "exact",
@@ -51,6 +54,7 @@ class ImageSource:
             raise ValueError(f"{len(paths)} pictures but {len(keep_paths)} masks")
         self.paths = tuple(paths)
         self.keep_paths = None if keep_paths is None else tuple(keep_paths)
+        self.groups = None if groups is None else tuple(groups)
         self.cache = cache or Cache()
         self.shielding = shielding
         self.decoding: Decoding = decoding
@@ -69,27 +73,34 @@ class ImageSource:
     ) -> ImageSource:
         """Source of some samples of a data set; ``masks`` is a folder of 1-bit PNGs that mirrors the relative paths.
 
-        A cache on disk gets the data set's name and, added to its identity, its fingerprint and the samples' paths.
+        A cache on disk gets the data set's name and, added to its identity, its fingerprint and the samples' paths. Where one of the
+        samples is a tracklet, all of them are groups of frames.
 
         Raises:
             UserError: a sample has no mask there; names the first and says how many.
         """
-        paths = [dataset.absolute(s) for s in samples]
+        pictures = [path for s in samples for path in s.pictures]
+        paths = [dataset.root / path for path in pictures]
+        groups = _groups(samples) if any(s.frames for s in samples) else None
         if cache is not None and cache.kind == "disk":
-            facts = "\n".join([cache.identity, dataset.fingerprint, *(s.path for s in samples)])
+            facts = "\n".join([cache.identity, dataset.fingerprint, *pictures])
             cache = replace(cache, identity=hashlib.sha256(facts.encode()).hexdigest(), name=dataset.name)
         if masks is None:
-            return cls(paths, cache=cache, decoding=decoding)
-        keep_paths = [masks / mirrored(s.path) for s in samples]
+            return cls(paths, groups=groups, cache=cache, decoding=decoding)
+        keep_paths = [masks / mirrored(path) for path in pictures]
         missing = [path for path in keep_paths if not path.is_file()]
         if missing:
             raise UserError(
                 f"{len(missing)} of {len(paths)} pictures have no mask; the first is {missing[0]}.", "Run `reidclip mask` on this data set."
             )
-        return cls(paths, keep_paths, cache=cache, shielding=shielding, decoding=decoding)
+        return cls(paths, keep_paths, groups=groups, cache=cache, shielding=shielding, decoding=decoding)
+
+    def regrouped(self, groups: Sequence[Sequence[int]]) -> ImageSource:
+        """The same files as other groups of frames, each of places in ``paths``; nothing that is kept is shared."""
+        return ImageSource(self.paths, self.keep_paths, groups=groups, cache=self.cache, shielding=self.shielding, decoding=self.decoding)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.paths if self.groups is None else self.groups)
 
     @property
     def has_masks(self) -> bool:
@@ -97,7 +108,11 @@ class ImageSource:
         return self.keep_paths is not None
 
     def decode(self, index: int) -> UInt8:
-        """The picture as it is on disk, upright: (H, W, 3) uint8 RGB. Raises `WorkError` naming a broken file."""
+        """The picture (or frame) of that place in ``paths`` as it is on disk, upright: (H, W, 3) uint8 RGB.
+
+        Raises:
+            WorkError: a broken file; names it.
+        """
         at(self.paths[index])
         return read_picture(self.paths[index])
 
@@ -109,7 +124,9 @@ class ImageSource:
         return read_mask_png(self.keep_paths[index])
 
     def pictures(self, transform: Transform, decode_all: DecodeAll | None = None) -> Pictures:
-        """All pictures at the transform's size, (3, H, W) uint8 each, or (4, H, W) with the mask, kept as the cache says.
+        """All pictures by their place in ``paths``, at the transform's size, (3, H, W) uint8 each, or (4, H, W) with the mask.
+
+        They are kept as the cache says.
 
         Args:
             transform: gives height, width and filter.
@@ -127,11 +144,11 @@ class ImageSource:
 
     def _keep(self, size: Size, decode_all: DecodeAll) -> Pictures:
         decoded = Decoded(self.paths, self.keep_paths, size, self.decoding)
-        shape = (len(self), 4 if self.has_masks else 3, size[0], size[1])
+        shape = (len(self.paths), 4 if self.has_masks else 3, size[0], size[1])
         if self.cache.kind == "disk":
             files = [*self.paths, *(self.keep_paths or ())]
             facts = {"schema": SCHEMA_VERSION, "shape": shape, "filter": size[2], "decoding": self.decoding}
-            return packed(self.cache, key_of(self.cache, files, facts), shape, lambda: decode_all(decoded, len(self)))
+            return packed(self.cache, key_of(self.cache, files, facts), shape, lambda: decode_all(decoded, len(self.paths)))
         if self.cache.kind == "none":
             return decoded
         return in_memory(self.cache, decoded, shape) or decoded
@@ -139,6 +156,12 @@ class ImageSource:
     def __getstate__(self) -> dict[str, Any]:
         """Another process gets the paths, not what is kept."""
         return {**self.__dict__, "_kept": None, "cache": replace(self.cache, say=_silent, progress=None)}
+
+
+def _groups(samples: Sequence[Sample]) -> list[range]:
+    """Places of every sample's files when those of all samples are put one after the other."""
+    ends = list(itertools.accumulate(len(s.pictures) for s in samples))
+    return [range(end - len(s.pictures), end) for s, end in zip(samples, ends, strict=True)]
 
 
 class Decoded:

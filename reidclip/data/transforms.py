@@ -76,7 +76,7 @@ def finish(
         erase_fill: value of erased pixels per channel, after normalisation; None takes the noise.
 
     Returns:
-        ``x`` float32 (B, 3, H, W), and ``x_s``, ``x_c`` of the same shape as asked for.
+        ``x`` float32 (B, 3, H, W), of clips (B, T, 3, H, W) with one box for all frames; ``x_s``, ``x_c`` of its shape as asked for.
 
     Raises:
         ValueError: derived images without "keep", or a derived image of another name.
@@ -86,7 +86,7 @@ def finish(
     if derived:
         if "keep" not in batch:
             raise ValueError("derived images need masks: the batch has no 'keep'")
-        kept = batch["keep"].bool().unsqueeze(1)  # (B, 1, H, W): M
+        kept = batch["keep"].bool().unsqueeze(-3)  # (B, 1, H, W), of clips (B, T, 1, H, W): M
         # To normalise each pixel and then to choose gives the same numbers as to choose first, with a third of the work.
         fill = normalise(_on_device(shielding, image.dtype, image.device), normalisation)
         for name in derived:
@@ -133,33 +133,37 @@ def _generator(seed: int) -> torch.Generator:
 
 
 def fill_boxes_one_by_one(images: Sequence[Tensor], boxes: Tensor, noise: Tensor) -> None:
-    """Write each sample's noise into its box, in place and alike in all images (each (B, 3, H, W)). The fast way on a CPU."""
+    """Write each sample's noise into its box, in place and alike in all images (each (B, ..., 3, H, W)). The fast way on a CPU."""
     flat, offset = noise.view(-1), 0
     for sample, (top, left, h, w) in enumerate(boxes.tolist()):
         patch = flat[offset : offset + 3 * h * w].view(3, h, w)
         offset += 3 * h * w
         for image in images if h else ():
-            image[sample, :, top : top + h, left : left + w] = patch
+            image[sample, ..., top : top + h, left : left + w] = patch
 
 
 def fill_boxes_at_once(images: Sequence[Tensor], boxes: Tensor, noise: Tensor) -> None:
     """The same result without looking at the boxes on the host, which would wait for the GPU."""
-    inside = _inside(images[0], boxes)
-    filled = torch.zeros_like(images[0]).masked_scatter_(inside, noise)  # takes the noise in the order of `noise_of`
+    one = images[0][:, 0] if images[0].dim() > 4 else images[0]  # a frame of each clip: all have the same box
+    inside = _inside(one, boxes)
+    filled = torch.zeros_like(one).masked_scatter_(inside, noise)  # takes the noise in the order of `noise_of`
+    if images[0].dim() > 4:
+        inside, filled = inside.unsqueeze(1), filled.unsqueeze(1)
     for image in images:
         torch.where(inside, filled, image, out=image)
 
 
 def paint_boxes(images: Sequence[Tensor], boxes: Tensor, fill: Fill) -> None:
-    """Write one value per channel into each sample's box (B, 4), in place and alike in all images (each (B, 3, H, W))."""
+    """Write one value per channel into each sample's box (B, 4), in place and alike in all images (each (B, ..., 3, H, W))."""
     inside = _inside(images[0], boxes)
+    inside = inside.unsqueeze(1) if images[0].dim() > 4 else inside
     for image in images:
         torch.where(inside, _on_device(fill, image.dtype, image.device), image, out=image)
 
 
 def _inside(image: Tensor, boxes: Tensor) -> Tensor:
-    """Which pixels of (B, 3, H, W) lie in the samples' boxes: (B, 1, H, W) bool."""
-    _, _, height, width = image.shape
+    """Which pixels of (B, ..., 3, H, W) lie in the samples' boxes: (B, 1, H, W) bool."""
+    height, width = image.shape[-2:]
     top, left, h, w = boxes.to(image.device).view(-1, 4, 1, 1).unbind(1)  # (B, 1, 1) each
     y = torch.arange(height, device=image.device).view(1, -1, 1)
     x = torch.arange(width, device=image.device).view(1, 1, -1)

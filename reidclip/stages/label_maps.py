@@ -206,7 +206,7 @@ def _incomplete(folder: Path, dataset: Dataset, missing: Sequence[str], count: i
     if jpegs:
         told = f"{what} {counted(len(jpegs), 'JPEG is', 'JPEGs are')} there, but JPEG changes the numbers, so it cannot hold labels."
         return UserError(told, "Save the label maps as PNG or .npy where they were made; a JPEG that is converted does not get them back.")
-    train = {path for s in dataset.split("train") for path in s.frames or (s.path,)}
+    train = {path for s in dataset.split("train") for path in s.pictures}
     if len(missing) < count and train and not train & set(missing):
         return UserError(what, "All training pictures have one: leave the others out with --on-error skip (only training reads masks).")
     return UserError(what, ELSEWHERE + (" Or leave those pictures out with --on-error skip." if len(missing) < count else ""))

@@ -21,7 +21,7 @@ def picture_paths(dataset: Dataset) -> tuple[str, ...]:
     Raises:
         UserError: two pictures differ in the suffix only, so that they would share one label map.
     """
-    paths = tuple(dict.fromkeys(path for s in dataset.samples for path in s.frames or (s.path,)))
+    paths = tuple(dict.fromkeys(path for s in dataset.samples for path in s.pictures))
     owner: dict[str, str] = {}
     for path in paths:
         other = owner.setdefault(mirrored(path), path)

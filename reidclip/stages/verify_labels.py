@@ -26,7 +26,7 @@ def _count_split(name: str, samples: Sequence[Sample]) -> SplitCount:
     return SplitCount(
         split=name,
         identities=len({s.pid for s in samples}),
-        pictures=sum(len(s.frames) or 1 for s in samples),
+        pictures=sum(len(s.pictures) for s in samples),
         outfits=None if min(outfits) < 0 else len(outfits),
         cameras=len(_cameras(samples)),
         tracklets=len(samples) if any(s.frames for s in samples) else None,

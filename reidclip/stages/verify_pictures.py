@@ -28,7 +28,7 @@ _DUPLICATES: Mapping[Kind, tuple[str, str]] = {
 
 def owners(dataset: Dataset) -> dict[str, Sample]:
     """Picture -> its sample, frames of tracklets included, in the data set's order."""
-    return {path: sample for sample in dataset.samples for path in sample.frames or (sample.path,)}
+    return {path: sample for sample in dataset.samples for path in sample.pictures}
 
 
 def check_pictures(dataset: Dataset, inspected: Sequence[Inspected], seconds: float) -> PictureCheck:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from reidclip.data.clips import RandomClip
 from reidclip.data.geometry import ERASINGS, Transform
 from reidclip.data.loader import Loader
 from reidclip.data.samplers import chunk_batches, epoch_generator, pk_batches
@@ -57,13 +58,14 @@ class FinetuneStage:
                 labels=context.labels,
                 part=part,
                 device=context.device,
+                clip=RandomClip(self.settings.clip_frames, self.settings.clip_stride),
             )
         yield from self._loader.epoch(epoch, self.plan(epoch)[start:])
         if epoch == self.epochs - 1:
             self._loader.close()
 
     def prepare(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """uint8 batch -> normalised, erased ``x`` (and derived pictures), float32 (B, 3, H, W)."""
+        """uint8 batch -> normalised, erased ``x`` (and derived pictures), float32 (B, 3, H, W); of tracklets clips (B, T, 3, H, W)."""
         fill = self._transform.erasing.fill
         return finish(batch, self.normalisation, self.derived, self.context.source.shielding, erase_fill=fill)
 

@@ -94,6 +94,11 @@ class FinetuneSettings(ModelSettings):
     erasing: Literal["noise", "colour"] = Field(
         "noise", description="What fills the erased box: 'noise' (CLIP-ReID), or one 'colour' in boxes of up to 0.4 of the picture (CAL)."
     )
+    clip_frames: int = Field(8, gt=0, description="Frames of the clip that is drawn of a tracklet (video data alone).")
+    clip_stride: int = Field(4, gt=0, description="Frames from one to the next in a clip, where the tracklet is long enough.")
+    piece_frames: int = Field(
+        64, ge=0, description="Tracklets are cut into training samples of so many frames (CAL's dense sampling); 0 takes them whole."
+    )
 
 
 class IdLossSettings(FinetuneSettings):
