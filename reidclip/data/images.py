@@ -121,6 +121,17 @@ def resize_nearest(labels: UInt8, height: int, width: int) -> UInt8:
     return np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
 
 
+def write_picture_png(path: Path, image: UInt8) -> None:
+    """Write a picture, (H, W, 3) uint8 RGB, as PNG. The folder must exist.
+
+    Raises:
+        ValueError: wrong type or shape.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"a picture must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
+    Image.fromarray(np.ascontiguousarray(image)).save(path, format="PNG")
+
+
 def write_indexed_png(path: Path, labels: UInt8, palette: Palette) -> None:
     """Write a label map as an 8-bit indexed PNG, the format that SCHP writes. The folder must exist.
 

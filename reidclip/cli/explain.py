@@ -1,0 +1,148 @@
+"""``reidclip explain``: options -> stage -> sheets and a table of shares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reidclip.cli import options
+from reidclip.cli.console import console, progress_bar, say, set_quiet
+
+
+def explain(
+    checkpoint: Annotated[str, typer.Argument(help="Checkpoint artifact, ccaf-prcc@v1.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Pictures, folders, or a data set.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="New folder for sheets, overlays and tables.", show_default=False)
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option("--against", help="Another checkpoint, side by side, same scale; may be repeated.", show_default=False),
+    ] = None,
+    map_: Annotated[
+        str,
+        typer.Option("--map", help="rollout or gradient (ViT), gradcam (ResNet); auto takes gradient or gradcam."),
+    ] = "auto",
+    towards: Annotated[
+        Path | None,
+        typer.Option("--towards", help="Explain the similarity to this picture, not the picture's own feature.", show_default=False),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            help="Label maps of the pictures: a folder, or a parsing or masks artifact. Adds the share of attention on clothes.",
+            show_default=False,
+        ),
+    ] = None,
+    label_set: Annotated[
+        str | None,
+        typer.Option("--label-set", help="Of a folder of label maps: lip, atr, ... or FILE.toml. Default: inferred.", show_default=False),
+    ] = None,
+    shares_only: Annotated[bool, typer.Option("--shares-only", help="Draw nothing: only the shares, for thousands of pictures.")] = False,
+    split: Annotated[str | None, typer.Option("--split", help="Split of the data set: query, gallery, ...", show_default=False)] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="So many pictures at random. Default: 24 of a folder that is drawn.", show_default=False),
+    ] = None,
+    per_sheet: Annotated[int, typer.Option("--per-sheet", min=1, help="Pictures on one sheet.")] = 24,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per forward.")] = 32,
+    dataset: options.Dataset = None,
+    store: options.StoreDir = options.DEFAULT_STORE,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    workers: options.Workers = None,
+    json_: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Draw where a checkpoint's features come from, and measure how much of it is clothes.
+
+    Heat maps over pictures: for a ViT gradient-weighted attention (Chefer et al. 2021) or attention rollout (Abnar and Zuidema 2020),
+    for a ResNet Grad-CAM (Selvaraju et al. 2017) on the last map. The score behind the gradients is the similarity to the picture's own
+    feature, or with --towards to another picture's. Writes sheets with every picture beside its overlays, each overlay as a file,
+    explain.json and, with --labels, shares.csv: which share of a map lies on clothes, head, limbs, background; "lift" divides it by the
+    share of pixels there, so that 1.0 is a map without preference. Brackets: bootstrap 95% interval over pictures.
+
+    Example: reidclip explain ccaf-prcc data/prcc --split test-C --against baseline-prcc --labels parsing/schp-prcc --output looks
+
+    A whole split in numbers alone: reidclip explain ccaf-prcc data/prcc --split test-C --labels parsing/schp-prcc --shares-only
+    """
+    set_quiet(quiet)
+    from reidclip.artifacts.store import Store
+    from reidclip.stages import explain_report
+    from reidclip.stages.explain import explain as run_job
+    from reidclip.stages.explain import plan_explain
+
+    job = plan_explain(
+        checkpoint,
+        images,
+        Store(store),
+        against=against or (),
+        output=output,
+        shares_only=shares_only,
+        layout=dataset,
+        split=split,
+        limit=limit,
+        labels=labels,
+        label_set=label_set,
+        map=map_,
+        towards=towards,
+        per_sheet=per_sheet,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        seed=seed,
+        say=say,
+    )
+    with progress_bar("maps") as progress:
+        results = run_job(job, progress)
+    told = explain_report.summary(job, results)
+    if job.output is not None:
+        with progress_bar("sheets") as progress:
+            told["sheets"] = explain_report.write(job, results, progress)
+        told["output"] = str(job.output)
+    if json_:
+        console.print_json(json.dumps(told))
+    else:
+        _print(told)
+        if job.output is not None:
+            say(f"wrote {len(told['sheets'])} sheets to {job.output}" if told["sheets"] else f"wrote {job.output}")
+
+
+def _print(told: Mapping[str, Any]) -> None:
+    for one in told["checkpoints"]:
+        if told["labels"]:
+            _print_shares(one, told)
+        else:
+            console.print(f"{one['checkpoint']}: {one['map']} of {told['pictures']} pictures", markup=False, soft_wrap=True)
+        if one["zero"]:
+            zero = one["zero"]
+            said = f"{len(zero)} pictures have a map that is zero everywhere and are left out of the shares; the first is {zero[0]}"
+            console.print(said, markup=False, soft_wrap=True)
+    for row in told.get("more_on_clothes", ()):
+        if row["difference"]:
+            low, high = row["difference"]["interval"]
+            points = f"{100 * row['difference']['mean']:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
+            console.print(f"on clothes, {row['checkpoint']} against {row['than']}: {points}", markup=False, soft_wrap=True)
+
+
+def _print_shares(one: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    caption = f"{one['map']}, {told['pictures']} pictures; percent; brackets: bootstrap 95% interval over pictures; lift: mass / pixels"
+    table = Table(title=one["checkpoint"], caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("region", "share of the map", "share of pixels", "lift"):
+        table.add_column(column, justify="left" if column == "region" else "right")
+    for name, share in one["shares"].items():
+        low, high = share["interval"]
+        lift = "-" if share["lift"] is None else f"{share['lift']:.2f}"
+        if share["lift_interval"]:
+            lift += " \\[{:.2f}, {:.2f}]".format(*share["lift_interval"])
+        table.add_row(name, f"{100 * share['mass']:.1f} \\[{100 * low:.1f}, {100 * high:.1f}]", f"{100 * share['pixels']:.1f}", lift)
+    console.print(table)

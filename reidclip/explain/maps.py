@@ -1,0 +1,153 @@
+"""Heat maps of an encoder: which cells of a picture its feature comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from reidclip.clip.blocks import is_plain, recorded_attention
+from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures
+from reidclip.clip.inference import InferenceEncoder
+from reidclip.errors import UserError
+from reidclip.formulas.attention_maps import grad_cam, gradient_relevance, rollout
+
+MapKind = Literal["rollout", "gradient", "gradcam"]
+_OF_VIT: tuple[MapKind, ...] = ("gradient", "rollout")
+_OF_RESNET: tuple[MapKind, ...] = ("gradcam",)
+
+
+def choose_kind(encoder: ImageEncoder, wanted: str = "auto") -> MapKind:
+    """The map that is drawn: the one wanted, or with "auto" the gradient-weighted attention of a ViT and a ResNet's Grad-CAM.
+
+    Raises:
+        UserError: no such map, or one that this architecture does not have.
+    """
+    fitting = _OF_RESNET if encoder.config.is_resnet else _OF_VIT
+    if fitting is _OF_VIT and not all(map(is_plain, _blocks(encoder))):
+        what = "The attention of this ViT cannot be read: its blocks are a variant of open_clip's."
+        raise UserError(what, "Take a checkpoint of CLIP's own ViT.")
+    if wanted == "auto":
+        return fitting[0]
+    kind: MapKind | None = next((kind for kind in get_args(MapKind) if kind == wanted), None)
+    if kind is None:
+        raise UserError(f"There is no map '{wanted}'.", f"Use one of auto, {', '.join(get_args(MapKind))}.")
+    if kind not in fitting:
+        name, has = ("ResNet", "last feature map") if encoder.config.is_resnet else ("ViT", "attention")
+        told = f"Map '{kind}' does not fit this encoder: it is a {name}, whose maps are made from its {has}."
+        raise UserError(told, f"Use --map {' or '.join(fitting)}, or leave --map out.")
+    return kind
+
+
+def similarity(feature: Tensor, towards: Tensor | None = None) -> Tensor:
+    """The score whose gradients the maps take: s = f . r / |f|, where r and the length |f| are held constant.
+
+    Its value is the cosine similarity that ranking compares, with another picture's unit feature r, or with the picture's own feature,
+    r = f / |f|, where it is 1. Why the length is held constant: the gradient of the cosine itself is the part of r across f,
+    (r - (r . f / |f|) f / |f|) / |f|. It tells what would turn the feature, not what it is made of, and for the picture's own feature it
+    is zero. With |f| constant the gradient is r / |f|, for the own feature f / |f|^2 = grad log |f|: what the feature's part along r is
+    made of (with a mean pool in front of it, f . r is a sum over places, and this is that sum). Division by |f| keeps the score
+    as blind as cosine ranking is to the scale of features.
+
+    Args:
+        feature: (B, W), not normalised.
+        towards: (W,) unit vector; None takes each picture's own direction.
+
+    Returns:
+        (B,).
+    """
+    constant = feature.detach()
+    reference = F.normalize(constant, dim=1) if towards is None else towards
+    score: Tensor = (feature * reference).sum(dim=1) / constant.norm(dim=1).clamp_min(1e-12)
+    return score
+
+
+def heat_maps(
+    encoder: InferenceEncoder, images: Tensor, kind: MapKind, camera: Tensor | None = None, towards: Tensor | None = None
+) -> Tensor:
+    """One map per picture, of the feature exactly as inference makes it: behind the neck it uses, over both mirror images where it does.
+
+    Args:
+        encoder: in evaluation mode.
+        images: (B, 3, H, W), normalised.
+        kind: as `choose_kind` gives it.
+        camera: as `InferenceEncoder.forward` takes it.
+        towards: (width,) unit feature of another picture, see `similarity`; rollout takes no account of it.
+
+    Returns:
+        (B, h, w) float32, non-negative, in the grid of the encoder's last tokens; may be zero everywhere.
+    """
+    mirrored = encoder.options.flip
+    if mirrored:
+        images = torch.cat([images, images.flip(-1)])
+        camera = None if camera is None else torch.cat([camera, camera])
+    make = _grad_cam if kind == "gradcam" else _rollout if kind == "rollout" else _gradient
+    maps = make(encoder, images, camera, towards).detach().float()
+    if mirrored:
+        own, other = maps.chunk(2)
+        return (own + other.flip(-1)) / 2
+    return maps
+
+
+def _grad_cam(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, towards: Tensor | None) -> Tensor:
+    """Of the map that enters the pools: a CLIP ResNet's has two, and the gradient comes through both."""
+    trunk: Any = encoder.image_encoder
+    # The graph begins in front of the last stage: nothing before it is kept, and the map is in it whatever follows that stage.
+    begin = trunk.layer4.register_forward_pre_hook(lambda module, inputs: (inputs[0].detach().requires_grad_(),))
+    try:
+        with torch.enable_grad():
+            tokens = trunk.forward_tokens(images, camera)
+            score = _score(encoder, tokens.features, towards)
+            (gradient,) = torch.autograd.grad(score, tokens.pooled)
+    finally:
+        begin.remove()
+    return grad_cam(tokens.pooled, gradient)
+
+
+@torch.no_grad()
+def _rollout(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, towards: Tensor | None) -> Tensor:
+    with recorded_attention() as attentions:
+        encoder.image_encoder(images, camera)
+    return _of_class_token(rollout(_per_block(attentions, encoder)), encoder)
+
+
+def _gradient(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, towards: Tensor | None) -> Tensor:
+    with torch.enable_grad(), recorded_attention() as attentions:
+        features = encoder.image_encoder(images.detach().requires_grad_(), camera)
+        gradients = torch.autograd.grad(_score(encoder, features, towards), attentions)
+    with torch.no_grad():
+        return _of_class_token(gradient_relevance(_per_block(attentions, encoder), _per_block(gradients, encoder)), encoder)
+
+
+def _score(encoder: InferenceEncoder, features: ImageFeatures, towards: Tensor | None) -> Tensor:
+    """Sum over the pictures of `similarity`: in evaluation mode none touches another's gradient."""
+    feature = encoder.join(features)
+    if encoder.options.flip:
+        own, other = feature.chunk(2)
+        feature = (own + other) / 2
+    return similarity(feature, towards).sum()
+
+
+def _per_block(recorded: Sequence[Tensor], encoder: InferenceEncoder) -> list[Tensor]:
+    """One entry per block. In front of a context block the final one is run twice: for the class token, then for the others.
+
+    What a context block itself carries from place to place is not traced.
+    """
+    blocks = len(_blocks(encoder.image_encoder))
+    if len(recorded) == blocks:
+        return list(recorded)
+    of_token, of_all = recorded[-2:]
+    return [*recorded[: blocks - 1], torch.cat([of_token, of_all[:, :, 1:]], dim=2)]
+
+
+def _blocks(encoder: ImageEncoder) -> Sequence[Any]:
+    vit: Any = encoder
+    return list(vit.transformer.resblocks)
+
+
+def _of_class_token(relevance: Tensor, encoder: InferenceEncoder) -> Tensor:
+    """(B, Q, L) -> what the class token has of each patch, (B, h, w)."""
+    return relevance[:, 0, 1:].reshape(len(relevance), *encoder.image_encoder.config.grid)

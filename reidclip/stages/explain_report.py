@@ -1,0 +1,163 @@
+"""What an explanation tells: a summary as plain values, a table of shares, sheets and overlays, written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reidclip.artifacts.durable import disk_full, is_disk_full
+from reidclip.data.images import read_picture, write_picture_png
+from reidclip.errors import WorkError
+from reidclip.explain.overlay import overlay, top_of_scale
+from reidclip.explain.regions import CLOTHES, regions_of
+from reidclip.explain.shares import difference, summarise
+from reidclip.explain.sheet import Shown, explanation_sheet
+from reidclip.stages.explain import Explained, ExplainJob, mass_on_picture
+
+SUMMARY, TABLE = "explain.json", "shares.csv"
+_NAME = 60  # characters of a picture's name that its overlay's file has
+
+
+def summary(job: ExplainJob, results: Sequence[Explained]) -> dict[str, Any]:
+    """Plain values for JSON: per checkpoint the kind of map, pictures without one, and mean shares with intervals."""
+    told: dict[str, Any] = {
+        "pictures": len(job.paths),
+        "towards": str(job.towards) if job.towards else None,
+        "labels": job.labels.label_set.name if job.labels else None,
+        "checkpoints": [_of_checkpoint(job, one) for one in results],
+    }
+    if job.labels is not None and len(results) > 1:
+        told["more_on_clothes"] = [_against(job, results[0], other) for other in results[1:]]
+    return told
+
+
+def _of_checkpoint(job: ExplainJob, one: Explained) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "checkpoint": one.checkpoint.ref,
+        "method": one.checkpoint.manifest.method,
+        "map": one.kind,
+        "zero": [job.paths[index] for index in one.zero],
+    }
+    if job.labels is not None and one.mass is not None and one.pixels is not None:
+        seen = _seen(len(job.paths), one)
+        regions = regions_of(job.labels.label_set)
+        shares = summarise(one.mass[seen], one.pixels[seen], regions, job.seed) if seen.any() else {}
+        told["shares"] = {name: dataclasses.asdict(share) for name, share in shares.items()}
+    return told
+
+
+def _against(job: ExplainJob, first: Explained, other: Explained) -> dict[str, Any]:
+    """How much more mass the other has on clothes, over the pictures where both have a map."""
+    assert job.labels is not None and first.mass is not None and other.mass is not None
+    column = regions_of(job.labels.label_set).names.index(CLOTHES)
+    both = _seen(len(job.paths), first) & _seen(len(job.paths), other)
+    found = difference(first.mass[both, column], other.mass[both, column], job.seed) if both.any() else None
+    return {"checkpoint": other.checkpoint.ref, "than": first.checkpoint.ref, "difference": found}
+
+
+def _seen(count: int, one: Explained) -> np.ndarray:
+    seen = np.ones(count, bool)
+    seen[list(one.zero)] = False
+    return seen
+
+
+def write(job: ExplainJob, results: Sequence[Explained], progress: Callable[[int, int], None] = lambda done, total: None) -> list[str]:
+    """Write the job's folder: summary, shares, sheets and overlays. It is made beside its place and renamed into it.
+
+    Returns:
+        names of the sheets.
+
+    Raises:
+        WorkError: the disk is full, or a picture cannot be read.
+    """
+    assert job.output is not None
+    target = Path(os.path.abspath(job.output))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".tmp-explain-", dir=target.parent))
+    try:
+        draft.chmod(0o755)
+        (draft / SUMMARY).write_text(json.dumps(summary(job, results), indent=1) + "\n", encoding="utf-8")
+        if job.labels is not None:
+            _write_shares(draft / TABLE, job, results)
+        sheets = _draw(draft, job, results, progress) if job.draw else []
+        if target.is_dir():
+            target.rmdir()  # empty, or the plan would have refused it
+        draft.rename(target)
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(target.parent) from error
+        raise WorkError(f"{target} cannot be written: {error.strerror or error}.", "Name another folder with --output.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return sheets
+
+
+def _write_shares(path: Path, job: ExplainJob, results: Sequence[Explained]) -> None:
+    """One line per checkpoint and picture; shares of a map that is zero are left empty."""
+    assert job.labels is not None
+    names = regions_of(job.labels.label_set).names
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["checkpoint", "picture", *(f"mass_{name}" for name in names), *(f"pixels_{name}" for name in names)])
+        for one in results:
+            assert one.mass is not None and one.pixels is not None
+            for index, picture in enumerate(job.paths):
+                mass = [""] * len(names) if index in one.zero else [f"{v:.6f}" for v in one.mass[index]]
+                writer.writerow([one.checkpoint.ref, picture, *mass, *(f"{v:.6f}" for v in one.pixels[index])])
+
+
+def _draw(folder: Path, job: ExplainJob, results: Sequence[Explained], progress: Callable[[int, int], None]) -> list[str]:
+    count = len(job.paths)
+    top = top_of_scale(np.array([_peak(job, one, index) for one in results for index in range(count) if index not in one.zero]))
+    titles = [f"{one.checkpoint.ref} ({one.kind})" for one in results]
+    headline = "Where features come from" + (f", towards {job.towards.name}" if job.towards else "")
+    for one in results:
+        (folder / "overlays" / _folder_of(one)).mkdir(parents=True)
+    sheets: list[str] = []
+    page: list[Shown] = []
+    for index in range(count):
+        page.append(_shown(folder, job, results, index, top))
+        if len(page) == job.per_sheet or index == count - 1:
+            sheets.append(f"sheet-{len(sheets) + 1:03d}.png")
+            write_picture_png(folder / sheets[-1], np.asarray(explanation_sheet(page, titles, top, headline)))
+            page = []
+        progress(index + 1, count)
+    return sheets
+
+
+def _peak(job: ExplainJob, one: Explained, index: int) -> float:
+    mass = mass_on_picture(job, one, index)
+    return float(mass.max() * mass.size)
+
+
+def _shown(folder: Path, job: ExplainJob, results: Sequence[Explained], index: int, top: float) -> Shown:
+    """One picture with its overlays, which are also written as files."""
+    path = job.paths[index]
+    picture = read_picture(job.dataset.root / path)
+    overlays = []
+    for one in results:
+        overlays.append(overlay(picture, mass_on_picture(job, one, index), top))
+        stem = Path(path).stem[-_NAME:]
+        write_picture_png(folder / "overlays" / _folder_of(one) / f"{index + 1:04d}-{stem}.png", overlays[-1])
+    return Shown(Path(path).name, picture, tuple(overlays), tuple(_caption(job, one, index) for one in results))
+
+
+def _caption(job: ExplainJob, one: Explained, index: int) -> str:
+    if index in one.zero:
+        return "no map"
+    if job.labels is None or one.mass is None:
+        return ""
+    return f"clothes {one.mass[index, regions_of(job.labels.label_set).names.index(CLOTHES)]:.0%}"
+
+
+def _folder_of(one: Explained) -> str:
+    return one.checkpoint.ref.replace("@", "-")
