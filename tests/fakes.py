@@ -38,6 +38,7 @@ SMALL: Mapping[str, Any] = {
     "identities": 3,
     "images_per_identity": 2,
     "pad": 2,
+    "cal_start_epoch": 0,
 }
 """Settings that make a training small; keys that a method does not have are left out."""
 

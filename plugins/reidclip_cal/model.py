@@ -1,0 +1,93 @@
+"""What CAL trains: an image encoder and the heads that its kind has, with one feature behind BatchNorm that all losses read."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reidclip.clip.heads import CLASSIFIER_STD, HeadOutput
+from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures
+from reidclip.clip.inference import InferenceEncoder, InferenceOptions
+from reidclip.clip.trunk import TrunkEncoder, pooled_as
+from reidclip.data.transforms import Normalisation
+from reidclip.formulas.distances import cosine_similarities
+from reidclip.parallel.rows import gather_rows
+from reidclip.train.reid_model import ReidModel
+from reidclip_cal.settings import CalFinetune
+
+_SCALE_STD = 0.02
+
+
+class CalOutputs(NamedTuple):
+    """One forward. B batch, K identities, W width: 4096 of a ResNet-50, pooled and projected together of a CLIP."""
+
+    encoded: tuple[Tensor, ...]  # last, pooled and, where there is one, projected: as they leave the encoder
+    f: Tensor  # (B, W) behind BatchNorm
+    scores: tuple[Tensor, ...]  # (B, K) each: identity logits, or the cosines of a cosine classifier
+
+
+class TrunkHead(nn.Module):
+    """Published: BatchNorm1d with shift, scales N(1, 0.02^2), then a linear classifier with bias, weights N(0, 0.001^2)."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.bottleneck = nn.BatchNorm1d(width)
+        nn.init.normal_(self.bottleneck.weight, 1.0, _SCALE_STD)
+        self.classifier = nn.Linear(width, classes)
+        nn.init.normal_(self.classifier.weight, std=CLASSIFIER_STD)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, features: ImageFeatures) -> tuple[HeadOutput]:
+        """Image features -> the one head's output on ``pooled``."""
+        f = self.bottleneck(features.pooled)
+        return (HeadOutput(f, self.classifier(f)),)
+
+
+class CosineClassifier(nn.Module):
+    """Identity cosines for margin losses; directions drawn evenly."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(F.normalize(torch.randn(classes, width), dim=1))
+
+    def forward(self, f: Tensor) -> Tensor:
+        """(B, W) -> (B, K)."""
+        return cosine_similarities(f, self.weight)
+
+
+class CalModel(ReidModel):
+    """A CLIP with its two BNNecks, as its family trains it, or a ResNet-50 with the published head."""
+
+    def __init__(self, encoder: ImageEncoder, identities: int, settings: CalFinetune) -> None:
+        if isinstance(encoder, TrunkEncoder):
+            nn.Module.__init__(self)  # the parent's heads need a joint space with text
+            self.encoder = pooled_as(encoder, settings.pooling)
+            self.heads = TrunkHead(self.encoder.pooled_width, identities)
+        else:
+            super().__init__(encoder, identities)
+        self.width = self.encoder.pooled_width + self.encoder.joint_width
+        self.cosine_classifier = None if settings.id_loss == "softmax" else CosineClassifier(self.width, identities)
+
+    def forward(self, images: Tensor, camera: Tensor | None = None) -> CalOutputs:
+        """(B, 3, H, W) normalised pictures -> features and identity scores; of several processes, of all their pictures."""
+        features = ImageFeatures(*(gather_rows(feature) for feature in self._encode(images, camera)))
+        heads = self.heads(features)
+        f = torch.cat([head.feature for head in heads], dim=1)
+        scores = tuple(head.scores for head in heads) if self.cosine_classifier is None else (self.cosine_classifier(f),)
+        return CalOutputs(tuple(part for part in features if part.shape[1]), f, scores)
+
+    def trained(self) -> list[tuple[str, nn.Parameter]]:
+        """Parameters by name, without linear classifiers that a cosine one stands in for."""
+        named = list(self.named_parameters())
+        return named if self.cosine_classifier is None else [(n, p) for n, p in named if ".classifier." not in n]
+
+    def inference_encoder(self, normalisation: Normalisation, settings: CalFinetune) -> InferenceEncoder:
+        """A ResNet-50 tests as published: after BatchNorm, both mirror images; a CLIP as its family does: before, one image."""
+        trunk = isinstance(self.encoder, TrunkEncoder)
+        neck = settings.neck if settings.neck != "model" else "after" if trunk else "before"
+        resize = settings.resize if trunk else "bilinear"
+        options = InferenceOptions(normalisation.mean, normalisation.std, resize, neck, flip=trunk)
+        return InferenceEncoder(self.encoder, options, self.heads.bottleneck if trunk else self.heads)
