@@ -50,5 +50,5 @@ def clothes_adversarial(cosines: Tensor, clothes: Tensor, positives: Tensor, sca
     positives = positives | own
     negatives = torch.logsumexp(logits.masked_fill(positives, -torch.inf), dim=1, keepdim=True)  # -inf where there are none
     log_p = logits - torch.logaddexp(logits, negatives)
-    q = epsilon * positives / positives.sum(dim=1, keepdim=True) + (1 - epsilon) * own
+    q = epsilon * positives.to(logits) / positives.sum(dim=1, keepdim=True) + (1 - epsilon) * own.to(logits)
     return -(q * log_p.masked_fill(~positives, 0.0)).sum(dim=1).mean()
