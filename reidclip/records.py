@@ -41,6 +41,10 @@ class Sample:
         """Relative paths of its files: the frames of a tracklet, or the picture itself."""
         return self.frames or (self.path,)
 
+    def with_frames(self, frames: tuple[str, ...]) -> Sample:
+        """The tracklet with these frames alone, at least one; a picture has none to choose from and stays as it is."""
+        return replace(self, frames=frames) if self.frames else self
+
 
 class Rule(str, Enum):
     """Which gallery items are ignored for a query; everything else is a match or an error."""

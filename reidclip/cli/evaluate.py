@@ -107,7 +107,8 @@ def evaluate(
             note_on_weights(job.clip)
         console.print_json(json.dumps(job.plan()))
         return
-    with joined(pick_device(job.device)), progress_bar("features") as progress:
+    unit = "tracklets" if any(s.frames for s in job.dataset.samples) else "images"
+    with joined(pick_device(job.device)), progress_bar("features", unit) as progress:
         done = run_job(job, progress)
     if done is None:
         return

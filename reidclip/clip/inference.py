@@ -100,9 +100,15 @@ class InferenceEncoder(nn.Module):
         Returns:
             (B, width): ``pooled`` and ``projected`` joined; the former alone without joint space.
         """
+        return self.normalised(self.raw(images, camera))
+
+    def raw(self, images: Tensor, camera: Tensor | None = None) -> Tensor:
+        """`forward` before normalising: what is averaged over the clips of a tracklet. Of clips (B, T, 3, H, W) the mean over T frames."""
         feature = self._joined(images, camera)
-        if self.options.flip:
-            feature = (feature + self._joined(images.flip(-1), camera)) / 2
+        return (feature + self._joined(images.flip(-1), camera)) / 2 if self.options.flip else feature
+
+    def normalised(self, feature: Tensor) -> Tensor:
+        """(B, width) divided by their lengths, when the options say so."""
         return F.normalize(feature, dim=1) if self.options.normalise else feature
 
     @torch.no_grad()

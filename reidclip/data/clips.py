@@ -6,7 +6,7 @@ Rules of guxinqian/Simple-CCReID with its 8 frames, stride 4 and pieces of 64 fr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -52,7 +52,7 @@ def cut(samples: Sequence[Sample], size: int = PIECE) -> tuple[Sample, ...]:
 
 def _pieces_of(tracklet: Sample, size: int) -> list[Sample]:
     frames = tracklet.frames
-    return [replace(tracklet, frames=frames[part.start : part.stop]) for part in pieces(len(frames), size)]
+    return [tracklet.with_frames(frames[part.start : part.stop]) for part in pieces(len(frames), size)]
 
 
 def all_clips(count: int, frames: int = FRAMES, stride: int = STRIDE) -> list[list[int]]:

@@ -25,7 +25,9 @@ def without_broken(
     workers: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[Sample, ...]:
-    """The samples whose pictures can be decoded. Every picture is read once per run; what was found is kept in the run's folder.
+    """The samples whose pictures can be decoded, tracklets with those of their frames that can.
+
+    Every picture is read once per run; what was found is kept in the run's folder.
 
     A run goes on with the pictures that it began with: indices, and so its batches, would otherwise shift under it.
 
@@ -39,7 +41,11 @@ def without_broken(
         UserError: an identity loses all of its pictures.
     """
     found = from_first(_find(dataset, samples, folder, workers, progress) if is_first() else None)
-    kept = tuple(s for s in samples if s.path not in found)
+    kept = tuple(
+        s.with_frames(tuple(frame for frame in s.frames if frame not in found))
+        for s in samples
+        if any(path not in found for path in s.pictures)
+    )
     lost = sorted({s.pid for s in samples} - {s.pid for s in kept})
     if lost:
         first = next(s.path for s in samples if s.pid == lost[0])
@@ -65,11 +71,12 @@ def _find(
     progress: Callable[[str, int, int], None] | None,
 ) -> Mapping[str, str]:
     if not (folder / _FILE).is_file():
-        paths = [dataset.absolute(s) for s in samples]
+        pictures = [path for s in samples for path in s.pictures]
+        paths = [dataset.root / path for path in pictures]
         found = {}
         for done, what in enumerate(in_order(_what_is_wrong, paths, default_workers() if workers is None else workers), start=1):
             if what:
-                found[samples[done - 1].path] = what
+                found[pictures[done - 1]] = what
             if progress and (done % _TOLD_EVERY == 0 or done == len(paths)):
                 progress("checking pictures", done, len(paths))
         write_durable(folder / _FILE, json.dumps(found, indent=1).encode())

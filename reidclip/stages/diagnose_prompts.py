@@ -23,7 +23,7 @@ from reidclip.interfaces import StageContext
 from reidclip.records import Dataset, LabelMap, Sample, training_labels
 from reidclip.stages.choose import of_data
 from reidclip.stages.read_prompts import read_prompts
-from reidclip.stages.use_masks import KEEP, keep_file, shielding_of, without_mask
+from reidclip.stages.use_masks import KEEP, keep_file, shielding_of, with_masks, without_mask
 from reidclip.train.device import pick_device
 from reidclip.train.features import frozen_features
 from reidclip.train.settings import ModelSettings
@@ -106,7 +106,7 @@ def _measure(
     tensors = read_prompts(prompts, clip, labels)
     left_out = set(without_mask(masks, trained))
     covered = [s for s in trained if s not in left_out]
-    pictures = tuple(covered[i] for i in spread(len(covered), MOST_PICTURES))
+    pictures = with_masks(masks, [covered[i] for i in spread(len(covered), MOST_PICTURES)])
     views = _views(job, settings, clip, dataset, pictures, labels, masks, progress)
     targets = {
         "identity": torch.tensor([labels.pids[s.pid] for s in pictures]),
@@ -134,8 +134,8 @@ def _views(
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Tensor]:
     """Projected features of pictures, shielding images and clothes images: ``x``, ``x_s``, ``x_c``, (N, D) each, on the CPU."""
-    for sample in pictures:
-        masks.file(keep_file(sample.path))
+    for path in (path for sample in pictures for path in sample.pictures):
+        masks.file(keep_file(path))
     source = ImageSource.of(dataset, pictures, masks=masks.path / KEEP, cache=Cache("none"), shielding=shielding_of(masks))
     context = StageContext(
         settings=settings,

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
 from reidclip.artifacts.manifest import DatasetRef, InputRef
 from reidclip.artifacts.names import check_name, safe_name
@@ -20,23 +19,21 @@ from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.clip.load import load_clip
 from reidclip.clip.weights import SUFFIXES
-from reidclip.data.cache import Cache, CacheKind
-from reidclip.data.loader import ImageSource, fetch
+from reidclip.data.cache import CacheKind
 from reidclip.data.missing_protocols import notes_on_missing_protocols
 from reidclip.data.open import open_dataset
-from reidclip.data.transforms import Normalisation, Transform, finish
 from reidclip.errors import UserError
-from reidclip.evaluation.protocols import Evaluation, Features, evaluate_protocol, find_protocol, required_samples
+from reidclip.evaluation.protocols import Evaluation, evaluate_protocol, find_protocol, required_samples
 from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.parallel.processes import is_first
-from reidclip.parallel.rows import batch_of, gather_rows, share_of_pictures
 from reidclip.records import Dataset, Protocol, Sample
 from reidclip.settings import parse_assignments
 from reidclip.stages.choose import Say, checkpoint_for, dataset_for
 from reidclip.stages.compare import Comparison, compare
 from reidclip.stages.evaluate_settings import given_values, of_recipe, resolve_evaluate
+from reidclip.stages.extract import extract_features
 from reidclip.train.device import pick_device
-from reidclip.train.precision import autocast, check_precision
+from reidclip.train.precision import check_precision
 
 DEFAULT_CLIP = "reidclip-tiny"
 
@@ -197,6 +194,7 @@ def evaluate(job: EvaluateJob, progress: Callable[[int, int], None] | None = Non
             "flip": options.flip,
             "normalised": options.normalise,
             "ap": "precision at hit",
+            **_of_tracklets(samples, job.settings),
         }
         draft.describe(
             config={**job.plan(), "feature": feature},
@@ -209,6 +207,15 @@ def evaluate(job: EvaluateJob, progress: Callable[[int, int], None] | None = Non
             device=pick_device(job.device),
         )
     return draft.artifact, results
+
+
+def _of_tracklets(samples: Sequence[Sample], settings: EvaluateSettings) -> dict[str, Any]:
+    """What is to be known of a tracklet's feature; nothing where samples are pictures."""
+    if not any(s.frames for s in samples):
+        return {}
+    clip = {"frames": settings.clip_frames, "stride": settings.clip_stride}
+    counts = {"tracklets": len(samples), "frames": sum(len(s.pictures) for s in samples)}
+    return {**counts, "of_a_tracklet": "mean over its clips of the mean over their frames", "clip": clip}
 
 
 def _told(result: Evaluation, comparison: Comparison) -> dict[str, Any]:
@@ -250,34 +257,6 @@ def _check_cameras(encoder: InferenceEncoder, samples: Sequence[Sample]) -> None
             f"The encoder has embeddings of {known} cameras; camera {unknown[0]} of the data was not in its training.",
             "Evaluate on the cameras it was trained with, or fine-tune with --set sie_camera=false.",
         )
-
-
-def extract_features(
-    encoder: InferenceEncoder, job: EvaluateJob, samples: Sequence[Sample], progress: Callable[[int, int], None] | None = None
-) -> Features:
-    """Test features of the samples, (N, width) float32 on the CPU, resized and normalised as the encoder says.
-
-    Of several processes each reads its part of the pictures; all get all features.
-    """
-    device = next(encoder.parameters()).device
-    height, width = encoder.image_encoder.config.image_size
-    transform = Transform(height, width, encoder.options.resize)
-    normalisation = Normalisation(encoder.options.mean, encoder.options.std)
-    kept = Cache("none" if job.cache == "auto" else job.cache, job.store.cache_dir, say=job.say)
-    source = ImageSource.of(job.dataset, samples, cache=kept, decoding=job.settings.decode)
-    rows: list[Tensor] = []
-    done = 0
-    own, size = share_of_pictures(len(samples)), job.settings.batch_size
-    plan = [own[start : start + size] for start in range(0, len(own), size)]
-    for batch in fetch(source, samples, plan, transform=transform, workers=job.workers, device=device):
-        views = finish({name: value.to(device) for name, value in batch.items()}, normalisation)
-        with autocast(device, job.precision):
-            rows.append(encoder.features(views["x"], batch["camid"].to(device)).float().cpu())
-        done += len(batch["index"])
-        if progress:
-            progress(done * len(samples) // len(own), len(samples))  # shares are alike: the others are as far
-    with batch_of(len(samples)):
-        return Features(tuple(s.path for s in samples), gather_rows(torch.cat(rows)))
 
 
 def _write_ranks(path: Path, result: Evaluation) -> None:

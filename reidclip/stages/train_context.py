@@ -8,6 +8,7 @@ import torch
 
 from reidclip.clip.load import load_clip
 from reidclip.data.cache import Cache
+from reidclip.data.clips import cut
 from reidclip.data.loader import ImageSource
 from reidclip.errors import UserError
 from reidclip.interfaces import StageContext
@@ -18,6 +19,7 @@ from reidclip.stages.train_job import Progress, TrainJob
 from reidclip.stages.train_run import notes_on_broken
 from reidclip.stages.use_masks import KEEP, keep_file, shielding_of, with_masks
 from reidclip.train.device import pick_device
+from reidclip.train.settings import FinetuneSettings
 
 _MOST_CAMERAS = 10_000
 
@@ -36,12 +38,14 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
     masks = job.inputs.get("masks")
     if masks:
         train = with_masks(masks, train)
-        for sample in train:
-            masks.file(keep_file(sample.path))  # a mask that was changed after it was written must not train anything
+        for path in (path for sample in train for path in sample.pictures):
+            masks.file(keep_file(path))  # a mask that was changed after it was written must not train anything
     if job.on_error == "skip":
         train = without_broken(job.dataset, train, job.run_folder(), job.workers, progress)
         for note in notes_on_broken(job):
             job.say(f"note: {note}")
+    if isinstance(s, FinetuneSettings):
+        train = cut(train, s.piece_frames)
     cache = Cache(job.cache, job.store.cache_dir, masks.digest if masks else "", say=job.say, progress=progress)
     keep = masks.path / KEEP if masks else None
     source = ImageSource.of(job.dataset, train, masks=keep, cache=cache, shielding=shielding_of(masks), decoding=s.decode)

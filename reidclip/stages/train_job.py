@@ -88,13 +88,16 @@ class TrainJob:
 
     def plan(self) -> dict[str, Any]:
         """The resolved configuration, inputs and planned output, for --dry-run and the manifest."""
-        pictures = len(training_samples(self.dataset, self.settings.train_splits))
+        train = training_samples(self.dataset, self.settings.train_splits)
+        counts = {"training pictures": sum(len(s.pictures) for s in train)}
+        if any(s.frames for s in train):
+            counts = {"training tracklets": len(train), "training frames": counts["training pictures"]}
         return {
             "command": self.command,
             "method": self.method.name,
             "recipe": self.recipe,
             "settings": self.settings.model_dump(mode="json"),
-            "data": {"root": str(self.dataset.root), "layout": self.dataset.layout, "training pictures": pictures},
+            "data": {"root": str(self.dataset.root), "layout": self.dataset.layout, **counts},
             "inputs": {role: f"{a.kind}/{a.ref}" for role, a in self.inputs.items()},
             "writes": f"{self.kind}/{self.name}",
             "seed": self.seed,

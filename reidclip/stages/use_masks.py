@@ -33,18 +33,20 @@ def shielding_of(masks: Artifact | None) -> Colour:
 
 
 def without_mask(masks: Artifact, samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """The samples that were left out when the masks were made, with --on-error skip."""
-    return tuple(s for s in samples if keep_file(s.path) not in masks.files)
+    """The samples that were left out when the masks were made, with --on-error skip; of tracklets those all of whose frames were."""
+    return tuple(s for s in samples if not any(keep_file(path) in masks.files for path in s.pictures))
 
 
 def with_masks(masks: Artifact, samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """The samples that have a mask. The others were left out on purpose when the masks were made, so they are left out here.
+    """The samples that have a mask, tracklets with those frames that have one.
+
+    The others were left out on purpose when the masks were made, so they are left out here.
 
     Raises:
         UserError: an identity loses all of its pictures.
     """
     left_out = set(without_mask(masks, samples))
-    kept = tuple(s for s in samples if s not in left_out)
+    kept = tuple(s.with_frames(tuple(f for f in s.frames if keep_file(f) in masks.files)) for s in samples if s not in left_out)
     lost = sorted({s.pid for s in samples} - {s.pid for s in kept})
     if lost:
         first = next(s.path for s in samples if s.pid == lost[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from reidclip.train.feature_files import FeatureFiles
 from reidclip.train.model_inputs import normalisation_of
 from reidclip.train.precision import autocast
 from reidclip.train.settings import ModelSettings
+from reidclip.train.tracklet_features import tracklet_features
 
 _KEYS: dict[Derived, str] = {"shield": "x_s", "clothes": "x_c"}
 
@@ -33,6 +34,7 @@ def frozen_features(
 ) -> dict[str, Tensor]:
     """Projected features of the plain CLIP for every training picture, without augmentation, resized bilinearly as published.
 
+    Of a tracklet the mean over its clips of the mean over their frames (`reidclip.train.tracklet_features`): all frames take part.
     With ``context.cache`` they are kept there as they are computed: a run that was cut goes on behind the last rows kept.
 
     Args:
@@ -78,21 +80,38 @@ def _encoded(
     """Features batch by batch, from batch number ``start`` on."""
     keys = [_KEYS[name] for name in derived] or ["x"]
     encoder = context.clip.image_encoder.to(context.device).eval()
-    transform = Transform(settings.height, settings.width, "bilinear")
-    batches = fetch(
-        context.source,
-        context.train,
-        plan[start:],
-        transform=transform,
-        workers=context.workers,
-        labels=context.labels,
-        device=context.device,
-    )
-    for done, batch in enumerate(batches, start=start + 1):
+    source, transform = context.source, Transform(settings.height, settings.width, "bilinear")
+
+    @torch.no_grad()
+    def encode(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         moved = {name: value.to(context.device) for name, value in batch.items()}
-        views = finish(moved, normalisation_of(context.clip, settings), derived, context.source.shielding)
+        views = finish(moved, normalisation_of(context.clip, settings), derived, source.shielding)
         with autocast(context.device, context.precision):
-            tables = {key: encoder(views[key]).projected.float() for key in keys}
+            return {key: encoder(views[key]).projected.float() for key in keys}
+
+    if source.groups is None:
+        batches = fetch(
+            source,
+            context.train,
+            plan[start:],
+            transform=transform,
+            workers=context.workers,
+            labels=context.labels,
+            device=context.device,
+        )
+        found: Iterator[dict[str, Tensor]] = map(encode, batches)
+    else:
+        found = tracklet_features(
+            source,
+            context.train,
+            plan[start:],
+            encode,
+            transform=transform,
+            workers=context.workers,
+            labels=context.labels,
+            device=context.device,
+        )
+    for done, tables in enumerate(found, start=start + 1):
         if context.progress:
             context.progress("image features", done, len(plan))
         yield tables
@@ -106,7 +125,7 @@ def _joined(parts: Iterator[dict[str, Tensor]]) -> dict[str, Tensor]:
 def _facts(context: StageContext, settings: ModelSettings, batch_size: int) -> dict[str, Any]:
     """What the features depend on beside the pictures' and masks' own bytes, which the key of a run's folder stands for."""
     normalisation = normalisation_of(context.clip, settings)
-    pictures = hashlib.sha256("\n".join(s.path for s in context.train).encode("utf-8", "surrogateescape")).hexdigest()
+    pictures = hashlib.sha256("\n".join(path for s in context.train for path in s.pictures).encode("utf-8", "surrogateescape")).hexdigest()
     return {
         "clip": context.clip.digest,
         "encoder": context.clip.image_encoder.config.to_json(),
