@@ -25,7 +25,7 @@ def explain(
     ] = None,
     map_: Annotated[
         str,
-        typer.Option("--map", help="rollout or gradient (ViT), gradcam (ResNet); auto takes gradient or gradcam."),
+        typer.Option("--map", help="gradient, rollout (ViT); hirescam, gradcam (ResNet); auto takes the first of them."),
     ] = "auto",
     towards: Annotated[
         Path | None,
@@ -63,10 +63,11 @@ def explain(
     """Draw where a checkpoint's features come from, and measure how much of it is clothes.
 
     Heat maps over pictures: for a ViT gradient-weighted attention (Chefer et al. 2021) or attention rollout (Abnar and Zuidema 2020),
-    for a ResNet Grad-CAM (Selvaraju et al. 2017) on the last map. The score behind the gradients is the similarity to the picture's own
-    feature, or with --towards to another picture's. Writes sheets with every picture beside its overlays, each overlay as a file,
-    explain.json and, with --labels, shares.csv: which share of a map lies on clothes, head, limbs, background; "lift" divides it by the
-    share of pixels there, so that 1.0 is a map without preference. Brackets: bootstrap 95% interval over pictures.
+    for a ResNet HiResCAM (Draelos and Carin 2020) or Grad-CAM (Selvaraju et al. 2017) on the last map. The score behind the gradients
+    is the similarity to the picture's own feature, or with --towards to another picture's. Writes sheets with every picture beside
+    its overlays, each overlay as a file, explain.json and, with --labels, shares.csv: which share of a map lies on clothes, head,
+    limbs, background; "lift" divides it by the share of pixels there, so that 1.0 is a map without preference. Brackets: bootstrap
+    95% interval over pictures.
 
     Example: reidclip explain ccaf-prcc data/prcc --split test-C --against baseline-prcc --labels parsing/schp-prcc --output looks
 

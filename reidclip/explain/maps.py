@@ -13,15 +13,18 @@ from reidclip.clip.blocks import is_plain, recorded_attention
 from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures
 from reidclip.clip.inference import InferenceEncoder
 from reidclip.errors import UserError
-from reidclip.formulas.attention_maps import grad_cam, gradient_relevance, rollout
+from reidclip.formulas.attention_maps import grad_cam, gradient_relevance, hires_cam, rollout
 
-MapKind = Literal["rollout", "gradient", "gradcam"]
+MapKind = Literal["gradient", "rollout", "hirescam", "gradcam"]
 _OF_VIT: tuple[MapKind, ...] = ("gradient", "rollout")
-_OF_RESNET: tuple[MapKind, ...] = ("gradcam",)
+_OF_RESNET: tuple[MapKind, ...] = ("hirescam", "gradcam")
 
 
 def choose_kind(encoder: ImageEncoder, wanted: str = "auto") -> MapKind:
-    """The map that is drawn: the one wanted, or with "auto" the gradient-weighted attention of a ViT and a ResNet's Grad-CAM.
+    """The map that is drawn: the one wanted, or with "auto" the gradient-weighted attention of a ViT, and of a ResNet HiResCAM.
+
+    Grad-CAM is what papers show. On CLIP's ResNets it is the worse map: it averages gradients over the places that the attention pool
+    tells apart, comes out as zero for some pictures, and what it marks matters less to the feature than what HiResCAM marks.
 
     Raises:
         UserError: no such map, or one that this architecture does not have.
@@ -84,16 +87,21 @@ def heat_maps(
     if mirrored:
         images = torch.cat([images, images.flip(-1)])
         camera = None if camera is None else torch.cat([camera, camera])
-    make = _grad_cam if kind == "gradcam" else _rollout if kind == "rollout" else _gradient
-    maps = make(encoder, images, camera, towards).detach().float()
+    if kind == "rollout":
+        maps = _rollout(encoder, images, camera)
+    elif kind == "gradient":
+        maps = _gradient(encoder, images, camera, towards)
+    else:
+        maps = (grad_cam if kind == "gradcam" else hires_cam)(*_last_map(encoder, images, camera, towards))
+    maps = maps.float()
     if mirrored:
         own, other = maps.chunk(2)
         return (own + other.flip(-1)) / 2
     return maps
 
 
-def _grad_cam(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, towards: Tensor | None) -> Tensor:
-    """Of the map that enters the pools: a CLIP ResNet's has two, and the gradient comes through both."""
+def _last_map(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, towards: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The map that enters the pools, and its gradient: a CLIP ResNet has two pools, and the gradient comes through both."""
     trunk: Any = encoder.image_encoder
     # The graph begins in front of the last stage: nothing before it is kept, and the map is in it whatever follows that stage.
     begin = trunk.layer4.register_forward_pre_hook(lambda module, inputs: (inputs[0].detach().requires_grad_(),))
@@ -104,11 +112,11 @@ def _grad_cam(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, 
             (gradient,) = torch.autograd.grad(score, tokens.pooled)
     finally:
         begin.remove()
-    return grad_cam(tokens.pooled, gradient)
+    return tokens.pooled.detach(), gradient
 
 
 @torch.no_grad()
-def _rollout(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, towards: Tensor | None) -> Tensor:
+def _rollout(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None) -> Tensor:
     with recorded_attention() as attentions:
         encoder.image_encoder(images, camera)
     return _of_class_token(rollout(_per_block(attentions, encoder)), encoder)

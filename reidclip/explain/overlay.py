@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from reidclip.data.images import UInt8
 from reidclip.explain.placing import Floats
 
 _STOPS = np.array([(8, 4, 30), (74, 16, 110), (150, 38, 104), (214, 72, 65), (248, 140, 20), (252, 255, 170)], np.float64)
-_OPACITY = 0.7
+_OPACITY = (0.25, 0.85)  # of the scale's lowest and highest colour: where nothing is seen, the picture is
 
 
 def colours(values: Floats) -> Floats:
@@ -30,11 +33,21 @@ def overlay(picture: UInt8, mass: Floats, top: float) -> UInt8:
         (H, W, 3).
     """
     grey = picture.astype(np.float64) @ (0.299, 0.587, 0.114)
-    laid = (1 - _OPACITY) * grey[..., None] + _OPACITY * colours(mass * mass.size / top)
+    values = np.clip(mass * mass.size / top, 0, 1)
+    opacity = (_OPACITY[0] + (_OPACITY[1] - _OPACITY[0]) * np.sqrt(values))[..., None]
+    laid = (1 - opacity) * grey[..., None] + opacity * colours(values)
     shown: UInt8 = laid.round().astype(np.uint8)
     return shown
 
 
-def top_of_scale(peaks: Floats) -> float:
-    """Where the scale of several maps ends: nine in ten of them stay below; (N,) largest multiple of the average in each."""
-    return max(1.0, float(np.quantile(peaks, 0.9))) if len(peaks) else 1.0
+def top_of_scale(heat: Sequence[NDArray[np.floating]]) -> float:
+    """Where the scale of several maps ends: all but their highest cells (2 in 100) stay below it.
+
+    Args:
+        heat: maps, each (h, w), non-negative; those that are zero everywhere do not count.
+
+    Returns:
+        a multiple of a map's average, at least 1.
+    """
+    cells = [(one / one.mean()).ravel() for one in heat if one.any()]
+    return max(1.0, float(np.quantile(np.concatenate(cells), 0.98))) if cells else 1.0

@@ -58,6 +58,22 @@ def grad_cam(maps: Tensor, gradients: Tensor) -> Tensor:
     return (weights * maps).sum(dim=1).relu()
 
 
+def hires_cam(maps: Tensor, gradients: Tensor) -> Tensor:
+    """HiResCAM (Draelos and Carin, "Use HiResCAM instead of Grad-CAM", 2020): each place's own gradient in place of its mean.
+
+    Behind a mean pool and a linear score it is Grad-CAM. Behind an attention or maximum pool the gradient differs from place to place, and
+    the mean that Grad-CAM takes forgets where the pool looks.
+
+    Args:
+        maps: (B, C, h, w) last feature map.
+        gradients: (B, C, h, w) of the score at it.
+
+    Returns:
+        (B, h, w), non-negative.
+    """
+    return (gradients * maps).sum(dim=1).relu()
+
+
 def _identity(attention: Tensor) -> Tensor:
     """The first Q rows of the identity, (Q, L)."""
     return torch.eye(attention.shape[-2], attention.shape[-1], dtype=attention.dtype, device=attention.device)

@@ -117,7 +117,7 @@ def _write_shares(path: Path, job: ExplainJob, results: Sequence[Explained]) -> 
 
 def _draw(folder: Path, job: ExplainJob, results: Sequence[Explained], progress: Callable[[int, int], None]) -> list[str]:
     count = len(job.paths)
-    top = top_of_scale(np.array([_peak(job, one, index) for one in results for index in range(count) if index not in one.zero]))
+    top = top_of_scale([heat for one in results for heat in one.heat])
     titles = [f"{one.checkpoint.ref} ({one.kind})" for one in results]
     headline = "Where features come from" + (f", towards {job.towards.name}" if job.towards else "")
     for one in results:
@@ -134,11 +134,6 @@ def _draw(folder: Path, job: ExplainJob, results: Sequence[Explained], progress:
     return sheets
 
 
-def _peak(job: ExplainJob, one: Explained, index: int) -> float:
-    mass = mass_on_picture(job, one, index)
-    return float(mass.max() * mass.size)
-
-
 def _shown(folder: Path, job: ExplainJob, results: Sequence[Explained], index: int, top: float) -> Shown:
     """One picture with its overlays, which are also written as files."""
     path = job.paths[index]
@@ -148,7 +143,7 @@ def _shown(folder: Path, job: ExplainJob, results: Sequence[Explained], index: i
         overlays.append(overlay(picture, mass_on_picture(job, one, index), top))
         stem = Path(path).stem[-_NAME:]
         write_picture_png(folder / "overlays" / _folder_of(one) / f"{index + 1:04d}-{stem}.png", overlays[-1])
-    return Shown(Path(path).name, picture, tuple(overlays), tuple(_caption(job, one, index) for one in results))
+    return Shown(path, picture, tuple(overlays), tuple(_caption(job, one, index) for one in results))
 
 
 def _caption(job: ExplainJob, one: Explained, index: int) -> str:
