@@ -170,13 +170,8 @@ class VitEncoder(ImageEncoder):
 
     def _final_tokens(self, before: Tensor) -> Tensor:
         """All tokens after the final block and the context block; (B, 1 + N, W) -> the same."""
-        final = self.transformer.resblocks[-1]
-        if self.context_block is None:
-            return run_block(final, before)
-        # The class token goes the way that it goes without context block, so that a block that adds nothing changes no bit of it.
-        after = torch.cat([run_block_at(final, before, 0).unsqueeze(1), run_block(final, before)[:, 1:]], dim=1)
-        tokens: Tensor = self.context_block(after)
-        return tokens
+        after = run_block(self.transformer.resblocks[-1], before)
+        return after if self.context_block is None else self.context_block(after)
 
     def _features(self, last: Tensor, pooled: Tensor) -> ImageFeatures:
         return ImageFeatures(last, pooled, (pooled @ self.proj).to(self.proj.dtype))
