@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import typer
 
 from reidclip import __version__
-from reidclip.cli import artifacts, datasets, evaluate, explain, finetune, import_, mask, parse, plugins, prompt_learn, synth
+from reidclip.cli import artifacts, datasets, evaluate, explain, finetune, import_, mask, parse, plugins, profile, prompt_learn, synth
 from reidclip.cli.console import console, error_console, is_silent
 from reidclip.cli.processes import processes
 from reidclip.cli.usage import plain_usage_errors
@@ -50,6 +50,7 @@ app.command("mask")(mask.mask)
 app.command("prompt-learn")(prompt_learn.prompt_learn)
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
+app.command("profile")(profile.profile)
 app.command("explain")(explain.explain)
 app.command("import")(import_.import_)
 app.add_typer(datasets.app, name="datasets")

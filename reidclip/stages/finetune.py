@@ -157,6 +157,6 @@ def finetune(job: TrainJob, progress: Progress = lambda what, done, total: None)
             return None
         encoder = cast(InferenceEncoder, job.method.encoder(context, stages))
         encoder.save(draft.path)
-        describe_run(draft, job, context, histories)
+        describe_run(draft, job, stages, context, histories)
     finish_run(job)
     return draft.artifact

@@ -128,6 +128,6 @@ def prompt_learn(job: TrainJob, progress: Progress = lambda what, done, total: N
             "clothes": sorted(labels.clothes, key=labels.clothes.__getitem__),
         }
         (draft.path / "labels.json").write_text(json.dumps(facts), encoding="utf-8")
-        describe_run(draft, job, context, histories)
+        describe_run(draft, job, stages, context, histories)
     finish_run(job)
     return draft.artifact

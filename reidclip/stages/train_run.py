@@ -22,6 +22,7 @@ from reidclip.stages.broken_pictures import broken_in
 from reidclip.stages.train_job import Progress, TrainJob, training_samples
 from reidclip.stages.use_masks import without_mask
 from reidclip.train.loop import LoopOptions, run_stage
+from reidclip.train.parameters import parameters_in_training
 from reidclip.train.prepare import prepare
 
 
@@ -78,11 +79,14 @@ def _check_same_clip(path: Path, clip: ClipModel) -> None:
         )
 
 
-def describe_run(draft: Draft, job: TrainJob, context: StageContext, histories: dict[str, list[dict[str, float]]]) -> None:
+def describe_run(
+    draft: Draft, job: TrainJob, stages: Sequence[TrainStage], context: StageContext, histories: dict[str, list[dict[str, float]]]
+) -> None:
     """Write the loss history and what the manifest says of a training."""
     (draft.path / "history.json").write_text(json.dumps(histories, indent=1), encoding="utf-8")
+    parameters = parameters_in_training(stages, context.clip, reads_text=job.kind == "prompts" or "prompts" in job.inputs)
     draft.describe(
-        config={**job.plan(), "clip_digest": context.clip.digest},
+        config={**job.plan(), "clip_digest": context.clip.digest, "parameters": parameters},
         seed=job.seed,
         method=job.method.name,
         plugin_version=job.method.version,

@@ -1,0 +1,135 @@
+"""``reidclip profile``: options -> stage -> one table of what checkpoints cost and reach."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reidclip.cli import options
+from reidclip.cli.console import console, progress_bar, say, set_quiet
+
+if TYPE_CHECKING:
+    from reidclip.stages.profile import Profile
+
+
+def profile(
+    checkpoint: Annotated[
+        list[str] | None, typer.Argument(metavar="[CHECKPOINT]...", help="Checkpoint artifacts. Default: the newest.", show_default=False)
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per forward.")] = 32,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Forwards that are timed; the median counts.")] = 10,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads of a CPU. Default: torch's own number.", show_default=False)
+    ] = None,
+    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Measure peak memory; on a CPU in a process of its own.")] = True,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option("--protocol", help="Show this protocol's result; may be repeated. Default: all there are.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also write what --json prints to this file.", show_default=False)
+    ] = None,
+    store: options.StoreDir = options.DEFAULT_STORE,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    json_: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Tell what checkpoints cost: parameters, operations, pictures per second, memory, beside their R1 and mAP.
+
+    Operations are those of convolutions and matrix products for one picture: GFLOPs count a multiplication and its addition as two,
+    GMACs as one (papers print either under the name FLOPs). Speed is that of the network alone. Memory of a CPU is the growth of a fresh
+    process when it loads the encoder and runs one batch; of a GPU what torch allocated. Parameters in training are what the fine-tuning
+    changed, and in brackets all that it held; checkpoints of earlier versions do not tell. Results are those of the newest evaluation of
+    the very checkpoint in the store. Writes no artifact.
+
+    Example: reidclip profile ccaf-prcc@v1 baseline-prcc@v1 --batch-size 64 --protocol cloth-changing
+    """
+    set_quiet(quiet)
+    from reidclip.artifacts.store import Store
+    from reidclip.errors import UserError
+    from reidclip.stages.profile import as_json, plan_profile
+    from reidclip.stages.profile import profile as run_job
+
+    job = plan_profile(
+        checkpoint or (),
+        Store(store),
+        batch_size=batch_size,
+        repeats=repeats,
+        memory=memory,
+        protocols=protocol or (),
+        device=device,
+        precision=precision,
+        threads=threads,
+        say=say,
+    )
+    if output is not None and not output.absolute().parent.is_dir():
+        raise UserError(f"There is no folder {output.absolute().parent}.", "Make it first, or write the file elsewhere.")
+    with progress_bar("profile", "checkpoints") as progress:
+        rows = run_job(job, progress)
+    told = as_json(job, rows)
+    if output is not None:
+        _write(output, told)
+    if json_:
+        console.print_json(json.dumps(told))
+    else:
+        _print(rows, told["measured"])
+    if output is not None:
+        say(f"wrote {output}")
+
+
+def _write(path: Path, told: Mapping[str, Any]) -> None:
+    """Whole or not at all."""
+    draft = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        draft.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _print(rows: Sequence[Profile], measured: Mapping[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    kinds = sorted({row.peak_kind for row in rows if row.peak_kind})
+    where = f"{measured['device']}, " + (f"{measured['threads']} threads, " if measured["threads"] else "")
+    caption = (
+        f"{where}{measured['precision']}, batches of {measured['batch_size']}, median of {measured['repeats']}; M: million parameters; "
+        f"GFLOPs: multiplication and addition are two; MB: 10^6 bytes{'; memory: ' + ', '.join(kinds) if kinds else ''}; R1/mAP in percent"
+    )
+    table = Table(caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("checkpoint", overflow="fold", min_width=12)
+    protocols = list(dict.fromkeys(name for row in rows for name in row.results))
+    titles = ("M", "M in\ntraining", "GFLOPs", "GMACs", "images\n/s", "memory\nMB", "disk\nMB", "width")
+    for column in (*titles, *(f"{name}-R1/mAP".replace("-", "-\n").replace("-\nR1", "\nR1") for name in protocols)):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.checkpoint,
+            _millions(row.parameters),
+            "-" if row.trained is None or row.in_training is None else f"{_millions(row.trained)} ({_millions(row.in_training)})",
+            f"{row.flops / 1e9:.3g}",
+            f"{row.macs / 1e9:.3g}",
+            f"{row.images_per_second:.0f}",
+            "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.0f}",
+            f"{row.disk_bytes / 1e6:.1f}",
+            str(row.width),
+            *(_result(row, name) for name in protocols),
+        )
+    console.print(table)
+
+
+def _result(row: Profile, protocol: str) -> str:
+    found = row.results.get(protocol)
+    return "-" if found is None else f"{100 * found.R1:.1f}/{100 * found.mAP:.1f}"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.3g}" if count < 1e8 else f"{count / 1e6:.0f}"

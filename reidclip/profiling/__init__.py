@@ -1,0 +1,1 @@
+"""What an encoder costs: parameters, operations, time and memory."""
