@@ -97,7 +97,17 @@ class ImageEncoder(nn.Module):
         raise NotImplementedError
 
     def forward_places(self, x: Tensor, camera: Tensor | None = None) -> tuple[ImageFeatures, Tensor]:
-        """As `forward`, with the final map behind the context block: (B, N, W_pooled), not normalised, class token left out."""
+        """As `__call__`, with the final map behind the context block: (B, N, W_pooled), not normalised, class token left out; of clips
+        (B, T, 3, H, W) the places of all their frames, (B, T N, W_pooled)."""
+        if x.dim() != 5:
+            return self._with_places(x, camera)
+        clips, frames = x.shape[:2]
+        of_frames, places = self._with_places(x.flatten(0, 1), None if camera is None else camera.repeat_interleave(frames))
+        features = ImageFeatures(*(feature.unflatten(0, (clips, frames)).mean(1) for feature in of_frames))
+        return features, places.reshape(clips, -1, places.shape[-1])
+
+    def _with_places(self, x: Tensor, camera: Tensor | None) -> tuple[ImageFeatures, Tensor]:
+        """`forward_places` of pictures."""
         raise NotImplementedError
 
     def _check(self, x: Tensor) -> None:
@@ -162,8 +172,7 @@ class VitEncoder(ImageEncoder):
         last_map, pooled_map, projected_map = (_as_map(t[:, 1:], self.config.grid) for t in (before, after, projected))
         return TokenMaps(self._features(before[:, 0], after[:, 0]), last_map, pooled_map, projected_map)
 
-    def forward_places(self, x: Tensor, camera: Tensor | None = None) -> tuple[ImageFeatures, Tensor]:
-        """See `ImageEncoder.forward_places`."""
+    def _with_places(self, x: Tensor, camera: Tensor | None) -> tuple[ImageFeatures, Tensor]:
         before = self._before_final_block(x, camera)
         after = self._final_tokens(before)
         return self._features(before[:, 0], self.ln_post(after[:, 0])), after[:, 1:]
@@ -229,8 +238,7 @@ class ResNetEncoder(ImageEncoder):
         tokens = self._attention_pool(pooled, every_token=True)
         return TokenMaps(self._features(last, pooled, tokens[:, 0]), last, pooled, _as_map(tokens[:, 1:], self.config.grid))
 
-    def forward_places(self, x: Tensor, camera: Tensor | None = None) -> tuple[ImageFeatures, Tensor]:
-        """See `ImageEncoder.forward_places`; ``camera`` is not used."""
+    def _with_places(self, x: Tensor, camera: Tensor | None) -> tuple[ImageFeatures, Tensor]:
         last, pooled = self._maps(x)
         return self._features(last, pooled, self._attention_pool(pooled, every_token=False)[:, 0]), pooled.flatten(2).transpose(1, 2)
 

@@ -109,6 +109,18 @@ def test_a_trained_block_changes_what_comes_after_it_and_maps_agree(model: dict[
         torch.testing.assert_close(extended.ln_post(places).transpose(1, 2), maps.pooled.flatten(2))  # type: ignore[operator]
 
 
+@every_tower
+def test_a_clip_has_the_places_of_all_its_frames(model: dict[str, Any], size: tuple[int, int]) -> None:
+    encoder = stirred(with_context_block(tower(model, size), "nonlocal", seed=1))
+    clips = torch.randn(2, 3, 3, *size)
+    features, places = encoder.forward_places(clips, torch.tensor([0, 1]))
+    for clip, of_clip, own_places in zip(clips, zip(*features, strict=True), places, strict=True):
+        frames, of_frames = encoder.forward_places(clip)
+        torch.testing.assert_close(own_places, of_frames.flatten(0, 1), atol=1e-5, rtol=1e-5)
+        for got, expected in zip(of_clip, frames, strict=True):
+            torch.testing.assert_close(got, expected.mean(0), atol=1e-5, rtol=1e-5)
+
+
 @every_kind
 def test_every_parameter_of_a_block_is_trained(kind: str) -> None:
     encoder = stirred(with_context_block(tower(*TOWERS[0]), kind, seed=1))
