@@ -103,7 +103,7 @@ class ImageEncoder(nn.Module):
             return self._with_places(x, camera)
         clips, frames = x.shape[:2]
         of_frames, places = self._with_places(x.flatten(0, 1), None if camera is None else camera.repeat_interleave(frames))
-        features = ImageFeatures(*(feature.unflatten(0, (clips, frames)).mean(1) for feature in of_frames))
+        features = ImageFeatures(*(feature.reshape(clips, frames, -1).mean(1) for feature in of_frames))
         return features, places.reshape(clips, -1, places.shape[-1])
 
     def _with_places(self, x: Tensor, camera: Tensor | None) -> tuple[ImageFeatures, Tensor]:
