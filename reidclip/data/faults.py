@@ -59,14 +59,14 @@ def without_faults(dataset: Dataset, faults: Sequence[Fault]) -> Dataset:
 def _twins(dataset: Dataset, samples: Sequence[Sample]) -> list[Fault]:
     owner: dict[str, str] = {}
     found = []
-    for sample in samples:
-        other = owner.setdefault(mirrored(sample.path), sample.path)
-        if other != sample.path:
+    for path in (path for sample in samples for path in sample.pictures):
+        other = owner.setdefault(mirrored(path), path)
+        if other != path:
             found.append(
                 Fault(
                     "Pictures that differ from another in the suffix only",
-                    f"{sample.path} = {other}",
-                    f"{dataset.root / sample.path} and {dataset.root / other} differ in the suffix only and would share one mask",
+                    f"{path} = {other}",
+                    f"{dataset.root / path} and {dataset.root / other} differ in the suffix only and would share one mask",
                     "Keep the one that the release has.",
                 )
             )

@@ -16,13 +16,23 @@ from tests.fakes import draw_person
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: where it lies, who is on it, in which outfit, before which camera (0-based); ``part`` it plays in the data set."""
+    """One picture: where it lies, who is on it, in which outfit, before which camera (0-based); ``part`` it plays in the data set.
+
+    A tracklet is a folder of ``frames`` pictures. ``key`` is what the rules take for the camera, where it is not the camera.
+    """
 
     path: str
     pid: int
     outfit: int
     camera: int
     part: str  # train, val, query, gallery, or "" for what every program leaves out
+    frames: int = 0
+    key: int | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """Its pictures."""
+        return [f"{self.path}/{n:05d}.jpg" for n in range(1, self.frames + 1)] or [self.path]
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,8 @@ class Expected:
     query_part: str = "query"
     cameras: frozenset[int] | None = None
     single_shot: bool = False
+    gallery_part: str = "gallery"
+    true_camera: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,8 +70,9 @@ class Tree:
 
     def write(self, root: Path) -> Path:
         """All files; no two pictures are alike."""
-        for number, shot in enumerate(self.shots):
-            path = root / shot.path
+        files = [(shot, name) for shot in self.shots for name in shot.files]
+        for number, (shot, name) in enumerate(files):
+            path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             picture, _ = draw_person(max(shot.pid, 0), max(shot.outfit, 0), shot.camera, number)
             Image.fromarray(picture).save(path, quality=95)
@@ -169,6 +182,65 @@ def _msmt17() -> Tree:
     return Tree("msmt17", tuple(shots), {"general": Expected("std", 2, 2, 4)}, "clipreid", joined, joined, texts)
 
 
+def _deepchange() -> Tree:
+    def shot(folder: str, part: str, pid: int, camera: int, day: int, tracklet: int, frame: int) -> Shot:
+        name = f"p{pid:04d}_c{camera:02d}_202008{day:02d}_154757_{frame:06d}_bbox.jpg"
+        return Shot(f"{folder}/{name}", pid, day, camera - 1, part, key=tracklet)
+
+    people = {  # folder -> part, (person, camera, day, tracklet)
+        "train-set": ("train", [(1, 1, 1, 1), (1, 17, 2, 2), (3, 2, 1, 3), (3, 2, 3, 4)]),
+        "val-set-query": ("val-query", [(5, 4, 1, 0)]),
+        "val-set-gallery": ("val-gallery", [(5, 4, 2, 1), (5, 4, 1, 0)]),
+        "test-set-query": ("query", [(700, 13, 1, 12), (701, 5, 1, 20)]),
+        "test-set-gallery": ("gallery", [(700, 13, 1, 12), (700, 13, 1, 13), (701, 5, 2, 21), (701, 6, 3, 22)]),
+    }
+    shots = [shot(f, part, *who, 10 * i + n) for i, (f, (part, listed)) in enumerate(people.items()) for n, who in enumerate(listed)]
+    texts = {f"{f}-bbox.txt": "".join(f"{s.path.split('/')[1]},{s.key}\n" for s in shots if s.path.startswith(f"{f}/")) for f in people}
+    protocols = {
+        "general": Expected("std", 2, 2, 4),
+        "val": Expected("std", 1, 1, 2, query_part="val-query", gallery_part="val-gallery"),
+        "general-true-camera": Expected("std", 2, 1, 4, true_camera=True),  # the first is seen by one camera alone
+    }
+    return Tree("deepchange", tuple(shots), protocols, "ccaf", texts=texts)
+
+
+def _last() -> Tree:
+    def shot(place: str, part: str, pid: int, outfit: int, number: int) -> Shot:
+        return Shot(f"{place}/{pid:06d}_{number:03d}_00013_0270_04_{outfit:03d}.jpg", pid, outfit, 0, part)
+
+    shots = [shot(f"train/{pid:06d}", "train", pid, outfit, n) for n, (pid, outfit) in enumerate([(51, 1), (51, 10), (99, 1), (99, 2)])]
+    shots += [shot("val/query", "val-query", 7, 0, 10), shot("val/gallery/000007", "val-gallery", 7, 0, 11)]
+    shots += [shot("val/gallery/000000", "val-gallery", 0, 0, 12)]
+    shots += [shot("test/query", "query", pid, 0, 20 + n) for n, pid in enumerate([5859, 5895])]
+    shots += [shot(f"test/gallery/{f:06d}", "gallery", pid, 0, 30 + n) for n, (f, pid) in enumerate([(5859, 5859), (5895, 5895), (0, 0)])]
+    shots += [shot("test/gallery/005895", "gallery", 5859, 0, 40)]  # in another person's folder
+    protocols = {
+        "general": Expected("none", 2, 2, 4),
+        "val": Expected("none", 1, 1, 2, query_part="val-query", gallery_part="val-gallery"),
+    }
+    return Tree("last", tuple(shots), protocols)
+
+
+def _ccvid() -> Tree:
+    def shot(part: str, session: int, pid: int, camera: int, outfit: int, frames: int) -> Shot:
+        key = camera + 12 if session == 3 else camera
+        return Shot(f"session{session}/{pid:03d}_{camera:02d}", pid, outfit, key, part, frames)
+
+    people = {  # session, person, camera, outfit, frames
+        "train": [(1, 1, 1, 0, 70), (2, 1, 1, 1, 9), (1, 10, 12, 0, 3), (3, 10, 12, 1, 1)],
+        "query": [(1, 2, 1, 0, 33), (1, 3, 2, 0, 1)],
+        "gallery": [(1, 2, 2, 0, 5), (2, 2, 1, 1, 8), (3, 2, 1, 1, 12), (1, 3, 1, 0, 4)],
+    }
+    shots = [shot(part, *who) for part, listed in people.items() for who in listed]
+    texts = {f"{part}.txt": "".join(f"{s.path}\t{s.pid:03d}\tu{s.outfit}_l0\n" for s in shots if s.part == part) for part in people}
+    protocols = {
+        "general": Expected("std", 2, 2, 4),
+        "same-clothes": Expected("sc", 2, 2, 4),
+        "cloth-changing": Expected("cc", 2, 1, 4),  # the second never changes
+    }
+    return Tree("ccvid", tuple(shots), protocols, texts=texts)
+
+
 def _folder() -> Tree:
     rows = [
         *(("train", pid, camera, 10 * pid + camera) for pid in (7, 8, 9) for camera in (0, 1)),
@@ -190,4 +262,5 @@ def _folder() -> Tree:
     return Tree("folder", shots, protocols, texts={"index.csv": "path,pid,camid,clothes_id,split\n" + "".join(lines)})
 
 
-TREES = {tree.name: tree for tree in (_prcc(), _ltcc(), _vcclothes(), _market1501(), _msmt17(), _folder())}
+_ALL = (_prcc(), _ltcc(), _vcclothes(), _market1501(), _msmt17(), _deepchange(), _last(), _ccvid(), _folder())
+TREES = {tree.name: tree for tree in _ALL}

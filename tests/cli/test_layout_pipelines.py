@@ -45,7 +45,7 @@ def test_pipeline(tree: Tree, tmp_path: Path, reidclip: CommandLine) -> None:
     verified(tree, reidclip("datasets", "verify", "data", "--no-counts", "--strict", "--json").json)
     masked = reidclip("mask", "data", "--json").json
     assert masked["kind"] == "masks" and "schp-tiny" in masked["artifact"]
-    used = {shot.path for shot in tree.shots if shot.part}
+    used = {name for shot in tree.shots if shot.part for name in shot.files}
     keep = tmp_path / "artifacts/masks" / "schp-tiny-data" / "v0001" / "keep"
     assert {p.relative_to(keep).with_suffix("").as_posix() for p in keep.rglob("*.png")} == {path.rsplit(".", 1)[0] for path in used}
 
@@ -67,7 +67,7 @@ def test_pipeline(tree: Tree, tmp_path: Path, reidclip: CommandLine) -> None:
 def verified(tree: Tree, report: Any) -> None:
     """The report of verify says what is known by hand."""
     assert report["layout"] == tree.name and report["ok"] is True
-    assert report["pictures"]["opened"] == len([shot for shot in tree.shots if shot.part])
+    assert report["pictures"]["opened"] == len([name for shot in tree.shots if shot.part for name in shot.files])
     assert report["pictures"]["duplicates"] == [] and report["pictures"]["unreadable"] == {}
     found = {p["name"]: (p["rule"], p["queries"], p["valid"], p["gallery"]) for p in report["protocols"]}
     assert found == {name: (e.rule, e.queries, e.valid, e.gallery) for name, e in tree.protocols.items()}
@@ -90,11 +90,11 @@ def ranked(tree: Tree, expected: Expected, features: dict[str, np.ndarray]) -> t
     """R1 and mAP (precision at hit), one query and one gallery picture at a time."""
     sides = [
         [s for s in tree.part(part) if expected.cameras is None or s.camera in expected.cameras]
-        for part in (expected.query_part, "gallery")
+        for part in (expected.query_part, expected.gallery_part)
     ]
     hits, precisions = [], []
     for query in sides[0]:
-        kept = [g for g in sides[1] if not ignored(query, g, expected.rule)]
+        kept = [g for g in sides[1] if not ignored(query, g, expected)]
         order = sorted(kept, key=lambda g: (-float(features[query.path] @ features[g.path]), g.path))
         ranks = [rank for rank, g in enumerate(order, start=1) if g.pid == query.pid]
         if ranks:
@@ -104,11 +104,12 @@ def ranked(tree: Tree, expected: Expected, features: dict[str, np.ndarray]) -> t
     return sum(hits) / len(hits), sum(precisions) / len(precisions)
 
 
-def ignored(query: Shot, other: Shot, rule: str) -> bool:
-    if query.pid != other.pid:
+def ignored(query: Shot, other: Shot, expected: Expected) -> bool:
+    if query.pid != other.pid or expected.rule == "none":
         return False
-    same_camera, same_outfit = query.camera == other.camera, query.outfit == other.outfit
-    return same_camera or (rule == "cc" and same_outfit) or (rule == "sc" and not same_outfit)
+    keys = [s.camera if s.key is None or expected.true_camera else s.key for s in (query, other)]
+    same_outfit = query.outfit == other.outfit
+    return keys[0] == keys[1] or (expected.rule == "cc" and same_outfit) or (expected.rule == "sc" and not same_outfit)
 
 
 @pytest.mark.parametrize("name", ["market1501", "msmt17"])

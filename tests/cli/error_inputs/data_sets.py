@@ -56,6 +56,21 @@ def without_lists(place: Place, argument: str) -> Path:
     return place.data
 
 
+def list_line(place: Place, argument: str) -> Path:
+    """``list_line:FILE=LINE``: one more line in a list of the data set."""
+    name, _, line = argument.partition("=")
+    path = place.data / name
+    path.write_text(path.read_text() + line + "\n")
+    return path
+
+
+def without_frames(place: Place, argument: str) -> Path:
+    """A tracklet's folder, and nothing in it."""
+    for path in (place.data / argument).iterdir():
+        path.unlink()
+    return place.data / argument
+
+
 def one_more(place: Place, argument: str) -> Path:
     """A data set with one more picture of a name that looks right."""
     return write_picture(place.data / argument)
@@ -111,6 +126,8 @@ BUILDERS = (
     notes_only,
     without,
     without_lists,
+    list_line,
+    without_frames,
     one_more,
     one_identity,
     strange_person,

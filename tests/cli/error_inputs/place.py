@@ -46,11 +46,11 @@ class Place:
         return self.root / "code-was-run"
 
     def picture(self, half: str = "") -> Path:
-        """The first picture: of the whole folder, or of the data set's "train" or "test" half."""
+        """The first picture (or frame): of the whole folder, or of the data set's "train" or "test" half."""
         if not half:
             return next(p for p in sorted(self.data.rglob("*")) if p.suffix in PICTURES)
         from reidclip.data.open import open_dataset
 
         dataset = open_dataset(self.data)
         tested = {split for protocol in dataset.protocols for split in (protocol.query, protocol.gallery)}
-        return next(dataset.absolute(s) for s in dataset.samples if (s.split == "train" if half == "train" else s.split in tested))
+        return next(dataset.root / s.pictures[0] for s in dataset.samples if (s.split == "train" if half == "train" else s.split in tested))
