@@ -8,7 +8,7 @@ are the keys of a published CLIP-ReID checkpoint.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,36 +18,9 @@ from reidclip.clip.architecture import EncoderConfig, build_visual, pair
 from reidclip.clip.blocks import multi_head, run_block, run_block_at
 from reidclip.clip.context_block import make_context_block, through
 from reidclip.clip.geometry import grid_of_table, patch_grid, resize_positions, resnet_grid
+from reidclip.clip.image_features import ImageFeatures as ImageFeatures  # importable from here too
+from reidclip.clip.image_features import TokenMaps as TokenMaps
 from reidclip.errors import UserError
-
-
-class ImageFeatures(NamedTuple):
-    """Three vectors per image, none of them normalised.
-
-    Attributes:
-        last: (B, W_last) ViT: the class token that enters the final block, no layer norm; ResNet: average of stage 3's map.
-        pooled: (B, W_pooled) ViT: the class token after the final block and ``ln_post``; ResNet: average of stage 4's map.
-        projected: (B, D) ViT: ``pooled @ proj``; ResNet: the attention pool. The joint space with text; (B, 0) where there is none.
-    """
-
-    last: Tensor
-    pooled: Tensor
-    projected: Tensor
-
-
-class TokenMaps(NamedTuple):
-    """The same three outputs at every place of the picture.
-
-    Attributes:
-        features: the vectors of `ImageFeatures`, from the same pass.
-        last, pooled, projected: (B, W, h, w) maps; class token and mean token left out. The ViT's have one grid; a ResNet's ``last``
-            is the map of stage 3.
-    """
-
-    features: ImageFeatures
-    last: Tensor
-    pooled: Tensor
-    projected: Tensor
 
 
 class ImageEncoder(nn.Module):
