@@ -100,10 +100,12 @@ def _print(rows: Sequence[Profile], measured: Mapping[str, Any]) -> None:
 
     kinds = sorted({row.peak_kind for row in rows if row.peak_kind})
     where = f"{measured['device']}, " + (f"{measured['threads']} threads, " if measured["threads"] else "")
-    caption = (
-        f"{where}{measured['precision']}, batches of {measured['batch_size']}, median of {measured['repeats']}; M: million parameters; "
-        f"GFLOPs: multiplication and addition are two; MB: 10^6 bytes{'; memory: ' + ', '.join(kinds) if kinds else ''}; R1/mAP in percent"
-    )
+    lines = [
+        f"{where}{measured['precision']}, batches of {measured['batch_size']}, median of {measured['repeats']}; R1/mAP in percent",
+        "M: million parameters; GFLOPs: a multiplication and its addition are two; MB: million bytes",
+        *(f"memory: {kind}" for kind in kinds),
+    ]
+    caption = "\n".join(lines)
     table = Table(caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("checkpoint", overflow="fold", min_width=12)
     protocols = list(dict.fromkeys(name for row in rows for name in row.results))
