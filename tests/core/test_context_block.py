@@ -109,6 +109,13 @@ def test_a_trained_block_changes_what_comes_after_it_and_maps_agree(model: dict[
         torch.testing.assert_close(extended.ln_post(places).transpose(1, 2), maps.pooled.flatten(2))  # type: ignore[operator]
 
 
+@every_kind
+def test_runs_on_the_meta_device(kind: str) -> None:
+    """Where operations are counted without being done."""
+    encoder = with_context_block(tower(*TOWERS[0]), kind, seed=1).to("meta")
+    assert encoder(torch.empty(2, 3, 32, 16, device="meta")).projected.shape == (2, 12)
+
+
 @every_tower
 def test_a_clip_has_the_places_of_all_its_frames(model: dict[str, Any], size: tuple[int, int]) -> None:
     encoder = stirred(with_context_block(tower(model, size), "nonlocal", seed=1))
