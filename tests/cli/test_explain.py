@@ -1,0 +1,117 @@
+"""explain as a user runs it: what it writes, what it says, and that nothing half-written is left."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reidclip.artifacts.manifest import DatasetRef
+from reidclip.artifacts.store import Store
+from reidclip.clip.inference import InferenceEncoder, InferenceOptions
+from reidclip.data.open import open_dataset
+from tests.cli.error_inputs.kitchen import write_maps
+from tests.cli.in_process import CommandLine, Run
+from tests.fakes import SIZE, tiny_clip, write_prcc
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A PRCC as ``data``, its label maps as ``maps``, and two random ViTs as checkpoints a and b."""
+    data = write_prcc(tmp_path / "data")
+    write_maps(data, tmp_path / "maps")
+    store = Store(tmp_path / "artifacts")
+    for name, seed in (("a", 0), ("b", 1)):
+        with store.create("checkpoint", name) as draft:
+            InferenceEncoder(tiny_clip(seed).image_encoder, InferenceOptions()).eval().save(draft.path)
+            draft.describe(config={}, method="baseline", dataset=DatasetRef.of(open_dataset(data)))
+    yield tmp_path
+
+
+def explain(reidclip: CommandLine, place: Path, *words: object, code: int = 0) -> Run:
+    return reidclip("explain", *words, "--store", place / "artifacts", "--workers", 0, "--device", "cpu", code=code)
+
+
+def test_two_checkpoints_side_by_side(reidclip: CommandLine, place: Path) -> None:
+    words = ("a", "data", "--split", "test-C", "--against", "b", "--labels", "maps", "--output", "out", "--per-sheet", 3, "--json")
+    told = explain(reidclip, place, *words).json
+    assert [c["checkpoint"] for c in told["checkpoints"]] == ["a@v1", "b@v1"]
+    assert (told["pictures"], told["sheets"]) == (4, ["sheet-001.png", "sheet-002.png"])
+    out = place / "out"
+    assert json.loads((out / "explain.json").read_text())["checkpoints"] == told["checkpoints"]
+    overlays = sorted(p.relative_to(out).as_posix() for p in out.glob("overlays/*/*.png"))
+    assert len(overlays) == 8 and overlays[0] == "overlays/a-v1/0001-cropped_rgb001.png"
+    first, second = (np.asarray(Image.open(out / f"overlays/{name}-v1/0001-cropped_rgb001.png")).astype(int) for name in "ab")
+    assert first.shape == (*SIZE, 3)
+    assert not np.array_equal(first, second)
+    assert Image.open(out / "sheet-001.png").width >= 500
+    shares = [c["shares"] for c in told["checkpoints"]]
+    for one in shares:
+        assert sum(region["mass"] for region in one.values()) == pytest.approx(1)
+        assert one["clothes"]["pixels"] == pytest.approx(19 * 6 / (SIZE[0] * SIZE[1]))  # what `write_maps` draws
+        assert one["clothes"]["lift"] == pytest.approx(one["clothes"]["mass"] / one["clothes"]["pixels"])
+    difference = told["more_on_clothes"][0]["difference"]
+    assert difference["mean"] == pytest.approx(shares[1]["clothes"]["mass"] - shares[0]["clothes"]["mass"])
+    rows = list(csv.DictReader((out / "shares.csv").open()))
+    assert [row["checkpoint"] for row in rows] == ["a@v1"] * 4 + ["b@v1"] * 4
+    assert all(sum(float(v) for k, v in row.items() if k.startswith("mass_")) == pytest.approx(1, abs=1e-4) for row in rows)
+    assert np.mean([float(row["mass_clothes"]) for row in rows[:4]]) == pytest.approx(shares[0]["clothes"]["mass"], abs=1e-5)
+
+
+def test_shares_of_a_split_without_pictures(reidclip: CommandLine, place: Path) -> None:
+    run = explain(reidclip, place, "a", "data", "--split", "train", "--labels", "maps", "--shares-only")
+    assert "clothes" in run.out and "24 pictures" in run.out
+    assert sorted(p.name for p in place.iterdir() if not p.name.startswith(".")) == ["artifacts", "data", "maps"]
+
+
+def test_files_and_folders_find_their_maps_from_anywhere(reidclip: CommandLine, place: Path) -> None:
+    picture = "data/rgb/test/A/001/cropped_rgb001.jpg"
+    whole = explain(reidclip, place, "a", "data", "--split", "test-A", "--labels", "maps", "--shares-only", "--json").json
+    folder = explain(reidclip, place, "a", "data/rgb/test/A", "--labels", "maps", "--shares-only", "--json").json
+    assert folder["checkpoints"] == whole["checkpoints"]
+    single = explain(reidclip, place, "a", picture, picture, "--labels", "maps", "--output", "out", "--json").json
+    assert single["pictures"] == 1
+    assert (place / "out/overlays/a-v1/0001-cropped_rgb001.png").is_file()
+
+
+def test_maps_of_artifacts_are_the_same_maps(reidclip: CommandLine, place: Path) -> None:
+    reidclip("mask", "data", "--parsing", "maps", "--name", "m", "--store", place / "artifacts")
+    words = ("a", "data", "--split", "test-A", "--shares-only", "--json", "--labels")
+    by_folder = explain(reidclip, place, *words, "maps").json["checkpoints"][0]["shares"]["clothes"]
+    by_masks = explain(reidclip, place, *words, "m").json["checkpoints"][0]["shares"]["clothes"]
+    assert by_masks == by_folder
+
+
+def test_a_choice_at_random_is_the_seeds(reidclip: CommandLine, place: Path) -> None:
+    def chosen(seed: int) -> list[str]:
+        explain(reidclip, place, "a", "data", "--limit", 3, "--seed", seed, "--output", f"out-{seed}")
+        return sorted(p.name for p in (place / f"out-{seed}").glob("overlays/a-v1/*"))
+
+    first = chosen(1)
+    (place / "out-1").rename(place / "other")
+    assert chosen(1) == first and len(first) == 3
+
+
+def test_towards_and_kinds_of_maps(reidclip: CommandLine, place: Path) -> None:
+    words = ("a", "data", "--split", "test-A", "--labels", "maps", "--shares-only", "--json")
+    other = "data/rgb/test/A/003/cropped_rgb001.jpg"
+    found = [
+        explain(reidclip, place, *words, *more).json["checkpoints"][0]
+        for more in ((), ("--map", "gradient"), ("--map", "rollout"), ("--towards", other))
+    ]
+    assert found[0] == found[1]
+    assert [one["map"] for one in found] == ["gradient", "gradient", "rollout", "gradient"]
+    assert len({one["shares"]["clothes"]["mass"] for one in found}) == 3
+
+
+def test_a_broken_picture_leaves_nothing(reidclip: CommandLine, place: Path) -> None:
+    victim = place / "data/rgb/test/A/003/cropped_rgb001.jpg"
+    victim.write_bytes(victim.read_bytes()[:200])
+    run = explain(reidclip, place, "a", "data", "--split", "test-A", "--output", "out", code=1)
+    assert str(victim) in run.err
+    assert sorted(p.name for p in place.iterdir()) == ["artifacts", "data", "maps"]
