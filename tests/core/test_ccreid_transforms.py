@@ -40,6 +40,7 @@ def test_geometry_is_enlarge_then_crop_then_flip(flip: bool, top: int, left: int
     np.testing.assert_array_equal(mask[0], np.array(wanted_keep))
 
 
+@settings(deadline=None)
 @given(flip=st.booleans(), top=st.integers(0, 8), left=st.integers(0, 4), edge=st.integers(10, 50))
 def test_picture_and_mask_stay_together(flip: bool, top: int, left: int, edge: int) -> None:
     """A picture that is white above a line, and a mask of what is white, agree afterwards but for the blurred line itself."""
@@ -77,6 +78,7 @@ def test_enlarging_as_often_and_where_it_should() -> None:
     assert not any(draw(replace(CROP, enlarge=0.0), np.random.default_rng(seed)).enlarged for seed in range(50))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2000))
 def test_boxes_have_the_published_sizes(seed: int) -> None:
     top, left, h, w = draw(ERASE, np.random.default_rng(seed)).erase

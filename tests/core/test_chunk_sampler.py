@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reidclip.data.samplers import chunk_batches, epoch_generator
@@ -14,6 +14,7 @@ from reidclip.errors import UserError
 people = st.lists(st.integers(0, 9), min_size=1, max_size=80)
 
 
+@settings(deadline=None)
 @given(pids=people, p=st.integers(1, 5), k=st.integers(1, 5), seed=st.integers(0, 5))
 def test_chunk_batches(pids: list[int], p: int, k: int, seed: int) -> None:
     counts = Counter(pids)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
@@ -42,6 +42,7 @@ def slow_adversarial(z: Tensor, c: Tensor, y: Tensor, scale: float, epsilon: flo
     return total / len(z)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 500), scale=st.sampled_from([1.0, 16.0]), epsilon=st.sampled_from([0.0, 0.1, 1.0]))
 def test_eq_4_to_6(seed: int, scale: float, epsilon: float) -> None:
     f, c, y = drawn(seed)
@@ -71,6 +72,7 @@ def test_eq_6_by_hand() -> None:
     assert eq.eq06_adversarial(z, torch.tensor([0]), positives, 2.0, 0.1).item() == pytest.approx(wanted, rel=1e-6)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 200))
 def test_with_one_outfit_each_l_ca_is_a_plain_cross_entropy(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -123,6 +125,7 @@ class SlowMemory:
 
 
 @pytest.mark.parametrize("update", ["published", "mean"])
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 200), momentum=st.sampled_from([0.0, 0.5, 0.9]))
 def test_memory(update: Update, seed: int, momentum: float) -> None:
     memory, slow = ClothesMemory(5, LABELS, update, momentum), SlowMemory(5, update, momentum)
