@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ PUBLISHED = ("--set", "sampler=chunk", "--set", "crop=enlarge", "--set", "erasin
 def reidclip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     monkeypatch.setenv("REIDCLIP_STORE", str(tmp_path / "artifacts"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # states of a ResNet-50 are 280 MB; what a power cut leaves is tested elsewhere
     write_prcc(tmp_path / "prcc")
     return CommandLine(monkeypatch, capsys)
 
