@@ -6,7 +6,7 @@ Bundled plugins use the same door. Importing the object must be cheap: torch is 
 =====================  ==================  ===========================================================
 group                  protocol            bundled
 =====================  ==================  ===========================================================
-reidclip.methods       `Method`            baseline, clipreid, ccaf
+reidclip.methods       `Method`            baseline, clipreid, ccaf, sci, cal
 reidclip.parsers       `Parser`            schp (and its small stand-in, schp-tiny)
 reidclip.layouts       `DataLayout`        prcc, ltcc, vcclothes, market1501, msmt17, deepchange, last, ccvid, folder
 =====================  ==================  ===========================================================
