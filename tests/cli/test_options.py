@@ -25,6 +25,9 @@ WANTED = {
     | ON_A_STORE
     | {"--seed", "--precision", "--protocol", "--checkpoint", "--zero-shot", "--clip", "--flip"}
     | {"--config", "--set", "--recipe"},
+    "profile": {"--store", "--json", "--device", "--precision", "--batch-size", "--repeats", "--threads", "--protocol", "--output"},
+    "explain": {"--store", "--json", "--device", "--workers", "--seed", "--dataset", "--split", "--limit"}
+    | {"--map", "--against", "--towards", "--labels", "--shares-only", "--output"},
     "datasets list": set(),
     "datasets show": set(),
     "datasets verify": {"--dataset", "--workers", "--counts", "--open", "--strict", "--show", "--output"},

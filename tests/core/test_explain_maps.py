@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,17 @@ def test_maps_are_those_of_the_feature_that_inference_makes(model: dict[str, Any
     assert torch.equal(*maps) == (kind == "rollout")  # attention knows no neck, gradients do
     assert not tower.conv1._forward_pre_hooks
     assert all(p.grad is None for p in tower.parameters())
+
+
+@pytest.mark.parametrize("block", ["nonlocal", "self-attention"])
+@pytest.mark.parametrize(("model", "kind"), KINDS)
+def test_a_context_block_that_adds_nothing_changes_no_map(model: dict[str, Any], kind: Any, block: str) -> None:
+    tower = tower_of(model)
+    with_block = make_image_encoder(replace(tower.config, context_block=block))
+    with_block.load_state_dict(tower.state_dict(), strict=False)
+    plain, other = (heat_maps(InferenceEncoder(t).eval(), pictures(), kind) for t in (tower, with_block))
+    assert plain.any()
+    torch.testing.assert_close(other, plain, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("model", "kind"), KINDS)
