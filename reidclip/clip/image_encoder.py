@@ -133,9 +133,10 @@ class VitEncoder(ImageEncoder):
     def forward(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
         """See `ImageEncoder.forward`."""
         tokens = self._before_final_block(x, camera)
-        if self.context_block is None:  # nothing reads the other tokens
-            return self._features(tokens[:, 0], self.ln_post(run_block_at(self.transformer.resblocks[-1], tokens, 0)))
-        return self._features(tokens[:, 0], self.ln_post(self._final_tokens(tokens)[:, 0]))
+        final, block = self.transformer.resblocks[-1], self.context_block
+        token = run_block_at(final, tokens, 0) if block is None else self._final_tokens(tokens)[:, 0]  # without block only one is read
+        pooled = self.ln_post(token)  # before tokens[:, 0] is taken: the order of operations is that in which gradients are summed
+        return self._features(tokens[:, 0], pooled)
 
     def forward_tokens(self, x: Tensor, camera: Tensor | None = None) -> TokenMaps:
         """See `ImageEncoder.forward_tokens`."""
