@@ -41,7 +41,7 @@ class ReidModel(nn.Module):
         self.heads = ReidHeads(encoder.pooled_width, encoder.joint_width, identities)
 
     def forward(self, images: Tensor, camera: Tensor | None = None) -> ReidOutputs:
-        """(B, 3, H, W) normalised pictures -> features and identity logits; of several processes, of all their pictures."""
+        """(B, 3, H, W) normalised pictures, or (B, T, 3, H, W) clips -> features and identity logits; of all processes' pictures."""
         features = ImageFeatures(*(gather_rows(feature) for feature in self._encode(images, camera)))
         pooled, projected = self.heads(features)
         return ReidOutputs(*features, pooled.scores, projected.scores)

@@ -227,7 +227,7 @@ def _ccvid() -> Tree:
         return Shot(f"session{session}/{pid:03d}_{camera:02d}", pid, outfit, key, part, frames)
 
     people = {  # session, person, camera, outfit, frames
-        "train": [(1, 1, 1, 0, 70), (2, 1, 1, 1, 9), (1, 10, 12, 0, 3), (3, 10, 12, 1, 1)],
+        "train": [(1, 1, 1, 0, 70), (2, 1, 1, 1, 9), (1, 10, 12, 0, 40), (3, 10, 12, 1, 1)],
         "query": [(1, 2, 1, 0, 33), (1, 3, 2, 0, 1)],
         "gallery": [(1, 2, 2, 0, 5), (2, 2, 1, 1, 8), (3, 2, 1, 1, 12), (1, 3, 1, 0, 4)],
     }
