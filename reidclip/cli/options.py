@@ -83,7 +83,7 @@ Clip = Annotated[
     str | None,
     typer.Option(
         "--clip",
-        help="CLIP: reidclip-tiny, ARCH:TAG (ViT-B-16:openai) or a weights file; short for --set clip=...",
+        help="CLIP: reidclip-tiny, ARCH:TAG (ViT-B-16:openai), a weights file or resnet50:FILE; short for --set clip=...",
         rich_help_panel=_SETTINGS,
         show_default=False,
     ),

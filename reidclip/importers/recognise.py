@@ -35,7 +35,7 @@ _STRANGERS: tuple[tuple[str, _Rule], ...] = (
     ("CLIP in the naming of Hugging Face's transformers", _any_begins("vision_model.", "text_model.", "clip.vision_model.")),
     ("TransReID or SOLIDER (a ViT or Swin without CLIP)", _any_begins("base.cls_token", "base.patch_embed", "base.stages")),
     ("a ViT in timm's naming, without CLIP", _any_begins("patch_embed.", "blocks.0.")),
-    ("a ResNet in torchvision's naming, such as ImageNet weights", _all("layer1.0.conv1.weight")),
+    ("a ResNet in torchvision's naming, such as ImageNet's; finetune takes it as --clip resnet50:FILE", _all("layer1.0.conv1.weight")),
     ("a ResNet inside another program (fast-reid, BoT)", _any_begins("backbone.", "base.layer1.")),
     ("learned prompts of CoOp or CLIP-ReID's stage 1, without an image encoder", _any_begins("prompt_learner.")),
     ("SMPL or another body model", _any_begins("shapedirs", "v_template", "J_regressor")),
