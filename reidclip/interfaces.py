@@ -150,7 +150,7 @@ class StageContext:
 
     settings: Any  # the method's own settings class for this command
     clip: ClipModel  # its image encoder is a template: copy it before training it
-    train: tuple[Sample, ...]
+    train: tuple[Sample, ...]  # for finetune, tracklets are cut into pieces (`reidclip.data.clips`)
     labels: LabelMap
     source: ImageSource  # decodes pictures (and masks, when `needs_masks`)
     device: torch.device

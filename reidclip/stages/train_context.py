@@ -44,8 +44,10 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
         train = without_broken(job.dataset, train, job.run_folder(), job.workers, progress)
         for note in notes_on_broken(job):
             job.say(f"note: {note}")
-    if isinstance(s, FinetuneSettings):
-        train = cut(train, s.piece_frames)
+    if isinstance(s, FinetuneSettings) and any(sample.frames for sample in train):
+        whole, train = train, cut(train, s.piece_frames)
+        told = f"cut into {len(train)} pieces" if s.piece_frames else "taken whole"
+        job.say(f"tracklets: {len(whole)}, {told}; every time one comes, a clip of {s.clip_frames} frames is drawn of it")
     cache = Cache(job.cache, job.store.cache_dir, masks.digest if masks else "", say=job.say, progress=progress)
     keep = masks.path / KEEP if masks else None
     source = ImageSource.of(job.dataset, train, masks=keep, cache=cache, shielding=shielding_of(masks), decoding=s.decode)
@@ -70,8 +72,14 @@ def _camera_embeddings(train: Sequence[Sample]) -> int:
     """How many camera embeddings the data asks for: cameras are numbered from 0.
 
     Raises:
-        UserError: a number that counts no cameras.
+        UserError: a number that counts no cameras, or a data set whose rules take something else for them.
     """
+    other = next((sample for sample in train if sample.camera is not None), None)
+    if other is not None:
+        key = "the data set names no cameras" if other.camera == -1 else f"its number {other.camid} is not camera {other.camera}"
+        raise UserError(
+            f"There is no camera embedding for {other.path}: {key}.", "Leave camera embeddings out with --set sie_camera=false."
+        )
     highest = max(train, key=lambda sample: sample.camid)
     if highest.camid >= _MOST_CAMERAS:
         raise UserError(

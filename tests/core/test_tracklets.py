@@ -208,6 +208,7 @@ class TestMeans:
         """The feature here is the clip's own pixels, so that every frame's share shows."""
 
         def encode(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            assert batch["image"].shape[0] * 8 <= max(pictures, 8)  # so much is in memory at a time, however long a tracklet is
             return {"pixels": batch["image"].double().mean(1).flatten(1)}
 
         tables = list(
