@@ -59,7 +59,7 @@ class GuidedModel(ReidModel):
         last, pooled, projected, a = (gather_rows(rows) for rows in self._guided(images, camera, text))
         features = ImageFeatures(last, pooled, eq.eq17_guided_feature(projected, a, self.guide.gamma))
         of_pooled, of_projected = self.heads(features)
-        return ReidOutputs(*features, of_pooled.scores, of_projected.scores)
+        return ReidOutputs(*features, of_pooled.scores, of_projected.scores, (of_pooled.feature, of_projected.feature))
 
     def _guided(self, images: Tensor, camera: Tensor | None, text: Tensor) -> tuple[Tensor, ...]:
         """The encoder's three features and the guide's; in pieces where `ReidModel.chunks` asks for them."""

@@ -58,6 +58,9 @@ class SciFinetune(IdLossSettings):
     cal_start_epoch: int | None = Field(
         None, ge=0, description="Epoch (from 0) at which the clothes classifier and L_cal begin. Default: after 25/60 of them, CAL's share."
     )
+    cal_feature: Literal["after", "before"] = Field(
+        "after", description="Feature of L_cal, pooled and v' joined: behind their BatchNorms as CAL publishes it, or before."
+    )
     cal_scale: float = Field(16.0, gt=0, description="Factor on the clothes classifier's cosines (CAL).")
     cal_epsilon: float = Field(0.1, ge=0, le=1, description="Weight that all outfits of an identity share in L_cal (CAL).")
 

@@ -23,6 +23,7 @@ class ReidOutputs(NamedTuple):
     projected: Tensor  # (B, D) in the joint space with text
     score_pooled: Tensor  # (B, K) identity logits
     score_projected: Tensor  # (B, K)
+    necked: tuple[Tensor, ...] = ()  # (B, W2) and (B, D): pooled and projected behind their BatchNorms
 
 
 class ReidModel(nn.Module):
@@ -44,7 +45,7 @@ class ReidModel(nn.Module):
         """(B, 3, H, W) normalised pictures, or (B, T, 3, H, W) clips -> features and identity logits; of all processes' pictures."""
         features = ImageFeatures(*(gather_rows(feature) for feature in self._encode(images, camera)))
         pooled, projected = self.heads(features)
-        return ReidOutputs(*features, pooled.scores, projected.scores)
+        return ReidOutputs(*features, pooled.scores, projected.scores, (pooled.feature, projected.feature))
 
     def _encode(self, images: Tensor, camera: Tensor | None) -> ImageFeatures:
         if self.chunks == 1 or not torch.is_grad_enabled():
