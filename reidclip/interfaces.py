@@ -121,6 +121,8 @@ class TrainStage(Protocol):
     """One training stage as the loop sees it: what is trained, on which batches, with which losses.
 
     The core's loop (`reidclip.train.loop`) does everything else: device, precision, gradients, logging, checkpoints, resume.
+
+    It may also have ``notes``, sentences that the user is told as the training starts, and that its artifact's manifest keeps.
     """
 
     epochs: int

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from reidclip.errors import UserError
 from reidclip.formulas.losses import batch_hard_triplet
 from reidclip.interfaces import ParamGroup, StageContext, TrainStage, Update
-from reidclip.train.clothes_classifier import ClothesClassifier
+from reidclip.train.clothes_classifier import ClothesClassifier, notes_on_start
 from reidclip.train.finetune_stage import FinetuneStage, stage_groups, stage_schedule
 from reidclip.train.id_loss import TRIPLET_FEATURES
 from reidclip.train.schedule import constant
@@ -38,6 +38,7 @@ class CalStage(FinetuneStage):
         parts = {"model": self.model, "clothes": self.clothes}
         super().__init__(context, s, nn.ModuleDict({name: part for name, part in parts.items() if part is not None}).to(context.device))
         self.updates = self._updates(s)
+        self.notes = notes_on_start(s.cal_start_epoch, s.epochs, "variant=none") if self.clothes is not None else ()
 
     def _updates(self, s: CalFinetune) -> list[Update]:
         weights = eq07_weights(s.id_weight, s.cal_weight, s.triplet_weight)

@@ -13,7 +13,7 @@ from reidclip.clip.prompts import PromptLearner
 from reidclip.errors import UserError
 from reidclip.formulas.losses import batch_hard_triplet
 from reidclip.interfaces import ParamGroup, StageContext, TrainStage, Update
-from reidclip.train.clothes_classifier import ClothesClassifier
+from reidclip.train.clothes_classifier import ClothesClassifier, notes_on_start
 from reidclip.train.features import frozen_features
 from reidclip.train.finetune_stage import FinetuneStage, stage_groups, stage_schedule
 from reidclip.train.id_loss import identity_losses
@@ -98,6 +98,7 @@ class SciStage(FinetuneStage):
         super().__init__(context, s, module.to(context.device))
         self.rule = similarity_of(context.clip, s)
         self.updates = self._updates(s)
+        self.notes = notes_on_start(s.first_cal_epoch, s.epochs, "cal_weight=0") if self.clothes is not None else ()
 
     def _updates(self, s: SciFinetune) -> list[Update]:
         named = [(n, p) for n, p in self.module.named_parameters() if not n.startswith("clothes.")]
@@ -122,14 +123,18 @@ class SciStage(FinetuneStage):
             return None
         return self.queries[self.outfits.of(batch) if self.outfits is not None and self.settings.sse else batch["pid"]]
 
+    def _judged(self, outputs: ReidOutputs) -> Tensor:
+        """(B, W + D) feature that shall not tell the clothes: what inference compares, or the same behind BatchNorm."""
+        return torch.cat(outputs.necked if self.settings.cal_feature == "after" else (outputs.pooled, outputs.projected), dim=1)
+
     def _cal(self) -> ClothesClassifier | None:
         """The clothes classifier, once it has begun."""
         return self.clothes if self.epoch >= self.settings.first_cal_epoch else None
 
     def clothes_losses(self, batch: Mapping[str, Tensor], outputs: ReidOutputs) -> dict[str, Tensor]:
-        """Update "clothes": find the outfit in the feature that inference compares."""
+        """Update "clothes": find the outfit in the feature, which is cut from the graph."""
         classifier = self._cal()
-        return {} if classifier is None else {"clothes": classifier.learn(_compared(outputs), self._worn(batch))}
+        return {} if classifier is None else {"clothes": classifier.learn(self._judged(outputs), self._worn(batch))}
 
     def losses(self, batch: Mapping[str, Tensor], outputs: ReidOutputs) -> dict[str, Tensor]:
         """Update "main": eq. (18)-(20), and the triplet loss where it has a weight."""
@@ -139,7 +144,7 @@ class SciStage(FinetuneStage):
         if s.triplet_weight == 0:
             del losses["triplet"]
         if (classifier := self._cal()) is not None:
-            losses["cal"] = classifier.forget(_compared(outputs), self._worn(batch))
+            losses["cal"] = classifier.forget(self._judged(outputs), self._worn(batch))
         if self.texts is not None:
             losses["i2tce"] = eq.eq20_image_to_text_cross_entropy(outputs.projected, self.texts, y, self.rule, s.smoothing)
         return losses
@@ -148,11 +153,6 @@ class SciStage(FinetuneStage):
         """The labels that the clothes classifier reads."""
         assert self.outfits is not None
         return {"pid": batch["pid"], "clothes": self.outfits.of(batch)}
-
-
-def _compared(outputs: ReidOutputs) -> Tensor:
-    """(B, W + D): what inference compares, of which nothing shall tell the clothes."""
-    return torch.cat([outputs.pooled, outputs.projected], dim=1)
 
 
 def _texts(context: StageContext, s: SciFinetune, outfits: Outfits | None) -> tuple[Tensor | None, Tensor | None]:

@@ -10,7 +10,6 @@ from typing import Any
 from reidclip import registry
 from reidclip.artifacts.manifest import DatasetRef, Manifest
 from reidclip.artifacts.store import Artifact, Store
-from reidclip.counted import counted, which
 from reidclip.data.open import open_dataset
 from reidclip.errors import UserError
 from reidclip.interfaces import Method
@@ -18,7 +17,7 @@ from reidclip.recipes import Recipe, read_recipe, recipe_names
 from reidclip.records import Dataset, Sample
 from reidclip.settings import Settings, resolve
 from reidclip.stages.config_file import beside, read_config
-from reidclip.stages.use_masks import without_mask
+from reidclip.stages.use_masks import notes_without_mask
 
 Say = Callable[[str], None]
 METHODS = "reidclip.methods"
@@ -145,11 +144,8 @@ def masks_for(named: Artifact | None, dataset: Dataset, store: Store, say: Say, 
 
 
 def _told(masks: Artifact, dataset: Dataset, say: Say, splits: Collection[str]) -> Artifact:
-    left_out = without_mask(masks, [s for s in dataset.samples if s.split in splits])
-    if left_out:
-        none = f"no mask in {masks.ref} and"
-        what = counted(len(left_out), f"training picture has {none} is left out", f"training pictures have {none} are left out")
-        say(f"note: {what}; {which([s.path for s in left_out])}")
+    for note in notes_without_mask(masks, [s for s in dataset.samples if s.split in splits]):
+        say(f"note: {note}")
     return masks
 
 

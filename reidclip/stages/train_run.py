@@ -14,13 +14,13 @@ from reidclip.artifacts.durable import write_durable
 from reidclip.artifacts.lock import LockedError, exclusive
 from reidclip.artifacts.manifest import DatasetRef, InputRef
 from reidclip.clip.load import ClipModel
-from reidclip.counted import counted, which
+from reidclip.counted import counted
 from reidclip.errors import InterruptedRunError, UserError, WorkError
 from reidclip.interfaces import StageContext, TrainStage
 from reidclip.parallel.processes import is_first
 from reidclip.stages.broken_pictures import broken_in
 from reidclip.stages.train_job import Progress, TrainJob, training_samples
-from reidclip.stages.use_masks import without_mask
+from reidclip.stages.use_masks import notes_without_mask
 from reidclip.train.loop import LoopOptions, run_stage
 from reidclip.train.parameters import parameters_in_training
 from reidclip.train.prepare import prepare
@@ -41,6 +41,8 @@ def run_stages(job: TrainJob, stages: Sequence[TrainStage], context: StageContex
     histories = {}
     if job.compiled:
         job.say("compiling the image encoder: the first step takes a minute, on a CPU several")
+    for note in notes_of_stages(stages):
+        job.say(f"note: {note}")
     prepare(stages, compiled=job.compiled, accumulate=job.accumulate)
     try:
         with _at_work(folder) if is_first() else nullcontext():
@@ -93,7 +95,7 @@ def describe_run(
         dataset=DatasetRef.of(job.dataset),
         inputs=[InputRef.of(artifact, role=role) for role, artifact in job.inputs.items()],
         metrics=last_losses(histories),
-        notes=[*notes_on_masks(job), *notes_on_broken(job)],
+        notes=[*notes_on_masks(job), *notes_on_broken(job), *notes_of_stages(stages)],
         device=context.device,
     )
 
@@ -109,13 +111,14 @@ def draft_by_first(job: TrainJob) -> Iterator[Draft | None]:
 
 
 def notes_on_masks(job: TrainJob) -> list[str]:
-    """Training pictures that were left out because they have no mask, for the manifest."""
+    """Training pictures, and frames, that are left out because they have no mask, for the manifest."""
     masks = job.inputs.get("masks")
-    left_out = without_mask(masks, training_samples(job.dataset, job.settings.train_splits)) if masks else ()
-    if not left_out:
-        return []
-    what = counted(len(left_out), "training picture has no mask and was left out", "training pictures have no mask and were left out")
-    return [f"{what}; {which([s.path for s in left_out])}."]
+    return notes_without_mask(masks, training_samples(job.dataset, job.settings.train_splits)) if masks else []
+
+
+def notes_of_stages(stages: Sequence[TrainStage]) -> list[str]:
+    """What a method says of its stages; see `reidclip.interfaces.TrainStage`."""
+    return [note for stage in stages for note in getattr(stage, "notes", ())]
 
 
 def notes_on_broken(job: TrainJob) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reidclip.artifacts.store import Artifact
+from reidclip.counted import counted, which
 from reidclip.data.files import mirrored
 from reidclip.data.shielding import WHITE, Colour, colour_of
 from reidclip.errors import UserError, WorkError
@@ -35,6 +36,24 @@ def shielding_of(masks: Artifact | None) -> Colour:
 def without_mask(masks: Artifact, samples: Sequence[Sample]) -> tuple[Sample, ...]:
     """The samples that were left out when the masks were made, with --on-error skip; of tracklets those all of whose frames were."""
     return tuple(s for s in samples if not any(keep_file(path) in masks.files for path in s.pictures))
+
+
+def notes_without_mask(masks: Artifact, samples: Sequence[Sample]) -> list[str]:
+    """Sentences on training pictures and tracklets without a mask, and on such frames of tracklets that have others."""
+    lost = set(without_mask(masks, samples))
+    found = {
+        ("training picture", "training pictures"): [s.path for s in samples if s in lost and not s.frames],
+        ("training tracklet", "training tracklets"): [s.path for s in samples if s in lost and s.frames],
+        ("frame of a training tracklet", "frames of training tracklets"): [
+            path for s in samples if s not in lost for path in s.frames if keep_file(path) not in masks.files
+        ],
+    }
+    none = f"no mask in {masks.ref} and"
+    return [
+        f"{counted(len(paths), f'{one} has {none} is left out', f'{many} have {none} are left out')}; {which(paths)}"
+        for (one, many), paths in found.items()
+        if paths
+    ]
 
 
 def with_masks(masks: Artifact, samples: Sequence[Sample]) -> tuple[Sample, ...]:

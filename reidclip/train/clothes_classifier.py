@@ -8,8 +8,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reidclip.counted import counted
 from reidclip.formulas.clothes import clothes_adversarial, clothes_cosines, clothes_cross_entropy, clothes_of_identities
 from reidclip.records import LabelMap
+
+
+def notes_on_start(first_epoch: int, epochs: int, without: str) -> tuple[str, ...]:
+    """A note for the user where the losses on clothes begin behind the last epoch.
+
+    Args:
+        first_epoch: in which they are trained, from 0; the setting ``cal_start_epoch`` of the methods that have them.
+        epochs: of the training.
+        without: the setting that leaves these losses out, "KEY=VALUE".
+    """
+    if not 0 < epochs <= first_epoch:
+        return ()
+    begins = f"the losses on clothes begin after {counted(first_epoch, 'epoch', 'epochs')} (cal_start_epoch)"
+    return (f"{begins} and this training ends after {epochs}: they are never trained, as with --set {without}",)
 
 
 class ClothesClassifier(nn.Module):

@@ -33,6 +33,7 @@ class FinetuneStage:
         self.epochs = settings.epochs
         self.epoch = 0  # of the batches that `fetch` gives now, for losses that begin later than others
         self.updates: Sequence[Update] = ()
+        self.notes: Sequence[str] = ()
         self.normalisation = normalisation_of(context.clip, settings)
         self._loader: Loader | None = None  # its processes live through all epochs
         self._pids = [context.labels.pids[s.pid] for s in context.train]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from reidclip.artifacts.store import Store
 from tests.cli.in_process import CommandLine
-from tests.fakes import write_prcc
+from tests.fakes import write_prcc, write_tiny_clip
 
 SMALL = ("--set", "height=64", "--set", "width=32", "--set", "epochs=1", "--set", "cal_start_epoch=0", "--workers", "0")
 BATCH = ("--set", "identities=4", "--set", "images_per_identity=3")
@@ -36,6 +37,29 @@ def test_finetune_and_evaluate(reidclip: CommandLine, tmp_path: Path, clip: str,
     result = reidclip("evaluate", "prcc", "--checkpoint", made["artifact"], "--workers", "0", "--json").json
     assert set(result["metrics"]) >= {"same-clothes", "cloth-changing"}
     assert all(0 <= row["R1"] <= 1 for row in result["metrics"].values())
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "same"),
+    [("cal", ["variant=memory-mean"], "variant=none"), ("sci", ["sse=false", "sim=false", "i2tce_weight=0"], "cal_weight=0")],
+)
+def test_a_training_that_ends_before_clothes_begin_says_so(
+    reidclip: CommandLine, tmp_path: Path, method: str, settings: list[str], same: str
+) -> None:
+    clip = write_tiny_clip(tmp_path / "tiny.safetensors")
+    small = ["height=32", "width=16", "pad=2", "epochs=1", "identities=2", "images_per_identity=2", *settings]
+
+    def notes(*more: str) -> tuple[list[str], list[str]]:
+        words = [word for setting in (*small, *more) for word in ("--set", setting)]
+        run = reidclip("finetune", "prcc", "--method", method, "--clip", clip, *words, "--workers", 0)
+        made = Store(tmp_path / "artifacts").newest("checkpoint")
+        assert made is not None
+        return [line for line in run.err.splitlines() if line.startswith("note:")], list(made.manifest.notes)
+
+    told, kept = notes("cal_start_epoch=1")
+    assert told == [f"note: {note}" for note in kept] and len(kept) == 1
+    assert "begin after 1 epoch (cal_start_epoch) and this training ends after 1" in kept[0] and f"--set {same}" in kept[0]
+    assert notes("cal_start_epoch=0") == ([], []) == notes("cal_start_epoch=1", same)
 
 
 @pytest.mark.parametrize("variant", ["memory-published", "memory-mean", "none"])

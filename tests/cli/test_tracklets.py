@@ -9,6 +9,9 @@ import pytest
 from safetensors.torch import load_file
 
 from reidclip.artifacts.store import Store
+from reidclip.data.layouts.ccvid import LAYOUT
+from reidclip.stages.use_masks import with_masks
+from tests.cli.error_inputs.kitchen import write_maps
 from tests.cli.in_process import CommandLine
 from tests.cli.layout_trees import TREES
 from tests.fakes import write_tiny_clip
@@ -62,3 +65,24 @@ def test_an_evaluation_records_how_a_tracklet_s_feature_is_made(reidclip: Comman
     assert (rows[0][one] - rows[1][one]).abs().max() < 1e-6
     assert (rows[0][twelve] - rows[1][twelve]).abs().max() > 1e-6
     assert all(abs(float(row.norm()) - 1) < 1e-5 for row in rows[0])  # normalised after the mean over clips
+
+
+def test_frames_that_have_no_mask_are_told_and_left_out(reidclip: CommandLine, tmp_path: Path) -> None:
+    gone = ["session1/001_01/00003", "session1/001_01/00069", "session3/010_12/00001"]  # the last is all that there is of its tracklet
+    maps = write_maps(tmp_path / "data", tmp_path / "maps")
+    for frame in gone:
+        (maps / f"{frame}.png").unlink()
+    reidclip("mask", "data", "--parsing", "maps", "--on-error", "skip", "--name", "m")
+    learned = reidclip("prompt-learn", "data", "--method", "ccaf", "--name", "p", *SMALL[:6], *SMALL[-2:])
+    notes = [
+        "1 training tracklet has no mask in m@v1 and is left out; it is session3/010_12",
+        f"2 frames of training tracklets have no mask in m@v1 and are left out; the first is {gone[0]}.jpg",
+    ]
+    assert [line for line in learned.err.splitlines() if line.startswith("note:")] == [f"note: {note}" for note in notes]
+    store = Store(tmp_path / "artifacts")
+    assert list(store.open("p", kind="prompts").manifest.notes) == notes
+    whole = LAYOUT.load(tmp_path / "data").split("train")
+    kept = with_masks(store.open("m", kind="masks"), whole)
+    frames = [{frame for s in samples for frame in s.frames} for samples in (whole, kept)]
+    assert frames[0] - frames[1] == {f"{frame}.jpg" for frame in gone}
+    assert {s.path: len(s.frames) for s in kept} == {"session1/001_01": 68, "session2/001_01": 9, "session1/010_12": 40}

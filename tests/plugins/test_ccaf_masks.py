@@ -104,7 +104,10 @@ def test_skipped_training_pictures_are_left_out(prcc: tuple[Path, Path], tmp_pat
     artifact = mask(LAYOUT.load(root), maps, store, on_error="skip", settings=MaskSettings(shielding="black"))  # type: ignore[arg-type]
     for command in ("prompt-learn", "finetune"):
         made = train(command, root, store, artifact, said, clip)
-        assert any("1 training picture has no mask and was left out" in note and "A_cropped_rgb001" in note for note in made.manifest.notes)
+        assert any(
+            f"1 training picture has no mask in {artifact.ref} and is left out" in note and "A_cropped_rgb001" in note
+            for note in made.manifest.notes
+        )
     assert sum("1 training picture has no mask" in line for line in said) == 2
 
 
