@@ -22,7 +22,7 @@ from reidclip.explain.maps import choose_kind, heat_maps, similarity
 from reidclip.explain.overlay import overlay, top_of_scale
 from reidclip.explain.placing import Cells, cells_of, on_picture
 from reidclip.explain.regions import regions_of
-from reidclip.explain.shares import mass_by_region, summarise
+from reidclip.explain.shares import difference, mass_by_region, summarise
 from tests.tiny_clip import TINY_RESNET, TINY_VIT, tiny_clip
 
 SIZE = (64, 32)
@@ -265,6 +265,18 @@ def test_means_and_lift() -> None:
     assert 0.3 <= low < 0.4 < high <= 0.5
     assert found["clothes"].lift_interval == pytest.approx((low / 0.2, high / 0.2))
     assert found["shoes"].lift is None
+
+
+def test_intervals_are_of_the_same_pictures_for_mass_and_pixels_and_for_both_encoders() -> None:
+    """Pictures whose map has twice their share of clothes, however large, have a lift of 2 and nothing else."""
+    regions, draw = regions_of(LABEL_SETS["lip"]), np.random.default_rng(0)
+    pixels = np.zeros((20, 5))
+    pixels[:, 0] = draw.uniform(0.05, 0.4, 20)
+    found = summarise(2 * pixels, pixels, regions)["clothes"]
+    assert found.lift == pytest.approx(2) and found.lift_interval == pytest.approx((2, 2))
+    assert found.interval[0] < found.mass < found.interval[1]
+    told = difference(pixels[:, 0], pixels[:, 0] + 0.25)
+    assert told["mean"] == pytest.approx(0.25) and told["interval"] == pytest.approx((0.25, 0.25))
 
 
 def test_overlays_show_the_picture_where_nothing_is_seen() -> None:

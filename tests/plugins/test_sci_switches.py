@@ -18,9 +18,9 @@ from reidclip.records import training_labels
 from reidclip.settings import resolve
 from reidclip.train.loop import LoopOptions, run_stage, step
 from reidclip.train.optim import build_adam
+from reidclip.train.prepare import prepare
 from reidclip_sci import METHOD
 from reidclip_sci import equations as eq
-from reidclip_sci.interaction import TextGuide
 from reidclip_sci.settings import SciFinetune
 from tests.fakes import write_prcc
 from tests.method_bench import CPU, Bench
@@ -217,20 +217,6 @@ def test_a_switch_changes_nothing_that_it_does_not_name(bench: Bench) -> None:
     assert 0 < moved < 1e-3  # gamma starts at 1e-4
 
 
-@pytest.mark.parametrize("block", ["nonlocal", "none"])
-def test_gamma_0_is_no_guide(bench: Bench, block: str) -> None:
-    """v' = v: what the heads and losses get is what the encoder gives."""
-    stage = build(bench, context_block=block)
-    batch = next(iter(stage.fetch(0)))
-    x = stage.prepare(batch)["x"]  # type: ignore[attr-defined]
-    model = stage.model  # type: ignore[attr-defined]
-    with torch.no_grad():
-        projected = model.encoder.forward_places(x)[0].projected
-        assert not torch.equal(stage.forward(batch).projected, projected)
-        model.guide.gamma.zero_()
-        assert torch.equal(stage.forward(batch).projected, projected)
-
-
 @pytest.mark.parametrize("weight", ["cal_weight", "i2tce_weight", "triplet_weight", "id_weight"])
 def test_weights_count_and_0_switches_off(bench: Bench, weight: str) -> None:
     zero, tiny, one = (weights_after(build(bench, lr=1e-3, **{weight: value}), "model.") for value in (0.0, 1e-30, 1.0))
@@ -279,15 +265,6 @@ def test_losses_of_stage_2_are_the_equations(bench: Bench, cal_feature: str) -> 
     assert torch.equal(of_identity.texts, context.prompts["identity.text"])  # type: ignore[attr-defined, index]
 
 
-def test_the_guide_passes_on_nothing_of_the_text_itself() -> None:
-    """In a picture whose places are all alike every text finds the same; with the residual it is told apart."""
-    texts, places = torch.randn(2, 8), torch.randn(1, 1, 6).expand(2, 5, 6)
-    for residual in (False, True):
-        torch.manual_seed(0)
-        first, second = TextGuide(8, 6, residual)(texts, places)
-        assert torch.allclose(first, second, atol=1e-6) != residual
-
-
 def test_in_pieces_it_trains_alike(bench: Bench) -> None:
     """--accumulate: the same gradients, whatever the number of pieces, of a block without BatchNorm (with one it is refused)."""
     gradients = []
@@ -300,6 +277,14 @@ def test_in_pieces_it_trains_alike(bench: Bench) -> None:
         gradients.append(torch.autograd.grad(loss, [p for g in main.groups for _, p in g.params], allow_unused=True))  # type: ignore[arg-type]
     for one, three in zip(*gradients, strict=True):
         torch.testing.assert_close(one, three, atol=1e-5, rtol=1e-4)
+
+
+def test_the_nonlocal_block_is_not_taken_in_pieces(bench: Bench) -> None:
+    """Its norm would see a piece where it shall see the batch."""
+    with pytest.raises(UserError, match=r"--accumulate: this image encoder has BatchNorm") as caught:
+        prepare([build(bench)], accumulate=2)
+    assert "whose context block, if any, is 'self-attention'" in caught.value.remedy
+    prepare([build(bench, context_block="self-attention")], accumulate=2)
 
 
 @pytest.mark.parametrize("block", ["nonlocal", "self-attention", "none"])
