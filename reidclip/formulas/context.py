@@ -20,15 +20,14 @@ def dot_product_context(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
         theta, phi, g: (B, N, I) embeddings of the map's places.
 
     Returns:
-        (B, N, I) in g's precision. Products are summed in at least float32, also under autocast: nothing bounds them, and half precision
-        ends at 65504. N^2 I multiplications; maps have fewer places than I (128 and 1024 for RN50), so this order is the cheap one.
+        (B, N, I) in at least float32, also under autocast: nothing bounds these sums, and half precision ends at 65504. 2 N^2 I
+        multiplications; maps have fewer places than I (128 and 1024 for RN50), so this order is the cheap one.
     """
-    with _full_precision(theta.device.type):
+    with full_precision(theta.device.type):
         affinities = at_least_float32(theta) @ at_least_float32(phi).transpose(1, 2)  # (B, N, N)
-        y: Tensor = affinities @ at_least_float32(g) / theta.shape[1]
-    return y.to(g.dtype)
+        return affinities @ at_least_float32(g) / theta.shape[1]
 
 
-def _full_precision(device: str) -> AbstractContextManager[object]:
+def full_precision(device: str) -> AbstractContextManager[object]:
     """No autocast within; on the meta device, where operations are only counted, there is none to switch off."""
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

@@ -48,7 +48,7 @@ def _take_pieces(module: nn.Module, pieces: int) -> None:
             raise UserError(
                 "--accumulate: this image encoder has BatchNorm, whose statistics are those of the whole batch; in pieces it would train "
                 "another model.",
-                "Use a ViT, or a smaller batch (--set identities=8), or several processes.",
+                "Use a ViT (whose context block, if any, is 'self-attention'), a smaller batch (--set identities=8), or several processes.",
             )
         model.chunks = pieces
 

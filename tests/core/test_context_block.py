@@ -67,9 +67,10 @@ def test_order_of_places_does_not_matter(places: int, seed: int) -> None:
 
 
 def test_large_values_survive_half_precision() -> None:
-    """600 * 600 is more than float16 holds; the mean over places of what it weighs is not."""
+    """600 * 600 is more than float16 holds."""
     theta = torch.full((1, 4, 1), 600.0, dtype=torch.float16)
-    assert dot_product_context(theta, theta, torch.full_like(theta, 0.1)).isfinite().all()
+    y = dot_product_context(theta, theta, torch.full_like(theta, 0.5))
+    assert y.dtype == torch.float32 and y.flatten().tolist() == [180_000.0] * 4
 
 
 @every_tower
@@ -139,9 +140,33 @@ def test_every_parameter_of_a_block_is_trained(kind: str) -> None:
 def test_gradients() -> None:
     torch.manual_seed(0)
     block = NonLocalBlock(4).double()
-    torch.nn.init.normal_(block.w_z.weight)
+    torch.nn.init.normal_(block.norm.weight)
     x = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(block, (x,))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(-2, 3), st.integers(0, 10_000))
+def test_what_nonlocal_adds_is_as_long_as_its_scale_however_long_features_are(exponent: float, seed: int) -> None:
+    """Without a norm it would grow with the cube of its input, and training on its own output runs away."""
+    torch.manual_seed(seed)
+    block = NonLocalBlock(4).double()
+    torch.nn.init.normal_(block.norm.weight)
+    x = 10**exponent * torch.randn(2, 5, 4, dtype=torch.float64)
+    added = block(x) - x
+    variance = block.w_z(dot_product_context(block.theta(x), block.phi(x), block.g(x))).var((0, 1), unbiased=False)
+    expected = block.norm.weight.square() * variance / (variance + block.norm.eps)
+    torch.testing.assert_close(added.square().mean((0, 1)), expected, rtol=1e-6, atol=1e-12)
+
+
+def test_nonlocal_sums_survive_half_precision_until_they_are_normed() -> None:
+    """Under autocast to float16 sums of 1e7 become numbers of the scale's size."""
+    torch.manual_seed(0)
+    block = NonLocalBlock(8)
+    torch.nn.init.ones_(block.norm.weight)
+    x = 300 * torch.randn(2, 5, 8)
+    with torch.autocast("cpu", torch.float16):
+        assert bool(block(x).isfinite().all())
 
 
 def test_seed_alone_decides_and_no_other_random_state_moves() -> None:

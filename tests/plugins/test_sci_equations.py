@@ -146,7 +146,9 @@ class TestNonLocal:
     def test_the_encoders_block_is_the_two_equations(self) -> None:
         torch.manual_seed(0)
         block = NonLocalBlock(6).double()
-        torch.nn.init.normal_(block.w_z.weight)
+        for values in (block.norm.weight, block.norm.bias, block.norm.running_mean):
+            torch.nn.init.normal_(values)  # type: ignore[arg-type]
+        block.eval()
         x = normal(0, 2, 5, 6)
         theta, phi, g = (slow_linear(x, layer) for layer in (block.theta, block.phi, block.g))
         y = eq.eq13_context(theta, phi, g)
@@ -155,13 +157,24 @@ class TestNonLocal:
                 for d in range(3):
                     total = sum(slow.dot(slow.rows(theta[b])[i], slow.rows(phi[b])[j]) * float(g[b, j, d]) for j in range(5))
                     assert float(y[b, i, d]) == pytest.approx(total / 5, rel=1e-10)
-        z = eq.eq14_residual(x, y, block.w_z.weight, block.w_z.bias)
+        z = eq.eq14_residual(x, y, *folded(block))
         torch.testing.assert_close(block(x), z)
-        torch.testing.assert_close(z - x, slow_linear(y, block.w_z))
 
     def test_without_w_z_it_is_the_identity(self) -> None:
         x = normal(0, 2, 5, 6)
         assert torch.equal(eq.eq14_residual(x, normal(1, 2, 5, 3), torch.zeros(6, 3, dtype=torch.float64)), x)
+
+
+def folded(block: NonLocalBlock) -> tuple[Tensor, Tensor]:
+    """W_z and its bias with the block's norm in them, as it stands after training; number by number."""
+    norm = block.norm
+    rows, bias = [], []
+    columns = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    for row, scale, shift, mean, variance in zip(*(column.tolist() for column in (block.w_z.weight, *columns)), strict=True):  # type: ignore[union-attr]
+        factor = scale / math.sqrt(variance + norm.eps)
+        rows.append([factor * w for w in row])
+        bias.append(shift - factor * mean)
+    return torch.tensor(rows, dtype=torch.float64), torch.tensor(bias, dtype=torch.float64)
 
 
 def slow_linear(x: Tensor, layer: torch.nn.Linear) -> Tensor:
