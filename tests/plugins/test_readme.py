@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reidclip import registry
+from reidclip import interfaces, registry
 from reidclip.interfaces import GROUPS
 from reidclip.registry import PluginInfo
 from reidclip.stages.check_plugins import check_plugin
@@ -29,6 +29,16 @@ def snippet(name: str) -> Any:
 
 
 COMMANDS = re.findall(r"^reidclip (.*)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_tables_name_every_bundled_plugin(group: str) -> None:
+    bundled = {info.name for info in registry.all_infos(group) if info.distribution == registry.BUNDLED_DISTRIBUTION}
+    for text in (README, interfaces.__doc__):
+        (row,) = [line for line in text.splitlines() if group in line and f"`{GROUPS[group].__name__}`" in line]
+        named = set(re.findall(r"[a-z][\w-]*", row.partition(f"`{GROUPS[group].__name__}`")[2]))
+        assert bundled <= named, row
+        assert named - bundled <= {"and", "its", "small", "stand-in", "schp-tiny"}, row
 
 
 def test_there_are_commands() -> None:
