@@ -130,6 +130,11 @@ def test_cloth_changing_sets_share_the_settings(method: str, recipe: str) -> Non
             assert settings(method, command, recipe) == settings(method, command, "market1501")
 
 
+@pytest.mark.parametrize("command", ["prompt-learn", "finetune"])
+def test_ccaf_on_deepchange_has_the_papers_one_configuration(command: str) -> None:
+    assert settings("ccaf", command, "deepchange") == settings("ccaf", command, "prcc")
+
+
 # ------------------------------------------------------------------------------------------------------- how recipes are read
 class Tuned(Settings):
     lr: float = 1.0
@@ -196,6 +201,7 @@ def test_ccafs_published_numbers() -> None:
         ("vcclothes", "general"): (95.4, 90.9),
         ("vcclothes", "cloth-changing"): (88.6, 87.2),
         ("vcclothes", "cc-labels"): (88.6, 87.2),
+        ("deepchange", "general"): (59.6, 21.0),
     }
     assert all("not say" in row.note for row in rows if len(row.protocols) > 1)
 
