@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from reidclip.artifacts.manifest import DatasetRef
 from reidclip.artifacts.store import Store
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.data.open import open_dataset
+from reidclip.explain.maps import heat_maps
 from tests.cli.error_inputs.kitchen import write_maps
 from tests.cli.in_process import CommandLine, Run
 from tests.fakes import SIZE, tiny_clip, write_prcc
@@ -61,6 +63,31 @@ def test_two_checkpoints_side_by_side(reidclip: CommandLine, place: Path) -> Non
     assert [row["checkpoint"] for row in rows] == ["a@v1"] * 4 + ["b@v1"] * 4
     assert all(sum(float(v) for k, v in row.items() if k.startswith("mass_")) == pytest.approx(1, abs=1e-4) for row in rows)
     assert np.mean([float(row["mass_clothes"]) for row in rows[:4]]) == pytest.approx(shares[0]["clothes"]["mass"], abs=1e-5)
+
+
+def test_pictures_without_a_map_are_named_and_not_counted(reidclip: CommandLine, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second checkpoint has no map of the first picture; comparing the two goes by the pictures where both have one."""
+    calls: list[int] = []
+
+    def maps_of(*words: Any) -> Any:
+        calls.append(1)
+        maps = heat_maps(*words)
+        maps[: len(calls) - 1] = 0
+        return maps
+
+    monkeypatch.setattr("reidclip.stages.explain.heat_maps", maps_of)
+    words = ("a", "data", "--split", "test-C", "--against", "b", "--labels", "maps", "--shares-only", "--output", "out", "--json")
+    told = explain(reidclip, place, *words).json
+    whole, part = told["checkpoints"]
+    assert whole["zero"] == [] and len(part["zero"]) == 1
+    rows = list(csv.DictReader((place / "out/shares.csv").open()))
+    assert [row["picture"] for row in rows if not row["mass_clothes"]] == part["zero"] and rows[4]["picture"] == part["zero"][0]
+    first, second = ([float(row["mass_clothes"] or 0) for row in side] for side in (rows[:4], rows[4:]))
+    assert whole["shares"]["clothes"]["mass"] == pytest.approx(sum(first) / 4, abs=1e-5)
+    assert part["shares"]["clothes"]["mass"] == pytest.approx(sum(second) / 3, abs=1e-5)
+    assert sum(region["mass"] for region in part["shares"].values()) == pytest.approx(1)
+    more = told["more_on_clothes"][0]["difference"]["mean"]
+    assert more == pytest.approx(sum(b - a for a, b in zip(first[1:], second[1:], strict=True)) / 3, abs=1e-5)
 
 
 def test_shares_of_a_split_without_pictures(reidclip: CommandLine, place: Path) -> None:
