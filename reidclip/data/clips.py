@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -29,13 +28,16 @@ class RandomClip:
     stride: int = STRIDE
 
     def __call__(self, count: int, rng: np.random.Generator) -> list[int]:
-        """T ascending frames of ``count``: every ``stride``-th from a random start; else one of each of T parts; else with repetition."""
+        """T ascending frames of ``count``: every ``stride``-th from a random start; else one of each of T parts; else with repetition.
+
+        The parts have floor(count / T) frames each, so that, as published, the last count mod T frames are never drawn.
+        """
         if count >= self.frames * self.stride:
             start = int(rng.integers(0, count - (self.frames - 1) * self.stride))
             return list(range(start, start + self.frames * self.stride, self.stride))
         if count >= self.frames:
-            bounds = [number * count // self.frames for number in range(self.frames + 1)]
-            return [int(rng.integers(low, high)) for low, high in pairwise(bounds)]
+            size = count // self.frames
+            return [int(rng.integers(first, first + size)) for first in range(0, size * self.frames, size)]
         return sorted(int(frame) for frame in rng.integers(0, count, self.frames))
 
 

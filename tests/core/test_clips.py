@@ -84,12 +84,14 @@ class TestRandomClip:
     def test_one_frame_of_each_of_eight_parts(self, n: int, seed: int) -> None:
         clip = RandomClip()(n, rng(seed))
         assert len(clip) == 8
+        size = n // 8  # "len(frames) // 8 * i to len(frames) // 8 * (i + 1)": what is left behind the eighth part is not drawn
         for part, frame in enumerate(clip):
-            assert part * n // 8 <= frame < (part + 1) * n // 8
+            assert part * size <= frame < (part + 1) * size
 
-    def test_every_frame_of_a_part_is_drawn(self) -> None:
+    def test_every_frame_of_a_part_is_drawn_and_none_behind_the_parts(self) -> None:
         generator = rng()
         assert {RandomClip()(16, generator)[3] for _ in range(50)} == {6, 7}
+        assert {frame for _ in range(100) for frame in RandomClip()(31, generator)} == set(range(24))
 
     @given(st.integers(1, 7), st.integers(0, 2**32))
     def test_short_tracklets_repeat_frames_in_order(self, n: int, seed: int) -> None:
