@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from reidclip.clip.image_encoder import ImageFeatures
+from reidclip.clip.image_features import ImageFeatures
 from reidclip.errors import UserError
 
 CLASSIFIER_STD = 0.001

@@ -18,8 +18,7 @@ from reidclip.clip.architecture import EncoderConfig, build_visual, pair
 from reidclip.clip.blocks import multi_head, run_block, run_block_at
 from reidclip.clip.context_block import make_context_block, through
 from reidclip.clip.geometry import grid_of_table, patch_grid, resize_positions, resnet_grid
-from reidclip.clip.image_features import ImageFeatures as ImageFeatures  # importable from here too
-from reidclip.clip.image_features import TokenMaps as TokenMaps
+from reidclip.clip.image_features import ImageFeatures, TokenMaps
 from reidclip.errors import UserError
 
 
@@ -45,43 +44,42 @@ class ImageEncoder(nn.Module):
         self.context_block = make_context_block(config.context_block, pooled_width) if self.takes_context_block else None
 
     def __call__(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
-        """`forward`; of clips (B, T, 3, H, W) the mean of each output over the T frames, so that whoever encodes pictures encodes clips."""
-        if x.dim() != 5:
-            features: ImageFeatures = super().__call__(x, camera)
-            return features
-        frames = x.shape[1]
-        of_frames = super().__call__(x.flatten(0, 1), None if camera is None else camera.repeat_interleave(frames))
-        return ImageFeatures(*(feature.unflatten(0, (len(x), frames)).mean(1) for feature in of_frames))
-
-    def forward(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
-        """Encode normalised pictures.
+        """Encode normalised pictures, or clips.
 
         Args:
-            x: (B, 3, H, W) of the size in ``config.image_size``.
+            x: (B, 3, H, W) of the size in ``config.image_size``; of clips (B, T, 3, H, W), whose outputs are means over the T frames, so
+                that whoever encodes pictures encodes clips.
             camera: (B,) camera indices; used only when the encoder has camera embeddings, which are left out when None.
 
         Returns:
             Features in the parameters' precision, also under autocast.
         """
-        raise NotImplementedError
-
-    def forward_tokens(self, x: Tensor, camera: Tensor | None = None) -> TokenMaps:
-        """As `forward`, with the maps; a little slower, because the final block runs at every token."""
-        raise NotImplementedError
+        return self._run(x, camera, places=False)[0]
 
     def forward_places(self, x: Tensor, camera: Tensor | None = None) -> tuple[ImageFeatures, Tensor]:
         """As `__call__`, with the final map behind the context block: (B, N, W_pooled), not normalised, class token left out; of clips
         (B, T, 3, H, W) the places of all their frames, (B, T N, W_pooled)."""
-        if x.dim() != 5:
-            return self._with_places(x, camera)
-        clips, frames = x.shape[:2]
-        of_frames, places = self._with_places(x.flatten(0, 1), None if camera is None else camera.repeat_interleave(frames))
-        features = ImageFeatures(*(feature.reshape(clips, frames, -1).mean(1) for feature in of_frames))
-        return features, places.reshape(clips, -1, places.shape[-1])
+        features, places = self._run(x, camera, places=True)
+        assert places is not None
+        return features, places
 
-    def _with_places(self, x: Tensor, camera: Tensor | None) -> tuple[ImageFeatures, Tensor]:
-        """`forward_places` of pictures."""
+    def forward_tokens(self, x: Tensor, camera: Tensor | None = None) -> TokenMaps:
+        """As `__call__` for pictures, with the maps; a little slower, because the final block runs at every token."""
         raise NotImplementedError
+
+    def forward(self, x: Tensor, camera: Tensor | None, places: bool) -> tuple[ImageFeatures, Tensor | None]:
+        """What a tower does with pictures (B, 3, H, W); the final map's places only when asked for. Called through the two above."""
+        raise NotImplementedError
+
+    def _run(self, x: Tensor, camera: Tensor | None, places: bool) -> tuple[ImageFeatures, Tensor | None]:
+        """`forward` of pictures, or of all frames of clips and then averaged; a call of the module, so that it is compiled with it."""
+        if x.dim() != 5:
+            whole: tuple[ImageFeatures, Tensor | None] = super().__call__(x, camera, places)
+            return whole
+        clips, frames = x.shape[:2]
+        of_frames, found = super().__call__(x.flatten(0, 1), None if camera is None else camera.repeat_interleave(frames), places)
+        features = ImageFeatures(*(feature.unflatten(0, (clips, frames)).mean(1) for feature in of_frames))
+        return features, None if found is None else found.reshape(clips, -1, found.shape[-1])
 
     def _check(self, x: Tensor) -> None:
         if tuple(x.shape[-2:]) != self.config.image_size:
@@ -130,13 +128,16 @@ class VitEncoder(ImageEncoder):
         else:
             self.register_parameter("camera_embedding", None)
 
-    def forward(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
+    def forward(self, x: Tensor, camera: Tensor | None, places: bool) -> tuple[ImageFeatures, Tensor | None]:
         """See `ImageEncoder.forward`."""
-        tokens = self._before_final_block(x, camera)
-        final, block = self.transformer.resblocks[-1], self.context_block
-        token = run_block_at(final, tokens, 0) if block is None else self._final_tokens(tokens)[:, 0]  # without block only one is read
-        pooled = self.ln_post(token)  # before tokens[:, 0] is taken: the order of operations is that in which gradients are summed
-        return self._features(tokens[:, 0], pooled)
+        before, after = self._before_final_block(x, camera), None
+        if places or self.context_block is not None:
+            after = self._final_tokens(before)
+            token = after[:, 0]
+        else:
+            token = run_block_at(self.transformer.resblocks[-1], before, 0)  # no other one is read
+        pooled = self.ln_post(token)  # before before[:, 0] is taken: the order of operations is that in which gradients are summed
+        return self._features(before[:, 0], pooled), after[:, 1:] if places and after is not None else None
 
     def forward_tokens(self, x: Tensor, camera: Tensor | None = None) -> TokenMaps:
         """See `ImageEncoder.forward_tokens`."""
@@ -145,11 +146,6 @@ class VitEncoder(ImageEncoder):
         projected = (after @ self.proj).to(after.dtype)
         last_map, pooled_map, projected_map = (_as_map(t[:, 1:], self.config.grid) for t in (before, after, projected))
         return TokenMaps(self._features(before[:, 0], after[:, 0]), last_map, pooled_map, projected_map)
-
-    def _with_places(self, x: Tensor, camera: Tensor | None) -> tuple[ImageFeatures, Tensor]:
-        before = self._before_final_block(x, camera)
-        after = self._final_tokens(before)
-        return self._features(before[:, 0], self.ln_post(after[:, 0])), after[:, 1:]
 
     def _final_tokens(self, before: Tensor) -> Tensor:
         """All tokens after the final block and the context block; (B, 1 + N, W) -> the same."""
@@ -201,20 +197,17 @@ class ResNetEncoder(ImageEncoder):
             first.avgpool = nn.Identity()
             first.downsample[0] = nn.Identity()
 
-    def forward(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
+    def forward(self, x: Tensor, camera: Tensor | None, places: bool) -> tuple[ImageFeatures, Tensor | None]:
         """See `ImageEncoder.forward`; ``camera`` is not used."""
         last, pooled = self._maps(x)
-        return self._features(last, pooled, self._attention_pool(pooled, every_token=False)[:, 0])
+        features = self._features(last, pooled, self._attention_pool(pooled, every_token=False)[:, 0])
+        return features, pooled.flatten(2).transpose(1, 2) if places else None
 
     def forward_tokens(self, x: Tensor, camera: Tensor | None = None) -> TokenMaps:
         """See `ImageEncoder.forward_tokens`; ``camera`` is not used."""
         last, pooled = self._maps(x)
         tokens = self._attention_pool(pooled, every_token=True)
         return TokenMaps(self._features(last, pooled, tokens[:, 0]), last, pooled, _as_map(tokens[:, 1:], self.config.grid))
-
-    def _with_places(self, x: Tensor, camera: Tensor | None) -> tuple[ImageFeatures, Tensor]:
-        last, pooled = self._maps(x)
-        return self._features(last, pooled, self._attention_pool(pooled, every_token=False)[:, 0]), pooled.flatten(2).transpose(1, 2)
 
     def _features(self, last: Tensor, pooled: Tensor, projected: Tensor) -> ImageFeatures:
         dtype = self.attnpool.positional_embedding.dtype

@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from reidclip.clip.architecture import EncoderConfig
 from reidclip.clip.heads import ReidHeads
-from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures, make_image_encoder
+from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
+from reidclip.clip.image_features import ImageFeatures
 from reidclip.clip.weights import check_finite
 from reidclip.errors import UserError
 from reidclip.formulas.distances import at_least_float32

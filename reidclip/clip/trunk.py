@@ -13,7 +13,8 @@ from torchvision.models import resnet50
 
 from reidclip.clip.architecture import EncoderConfig
 from reidclip.clip.geometry import Size
-from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures, TokenMaps
+from reidclip.clip.image_encoder import ImageEncoder
+from reidclip.clip.image_features import ImageFeatures, TokenMaps
 from reidclip.errors import UserError
 
 RESNET50 = "resnet50"
@@ -66,9 +67,10 @@ class TrunkEncoder(ImageEncoder):
             first = self.layer4[0]
             first.conv2.stride = first.downsample[0].stride = (1, 1)
 
-    def forward(self, x: Tensor, camera: Tensor | None = None) -> ImageFeatures:
+    def forward(self, x: Tensor, camera: Tensor | None, places: bool) -> tuple[ImageFeatures, Tensor | None]:
         """See `ImageEncoder.forward`; ``camera`` is not used."""
-        return self._features(*self._maps(x))
+        last, pooled = self._maps(x)
+        return self._features(last, pooled), pooled.flatten(2).transpose(1, 2) if places else None
 
     def forward_tokens(self, x: Tensor, camera: Tensor | None = None) -> TokenMaps:
         """See `ImageEncoder.forward_tokens`; ``pooled`` is the map before pooling (2048 channels), ``camera`` is not used."""

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reidclip.clip.blocks import is_plain, recorded_attention
-from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures
+from reidclip.clip.image_encoder import ImageEncoder
+from reidclip.clip.image_features import ImageFeatures
 from reidclip.clip.inference import InferenceEncoder
 from reidclip.errors import UserError
 from reidclip.formulas.attention_maps import grad_cam, gradient_relevance, hires_cam, rollout

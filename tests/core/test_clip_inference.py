@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from reidclip.clip.heads import BNNeck, ReidHeads, published_key
-from reidclip.clip.image_encoder import ImageFeatures
+from reidclip.clip.image_features import ImageFeatures
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.errors import UserError
 from tests.tiny_clip import TINY_RESNET, TINY_VIT, tiny_clip

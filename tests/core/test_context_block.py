@@ -129,6 +129,17 @@ def test_a_clip_has_the_places_of_all_its_frames(model: dict[str, Any], size: tu
             torch.testing.assert_close(got, expected.mean(0), atol=1e-5, rtol=1e-5)
 
 
+@every_tower
+def test_places_come_from_a_call_of_the_encoder(model: dict[str, Any], size: tuple[int, int]) -> None:
+    """Hooks see it, and so does `torch.nn.Module.compile`, which replaces what a call runs."""
+    encoder = stirred(with_context_block(tower(model, size), "nonlocal", seed=1))
+    calls: list[int] = []
+    encoder.register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
+    encoder.forward_places(torch.randn(2, 3, *size))
+    encoder.forward_places(torch.randn(2, 3, 3, *size))
+    assert calls == [2, 6]
+
+
 @every_kind
 def test_every_parameter_of_a_block_is_trained(kind: str) -> None:
     encoder = stirred(with_context_block(tower(*TOWERS[0]), kind, seed=1))

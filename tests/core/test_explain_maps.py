@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from reidclip.clip.heads import ReidHeads
-from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures, TokenMaps, make_image_encoder
+from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
+from reidclip.clip.image_features import ImageFeatures, TokenMaps
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.clip.trunk import trunk_config
 from reidclip.data.label_sets import LABEL_SETS, LIP, LabelSet

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from reidclip.clip.architecture import build_towers, build_visual, encoder_config
 from reidclip.clip.heads import ReidHeads, published_key
-from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures, make_image_encoder
+from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
+from reidclip.clip.image_features import ImageFeatures
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.clip.load import ClipModel, assemble
 from reidclip.clip.prompts import PromptLearner, PromptTemplate
