@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reidclip.clip.heads import CLASSIFIER_STD, HeadOutput
-from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures
+from reidclip.clip.heads import CLASSIFIER_STD, HeadOutput, ReidHeads
+from reidclip.clip.image_encoder import ImageEncoder
+from reidclip.clip.image_features import ImageFeatures
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.clip.trunk import TrunkEncoder, pooled_as
 from reidclip.data.transforms import Normalisation
 from reidclip.formulas.distances import cosine_similarities
-from reidclip.parallel.rows import gather_rows
-from reidclip.train.reid_model import ReidModel
+from reidclip.train.reid_model import TrainedEncoder
 from reidclip_cal.settings import CalFinetune
 
 _SCALE_STD = 0.02
@@ -58,22 +58,24 @@ class CosineClassifier(nn.Module):
         return cosine_similarities(f, self.weight)
 
 
-class CalModel(ReidModel):
+class CalModel(TrainedEncoder):
     """A CLIP with its two BNNecks, as its family trains it, or a ResNet-50 with the published head."""
+
+    heads: ReidHeads | TrunkHead
 
     def __init__(self, encoder: ImageEncoder, identities: int, settings: CalFinetune) -> None:
         if isinstance(encoder, TrunkEncoder):
-            nn.Module.__init__(self)  # the parent's heads need a joint space with text
-            self.encoder = pooled_as(encoder, settings.pooling)
+            super().__init__(pooled_as(encoder, settings.pooling))
             self.heads = TrunkHead(self.encoder.pooled_width, identities)
         else:
-            super().__init__(encoder, identities)
+            super().__init__(encoder)
+            self.heads = ReidHeads(encoder.pooled_width, encoder.joint_width, identities)
         self.width = self.encoder.pooled_width + self.encoder.joint_width
         self.cosine_classifier = None if settings.id_loss == "softmax" else CosineClassifier(self.width, identities)
 
     def forward(self, images: Tensor, camera: Tensor | None = None) -> CalOutputs:
         """(B, 3, H, W) normalised pictures -> features and identity scores; of several processes, of all their pictures."""
-        features = ImageFeatures(*(gather_rows(feature) for feature in self._encode(images, camera)))
+        features = self.features(images, camera)
         heads = self.heads(features)
         f = torch.cat([head.feature for head in heads], dim=1)
         scores = tuple(head.scores for head in heads) if self.cosine_classifier is None else (self.cosine_classifier(f),)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from reidclip.clip.image_encoder import ImageEncoder, ImageFeatures
-from reidclip.parallel.rows import gather_rows
+from reidclip.clip.image_encoder import ImageEncoder
+from reidclip.clip.image_features import ImageFeatures
 from reidclip.train.reid_model import ReidModel, ReidOutputs
 from reidclip_sci import equations as eq
 
@@ -56,21 +55,11 @@ class GuidedModel(ReidModel):
         if self.guide is None:
             return super().forward(images, camera)
         assert text is not None
-        last, pooled, projected, a = (gather_rows(rows) for rows in self._guided(images, camera, text))
-        features = ImageFeatures(last, pooled, eq.eq17_guided_feature(projected, a, self.guide.gamma))
-        of_pooled, of_projected = self.heads(features)
-        return ReidOutputs(*features, of_pooled.scores, of_projected.scores, (of_pooled.feature, of_projected.feature))
+        last, pooled, projected, a = self.in_pieces(self._guided, images, camera, text)
+        return self.outputs(ImageFeatures(last, pooled, eq.eq17_guided_feature(projected, a, self.guide.gamma)))
 
     def _guided(self, images: Tensor, camera: Tensor | None, text: Tensor) -> tuple[Tensor, ...]:
-        """The encoder's three features and the guide's; in pieces where `ReidModel.chunks` asks for them."""
-        if self.chunks == 1 or not torch.is_grad_enabled():
-            return self._piece(images, camera, text)
-        cameras = [None] * self.chunks if camera is None else camera.chunk(self.chunks)
-        pieces = zip(images.chunk(self.chunks), cameras, text.chunk(self.chunks), strict=False)
-        parts = [checkpoint(self._piece, *piece, use_reentrant=False) for piece in pieces]
-        return tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
-
-    def _piece(self, images: Tensor, camera: Tensor | None, text: Tensor) -> tuple[Tensor, ...]:
+        """The encoder's three features, and what the guide finds."""
         assert self.guide is not None
         features, places = self.encoder.forward_places(images, camera)
         return *features, self.guide(text, places).to(features.projected.dtype)

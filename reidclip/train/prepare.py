@@ -12,7 +12,7 @@ from reidclip.errors import UserError
 from reidclip.interfaces import TrainStage
 from reidclip.parallel.batch_norm import see_whole_batch
 from reidclip.parallel.processes import size
-from reidclip.train.reid_model import ReidModel
+from reidclip.train.reid_model import TrainedEncoder
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -23,7 +23,7 @@ def prepare(stages: Sequence[TrainStage], *, compiled: bool = False, accumulate:
     Args:
         stages: of one command.
         compiled: compile image encoders with `torch.compile`.
-        accumulate: pieces in which an image encoder takes a batch; see `ReidModel.chunks`.
+        accumulate: pieces in which an image encoder takes a batch; see `TrainedEncoder.chunks`.
 
     Raises:
         UserError: ``accumulate`` with a stage that trains no image encoder, or one with BatchNorm; several processes and an image encoder
@@ -40,7 +40,7 @@ def prepare(stages: Sequence[TrainStage], *, compiled: bool = False, accumulate:
 
 
 def _take_pieces(module: nn.Module, pieces: int) -> None:
-    models = _of_type(module, ReidModel)
+    models = _of_type(module, TrainedEncoder)
     if not models:
         raise UserError("--accumulate: this stage trains no image encoder whose batch could be taken in pieces.", "Leave it out.")
     for model in models:
