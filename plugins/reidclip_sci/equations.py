@@ -85,7 +85,10 @@ def eq13_context(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
 
 
 def eq14_residual(x: Tensor, y: Tensor, W_z: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Eq. (14), z = W_z y + x; x (B, N, W), y (B, N, I), W_z (W, I), bias (W,) -> (B, N, W)."""
+    """Eq. (14), z = W_z y + x; x (B, N, W), y (B, N, I), W_z (W, I), bias (W,) -> (B, N, W).
+
+    Of a trained block (`reidclip.clip.context_block.NonLocalBlock`) W_z and bias are its linear layer with the BatchNorm behind it.
+    """
     return x + F.linear(y, W_z, bias)
 
 

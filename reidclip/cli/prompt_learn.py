@@ -42,7 +42,7 @@ def prompt_learn(
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Learn text prompts: one context per identity (and per outfit, for CCAF), with both encoders frozen.
+    """Learn text prompts: one context per identity (and per outfit, for CCAF and SCI), with both encoders frozen.
 
     Reads a data set, and masks when the method needs them; writes a [bold]prompts[/] artifact. An interrupted run goes on when the same
     command is given again.

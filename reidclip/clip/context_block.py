@@ -95,7 +95,7 @@ def with_context_block(encoder: ImageEncoder, kind: str | None, seed: int) -> Im
     if kind is None:
         return extended
     if not extended.takes_context_block:
-        raise UserError("This image encoder takes no context block.", "Use a CLIP, a ViT or a ResNet.")
+        raise UserError("This image encoder takes no context block.", "Use a CLIP.")
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         block = make_context_block(kind, extended.pooled_width)
