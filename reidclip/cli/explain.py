@@ -14,8 +14,8 @@ from reidclip.cli.console import console, progress_bar, say, set_quiet
 
 
 def explain(
-    checkpoint: Annotated[str, typer.Argument(help="Checkpoint artifact, ccaf-prcc@v1.", show_default=False)],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Pictures, folders, or a data set.", show_default=False)],
+    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Checkpoint artifact, ccaf-prcc@v1.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Pictures, folders, or a data set.", show_default=False)],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="New folder for sheets, overlays and tables.", show_default=False)
     ] = None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def profile(
     checkpoint: Annotated[
-        list[str] | None, typer.Argument(metavar="[CHECKPOINT]...", help="Checkpoint artifacts. Default: the newest.", show_default=False)
+        list[str] | None, typer.Argument(metavar="CHECKPOINT", help="Checkpoint artifacts. Default: the newest.", show_default=False)
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per forward.")] = 32,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Forwards that are timed; the median counts.")] = 10,

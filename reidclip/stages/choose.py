@@ -170,8 +170,11 @@ def prompts_for(named: Artifact | None, method: str, dataset: Dataset, store: St
     return artifact_or_none
 
 
-def checkpoint_for(ref: str | None, dataset: Dataset | None, store: Store, say: Say) -> Artifact:
+def checkpoint_for(ref: str | None, dataset: Dataset | None, store: Store, say: Say, otherwise: str = "") -> Artifact:
     """The checkpoint named, else the newest trained on this data; without data the newest of all.
+
+    Args:
+        otherwise: what a user without one can do instead of training, for the error: ", or ...".
 
     Raises:
         UserError: there is none, or none that was trained on the data named: a result for other data has to be asked for.
@@ -181,9 +184,7 @@ def checkpoint_for(ref: str | None, dataset: Dataset | None, store: Store, say: 
     trained_here = store.newest("checkpoint", of_data(dataset)) if dataset else None
     newest = trained_here or store.newest("checkpoint", lambda m: m.config.get("holds", "encoder") == "encoder")  # or an imported parser
     if newest is None:
-        raise UserError(
-            f"There is no checkpoint in {store.root}.", "Make one with reidclip finetune, or evaluate the plain CLIP with --zero-shot."
-        )
+        raise UserError(f"There is no checkpoint in {store.root}.", f"Make one with reidclip finetune{otherwise}.")
     made = newest.manifest.dataset
     if dataset and made and not trained_here:
         differs = "; ".join(made.differences(DatasetRef.of(dataset))) if Path(made.root).resolve() == dataset.root.resolve() else made.root

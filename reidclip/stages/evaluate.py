@@ -123,7 +123,7 @@ def plan_evaluate(
     values = given_values(config, parse_assignments(assignments))
     protocols = tuple(dict.fromkeys(protocols))
     opened = None if data is None else open_dataset(data, layout)
-    chosen = None if zero_shot else checkpoint_for(checkpoint, opened, store, say)
+    chosen = None if zero_shot else checkpoint_for(checkpoint, opened, store, say, ", or evaluate the plain CLIP with --zero-shot")
     dataset = opened or dataset_for(None, layout, store, ("checkpoint", "masks", "prompts", "parsing"), say, chosen)
     selected = _protocols(dataset, protocols)
     for note in dataset.notes:  # after what may fail, whose errors hold some of them

@@ -110,7 +110,9 @@ def plan_profile(
         UserError: no such checkpoint, device or precision; a protocol that none of them was evaluated by.
     """
     check_precision(precision, pick_device(device))
-    chosen = [store.open(ref, kind="checkpoint") for ref in refs] or [checkpoint_for(None, None, store, say)]
+    chosen = [store.open(ref, kind="checkpoint") for ref in refs] or [
+        checkpoint_for(None, None, store, say, ", or bring one from elsewhere with reidclip import")
+    ]
     checkpoints = tuple({a.digest: a for a in chosen}.values())
     known = {name for a in checkpoints for name in results_of(a, store)}
     for name in protocols:
