@@ -128,7 +128,7 @@ class SlowMemory:
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 200), momentum=st.sampled_from([0.0, 0.5, 0.9]))
 def test_memory(update: Update, seed: int, momentum: float) -> None:
-    memory, slow = ClothesMemory(5, LABELS, update, momentum), SlowMemory(5, update, momentum)
+    memory, slow = ClothesMemory(5, LABELS, update, momentum, scale=8.0, epsilon=0.3), SlowMemory(5, update, momentum)
     for step in range(5):
         f, c, y = drawn(1000 * seed + step)
         loss = memory.forget(f, {"clothes": c, "pid": y})
@@ -139,7 +139,7 @@ def test_memory(update: Update, seed: int, momentum: float) -> None:
         z = torch.zeros(len(f), 6, dtype=torch.float64)
         for outfit, row in slow.rows.items():
             z[:, outfit] = F.cosine_similarity(f.double(), row[None].double(), dim=1)
-        assert loss.item() == pytest.approx(slow_adversarial(z, c, y, 16.0, 0.1, set(slow.rows)), rel=1e-3, abs=1e-5)
+        assert loss.item() == pytest.approx(slow_adversarial(z, c, y, 8.0, 0.3, set(slow.rows)), rel=1e-3, abs=1e-5)
 
 
 def test_the_two_memories_differ_where_an_outfit_comes_twice() -> None:
