@@ -16,6 +16,7 @@ from reidclip.interfaces import StageContext
 from reidclip.stages.mask import MaskSettings, mask
 from reidclip.train.features import frozen_features
 from reidclip.train.loop import LoopOptions, run_stage
+from reidclip_ccaf import METHOD
 from reidclip_ccaf import equations as eq
 from tests.fakes import SMALL, write_prcc, write_tiny_clip
 from tests.method_bench import CPU, Bench
@@ -89,7 +90,7 @@ def train(command: str, root: Path, store: Store, masks: Artifact, said: list[st
     from reidclip.stages.finetune import finetune, plan_finetune
     from reidclip.stages.prompt_learn import plan_prompt_learn, prompt_learn
 
-    known = {"height", "width", "epochs", "batch_size"} if command == "prompt-learn" else set(SMALL) - {"batch_size"}
+    known = METHOD.settings[command].model_fields
     small = [f"{key}={value}" for key, value in SMALL.items() if key in known] + [f'clip="{clip}"']
     plan, run = (plan_prompt_learn, prompt_learn) if command == "prompt-learn" else (plan_finetune, finetune)
     job = plan(root, store, method="ccaf", masks=masks.ref, assignments=small, device="cpu", workers=0, say=said.append)
