@@ -82,7 +82,8 @@ def heat_maps(
         towards: (width,) unit feature of another picture, see `similarity`; rollout takes no account of it.
 
     Returns:
-        (B, h, w) float32, non-negative, in the grid of the encoder's last tokens; may be zero everywhere.
+        (B, h, w) float32, non-negative, in the grid of the encoder's last tokens; may be zero everywhere. Of a ViT, what a context block
+        behind its blocks carries from place to place is not traced.
     """
     mirrored = encoder.options.flip
     if mirrored:
@@ -120,7 +121,7 @@ def _last_map(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, 
 def _rollout(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None) -> Tensor:
     with recorded_attention() as attentions:
         encoder.image_encoder(images, camera)
-    return _of_class_token(rollout(_per_block(attentions, encoder)), encoder)
+    return _of_class_token(rollout(attentions), encoder)
 
 
 def _gradient(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, towards: Tensor | None) -> Tensor:
@@ -128,7 +129,7 @@ def _gradient(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, 
         features = encoder.image_encoder(images.detach().requires_grad_(), camera)
         gradients = torch.autograd.grad(_score(encoder, features, towards), attentions)
     with torch.no_grad():
-        return _of_class_token(gradient_relevance(_per_block(attentions, encoder), _per_block(gradients, encoder)), encoder)
+        return _of_class_token(gradient_relevance(attentions, gradients), encoder)
 
 
 def _score(encoder: InferenceEncoder, features: ImageFeatures, towards: Tensor | None) -> Tensor:
@@ -138,18 +139,6 @@ def _score(encoder: InferenceEncoder, features: ImageFeatures, towards: Tensor |
         own, other = feature.chunk(2)
         feature = (own + other) / 2
     return similarity(feature, towards).sum()
-
-
-def _per_block(recorded: Sequence[Tensor], encoder: InferenceEncoder) -> list[Tensor]:
-    """One entry per block. In front of a context block the final one is run twice: for the class token, then for the others.
-
-    What a context block itself carries from place to place is not traced.
-    """
-    blocks = len(_blocks(encoder.image_encoder))
-    if len(recorded) == blocks:
-        return list(recorded)
-    of_token, of_all = recorded[-2:]
-    return [*recorded[: blocks - 1], torch.cat([of_token, of_all[:, :, 1:]], dim=2)]
 
 
 def _blocks(encoder: ImageEncoder) -> Sequence[Any]:

@@ -42,6 +42,12 @@ def test_rollout_is_the_product_of_the_paper() -> None:
         torch.testing.assert_close(rollout(maps)[picture], expected)
 
 
+def test_the_share_of_the_residual_connection() -> None:
+    maps = attention(1, 4, seed=1)
+    torch.testing.assert_close(rollout(maps, residual=0.2), 0.2 * torch.eye(4).expand(2, 4, 4) + 0.8 * maps[0].mean(1))
+    torch.testing.assert_close(rollout(maps * 3, residual=1.0), torch.eye(4).expand(2, 4, 4))
+
+
 def test_relevance_is_the_sum_of_the_paper() -> None:
     maps, gradients = attention(3, 4, seed=2), [a - 0.3 for a in attention(3, 4, seed=3)]
     for picture in range(2):

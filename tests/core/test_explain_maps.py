@@ -219,6 +219,13 @@ def test_mass_is_kept_and_never_negative(rows: int, columns: int, height: int, w
     assert (mass >= 0).all()
     np.testing.assert_allclose(mass, on_picture(7 * heat, cells, height, width))
     np.testing.assert_allclose(on_picture(np.ones((rows, columns)), cells, height, width), 1 / (height * width))
+    np.testing.assert_allclose(on_picture(heat[::-1, ::-1], cells, height, width), mass[::-1, ::-1])  # no side is preferred
+
+
+def test_between_centres_mass_is_linear() -> None:
+    """Two cells, 1 and 3, with centres at 2 and 6 of 8 pixels of the input; the picture has 8 pixels too, whose centres are at .5."""
+    mass = on_picture(np.array([[1.0, 3.0]]), Cells((1, 2), (0.5, 2.0), 4.0, (1, 8)), 1, 8)
+    np.testing.assert_allclose(mass[0] * 16, [1, 1, 1.25, 1.75, 2.25, 2.75, 3, 3])
 
 
 def test_a_cell_stands_over_its_own_pixels() -> None:

@@ -213,11 +213,11 @@ class TestMeans:
 
         tables = list(
             tracklet_features(
-                source_of(dataset), dataset.samples, [[0, 1, 2], [3]], encode, transform=PLAIN, pictures=pictures, workers=workers
+                source_of(dataset), dataset.samples, [[2, 0, 1], [3]], encode, transform=PLAIN, pictures=pictures, workers=workers
             )
         )
         assert [len(table["pixels"]) for table in tables] == [3, 1]
-        for tracklet, row in enumerate(torch.cat([table["pixels"] for table in tables])):
+        for tracklet, row in zip((2, 0, 1, 3), torch.cat([table["pixels"] for table in tables]), strict=True):
             clips = all_clips(LENGTHS[tracklet])
             expected = np.mean([pixels(tracklet, clip).astype(float).mean(0) for clip in clips], axis=0)
             np.testing.assert_allclose(row.numpy(), expected.ravel(), rtol=1e-12)

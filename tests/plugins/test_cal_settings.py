@@ -34,9 +34,12 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 def stepped(bench: Bench, **changes: Any) -> tuple[CalStage, Mapping[str, Tensor], CalOutputs]:
-    """A stage, its first batch and what it makes of it."""
-    stage = CalStage(bench.context("finetune", **changes))
+    """A stage, its first batch, of several identities, and what it makes of it; its classifiers tell identities apart."""
+    stage = CalStage(bench.context("finetune", sampler="pk", **changes))
     stage.set_mode(True)
+    with torch.no_grad():
+        for head in (stage.model.heads.pooled, stage.model.heads.projected):
+            head.classifier.weight *= 300
     batch = next(iter(stage.fetch(0)))
     return stage, batch, stage.forward(batch)
 

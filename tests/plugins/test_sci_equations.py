@@ -50,6 +50,17 @@ class TestPlainPrompts:
         V, T = normal(0, 6, 5), normal(1, 6, 5)
         assert function(V, T, Y, DOT).item() == pytest.approx(slow.contrastive(slow.rows(T), slow.rows(V), LABELS), rel=1e-12)
 
+    def test_the_rule_counts(self) -> None:
+        """Cosines times 7: the dot products of unit rows, those of one side 7 long."""
+        V, T, rule = normal(0, 6, 5), normal(1, 6, 5), SimilarityRule("cosine", 7.0)
+        v, t = slow.rows(7 * V / V.norm(dim=1, keepdim=True)), slow.rows(T / T.norm(dim=1, keepdim=True))
+        for i2t, t2i in (
+            (eq.eq03_image_to_text, eq.eq04_text_to_image),
+            (eq.eq10_image_to_orthogonal_text, eq.eq11_orthogonal_text_to_image),
+        ):
+            assert i2t(V, T, Y, rule).item() == pytest.approx(slow.contrastive(v, t, LABELS), rel=1e-9)
+            assert t2i(V, T, Y, rule).item() == pytest.approx(slow.contrastive(t, v, LABELS), rel=1e-9)
+
     def test_by_hand(self) -> None:
         # s(V_0, t) = (log 3, 0), s(V_1, t) = (0, 0): -log 3/4 and -log 1/2.
         V, t, y = torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0]]), torch.eye(2), torch.tensor([0, 1])
@@ -224,17 +235,19 @@ class TestStage2:
             slow.smoothed_cross_entropy(slow.rows(logits), LABELS, 0.2), rel=1e-9
         )
 
-    def test_clothes_adversarial(self) -> None:
+    @pytest.mark.parametrize(("scale", "epsilon"), [(16.0, 0.1), (3.0, 0.4)])
+    def test_clothes_adversarial(self, scale: float, epsilon: float) -> None:
         cosines = torch.tanh(normal(0, 6, 5))
         total = 0.0
         for i, (y, c) in enumerate(zip(LABELS, CLOTHES, strict=True)):
             mine = [k for k in range(5) if OWNERS[k] == y]
-            others = sum(math.exp(16 * float(cosines[i, k])) for k in range(5) if k not in mine)
+            others = sum(math.exp(scale * float(cosines[i, k])) for k in range(5) if k not in mine)
             for k in mine:
-                own = math.exp(16 * float(cosines[i, k]))
-                total -= ((1 - 0.1) * (k == c) + 0.1 / len(mine)) * math.log(own / (own + others))
+                own = math.exp(scale * float(cosines[i, k]))
+                total -= ((1 - epsilon) * (k == c) + epsilon / len(mine)) * math.log(own / (own + others))
         positives = torch.tensor(OWNERS)[None, :] == Y[:, None]
-        assert eq.eq19_clothes_adversarial(cosines, torch.tensor(CLOTHES), positives).item() == pytest.approx(total / 6, rel=1e-9)
+        found = eq.eq19_clothes_adversarial(cosines, torch.tensor(CLOTHES), positives, scale, epsilon)
+        assert found.item() == pytest.approx(total / 6, rel=1e-9)
 
     def test_clothes_adversarial_by_hand(self) -> None:
         # One outfit against one of another person, equal cosines: log 2.
@@ -244,8 +257,9 @@ class TestStage2:
     def test_image_to_text_cross_entropy(self) -> None:
         v, T = normal(0, 6, 5), normal(1, 3, 5)
         logits = [[slow.dot(a, t) for t in slow.rows(T)] for a in slow.rows(v)]
-        expected = slow.smoothed_cross_entropy(logits, LABELS, 0.1)
-        assert eq.eq20_image_to_text_cross_entropy(v, T, Y, DOT).item() == pytest.approx(expected, rel=1e-9)
+        for smoothing in (0.1, 0.3):
+            expected = slow.smoothed_cross_entropy(logits, LABELS, smoothing)
+            assert eq.eq20_image_to_text_cross_entropy(v, T, Y, DOT, smoothing).item() == pytest.approx(expected, rel=1e-9)
 
     def test_weights(self) -> None:
         assert eq.eq21_weights() == {"id": 1.0, "cal": 1.0, "i2tce": 1.0, "triplet": 0.0}

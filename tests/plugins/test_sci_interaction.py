@@ -89,6 +89,14 @@ def test_the_guide_passes_on_nothing_of_the_text_itself() -> None:
         assert torch.allclose(first, second, atol=1e-6) != residual
 
 
+def test_the_guide_starts_as_a_linear_layer_does_and_adds_next_to_nothing() -> None:
+    torch.manual_seed(0)
+    guide = TextGuide(64, 400)
+    for weight, fan_in in ((guide.W_q, 64), (guide.W_k, 400), (guide.W_v, 400)):
+        assert 0.99 < weight.detach().abs().max().item() * fan_in**0.5 <= 1  # U(-1/sqrt(fan_in), 1/sqrt(fan_in))
+    assert guide.gamma.item() == pytest.approx(1e-4)
+
+
 def test_rates_of_the_new_layers(bench: Bench) -> None:
     """Guide and context block learn at their own rate, the classifier of clothes at its, which stays."""
     clothes, main = build(bench, lr=1e-5, interaction_lr=2e-3, clothes_lr=3e-2, head_lr_factor=1.0, bias_lr_factor=1.0).updates

@@ -242,11 +242,16 @@ def test_cal_begins_at_its_share_by_itself(epochs: int, first: int) -> None:
 
 @pytest.mark.parametrize("cal_feature", ["after", "before"])
 def test_losses_of_stage_2_are_the_equations(bench: Bench, cal_feature: str) -> None:
-    stage = build(bench, triplet_weight=1.0, triplet_features="projected", cal_feature=cal_feature)
+    told = {"smoothing": 0.3, "cal_scale": 3.0, "cal_epsilon": 0.4}
+    stage = build(bench, triplet_weight=1.0, triplet_features="projected", cal_feature=cal_feature, **told)
     context = bench.context("finetune")
+    heads = stage.model.heads  # type: ignore[attr-defined]
+    with torch.no_grad():
+        for head in (heads.pooled, heads.projected):
+            head.classifier.weight *= 300  # they start near 0, where all identities are alike
     batch = next(iter(stage.fetch(0)))
     outputs = stage.forward(batch)
-    got = stage.updates[-1].losses(batch, outputs)
+    got = {name: value for update in stage.updates for name, value in update.losses(batch, outputs).items()}
     y, c = batch["pid"], batch["clothes"]
     compared = torch.cat([outputs.pooled, outputs.projected], 1)
     if cal_feature == "after":  # BatchNorm as it starts: the batch's own statistics, no shift
@@ -255,9 +260,10 @@ def test_losses_of_stage_2_are_the_equations(bench: Bench, cal_feature: str) -> 
     owners, T = torch.tensor(context.labels.clothes_to_pid), context.prompts["clothes.orthogonal"]  # type: ignore[index]
     means = torch.stack([T[owners == k].mean(0) for k in range(4)])
     expected = {
-        "id": eq.eq18_identity(outputs.score_pooled, y) + eq.eq18_identity(outputs.score_projected, y),
-        "cal": eq.eq19_clothes_adversarial(cosines, c, owners[None, :] == y[:, None]),
-        "i2tce": eq.eq20_image_to_text_cross_entropy(outputs.projected, means, y, eq.SimilarityRule("dot", 1.0)),
+        "id": eq.eq18_identity(outputs.score_pooled, y, 0.3) + eq.eq18_identity(outputs.score_projected, y, 0.3),
+        "clothes": torch.nn.functional.cross_entropy(3 * cosines, c),
+        "cal": eq.eq19_clothes_adversarial(cosines, c, owners[None, :] == y[:, None], 3.0, 0.4),
+        "i2tce": eq.eq20_image_to_text_cross_entropy(outputs.projected, means, y, eq.SimilarityRule("dot", 1.0), 0.3),
     }
     for name, value in expected.items():
         torch.testing.assert_close(got[name], value, msg=name)
