@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reidclip.cli.app import main
+from tests.fakes import write_tiny_clip
 
 
 @dataclass(frozen=True)
@@ -43,3 +45,16 @@ class CommandLine:
         assert "Traceback" not in run.err and "Internal error" not in run.err, run.err
         assert run.code == code, f"exit code {run.code}\n{run.out}\n{run.err}"
         return run
+
+
+def beside_a_tiny_clip(patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str], folder: Path) -> CommandLine:
+    """The command line in a folder that holds ``tiny.safetensors``, a CLIP; artifacts go where a user's would."""
+    patch.chdir(folder)
+    patch.delenv("REIDCLIP_STORE")
+    write_tiny_clip(folder / "tiny.safetensors")
+    return CommandLine(patch, capture)
+
+
+def assigned(*settings: str) -> list[str]:
+    """Settings as options: "epochs=1" is --set epochs=1."""
+    return [word for setting in settings for word in ("--set", setting)]

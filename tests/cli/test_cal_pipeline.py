@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reidclip.artifacts.store import Store
-from tests.cli.in_process import CommandLine
+from tests.cli.in_process import CommandLine, assigned
 from tests.fakes import write_prcc, write_tiny_clip
 
 SMALL = ("--set", "height=64", "--set", "width=32", "--set", "epochs=1", "--set", "cal_start_epoch=0", "--workers", "0")
@@ -50,8 +50,7 @@ def test_a_training_that_ends_before_clothes_begin_says_so(
     small = ["height=32", "width=16", "pad=2", "epochs=1", "identities=2", "images_per_identity=2", *settings]
 
     def notes(*more: str) -> tuple[list[str], list[str]]:
-        words = [word for setting in (*small, *more) for word in ("--set", setting)]
-        run = reidclip("finetune", "prcc", "--method", method, "--clip", clip, *words, "--workers", 0)
+        run = reidclip("finetune", "prcc", "--method", method, "--clip", clip, *assigned(*small, *more), "--workers", 0)
         made = Store(tmp_path / "artifacts").newest("checkpoint")
         assert made is not None
         return [line for line in run.err.splitlines() if line.startswith("note:")], list(made.manifest.notes)

@@ -14,9 +14,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from reidclip import registry
-from tests.cli.in_process import CommandLine
+from tests.cli.in_process import CommandLine, assigned, beside_a_tiny_clip
 from tests.cli.layout_trees import TREES, Expected, Shot, Tree
-from tests.fakes import write_tiny_clip
 
 SMALL = ("height=32", "width=16", "epochs=1")
 BATCHES = ("identities=2", "images_per_identity=2", "pad=2")
@@ -24,14 +23,7 @@ BATCHES = ("identities=2", "images_per_identity=2", "pad=2")
 
 @pytest.fixture
 def reidclip(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("REIDCLIP_STORE")
-    write_tiny_clip(tmp_path / "tiny.safetensors")
-    return CommandLine(monkeypatch, capsys)
-
-
-def assigned(*settings: str) -> list[str]:
-    return [word for setting in settings for word in ("--set", setting)]
+    return beside_a_tiny_clip(monkeypatch, capsys, tmp_path)
 
 
 def test_every_bundled_layout_goes_through() -> None:

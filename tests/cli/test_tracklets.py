@@ -12,9 +12,8 @@ from reidclip.artifacts.store import Store
 from reidclip.data.layouts.ccvid import LAYOUT
 from reidclip.stages.use_masks import with_masks
 from tests.cli.error_inputs.kitchen import write_maps
-from tests.cli.in_process import CommandLine
+from tests.cli.in_process import CommandLine, beside_a_tiny_clip
 from tests.cli.layout_trees import TREES
-from tests.fakes import write_tiny_clip
 
 SMALL = ["--clip", "tiny.safetensors", "--set", "height=32", "--set", "width=16", "--set", "pad=2", "--set", "epochs=1"]
 BATCH = ["--set", "identities=2", "--set", "images_per_identity=2"]
@@ -23,11 +22,8 @@ FINETUNE = ["finetune", "data", "--method", "baseline", *SMALL, *BATCH]
 
 @pytest.fixture
 def reidclip(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("REIDCLIP_STORE")
-    write_tiny_clip(tmp_path / "tiny.safetensors")
     TREES["ccvid"].write(tmp_path / "data")
-    return CommandLine(monkeypatch, capsys)
+    return beside_a_tiny_clip(monkeypatch, capsys, tmp_path)
 
 
 def test_a_plan_counts_tracklets_and_frames(reidclip: CommandLine) -> None:

@@ -11,8 +11,7 @@ import pytest
 
 from reidclip.clip.inference import InferenceEncoder
 from tests import trees
-from tests.cli.in_process import CommandLine
-from tests.fakes import write_tiny_clip
+from tests.cli.in_process import CommandLine, assigned, beside_a_tiny_clip
 
 SMALL = ("height=32", "width=16", "epochs=2")
 BATCHES = ("identities=2", "images_per_identity=2", "pad=2")
@@ -37,14 +36,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def reidclip(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("REIDCLIP_STORE")
-    write_tiny_clip(tmp_path / "tiny.safetensors")
-    return CommandLine(monkeypatch, capsys)
-
-
-def assigned(*settings: str) -> list[str]:
-    return [word for setting in settings for word in ("--set", setting)]
+    return beside_a_tiny_clip(monkeypatch, capsys, tmp_path)
 
 
 def test_pipeline(rendered: Path, tmp_path: Path, reidclip: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
