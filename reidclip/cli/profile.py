@@ -46,8 +46,9 @@ def profile(
     Operations are those of convolutions and matrix products for one picture: GFLOPs count a multiplication and its addition as two,
     GMACs as one (papers print either under the name FLOPs). Speed is that of the network alone. Memory of a CPU is the growth of a fresh
     process when it loads the encoder and runs one batch; of a GPU what torch allocated. Parameters in training are what the fine-tuning
-    changed, and in brackets all that it held; checkpoints of earlier versions do not tell. Results are those of the newest evaluation of
-    the very checkpoint in the store. Writes no artifact.
+    changed, and in brackets all that it held; checkpoints of earlier versions do not tell. An encoder that tests with
+    both mirror images counts both. Results are those of the newest evaluations of the very checkpoint in the store, on the data set
+    evaluated last. Writes no artifact.
 
     Example: reidclip profile ccaf-prcc@v1 baseline-prcc@v1 --batch-size 64 --protocol cloth-changing
     """

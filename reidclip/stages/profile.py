@@ -178,15 +178,22 @@ def _peak(job: ProfileJob, artifact: Artifact, encoder: InferenceEncoder) -> tup
 
 
 def results_of(checkpoint: Artifact, store: Store) -> dict[str, Result]:
-    """Protocol -> the newest evaluation of this very checkpoint that has it."""
+    """Protocol -> the newest evaluation of this very checkpoint that has it, all of the data set that was evaluated last."""
     found: dict[str, Result] = {}
-    evaluations = sorted(store.list("evaluation"), key=lambda a: a.manifest.created)
+    read = [a for a in store.list("evaluation") if any(i.digest == checkpoint.digest for i in a.manifest.inputs)]
+    evaluations = sorted(read, key=lambda a: a.manifest.created)
     for artifact in evaluations:
-        if any(i.digest == checkpoint.digest for i in artifact.manifest.inputs):
-            for name, metrics in artifact.manifest.metrics.items():
-                if isinstance(metrics, dict) and {"R1", "mAP"} <= metrics.keys():
-                    found[name] = Result(float(metrics["R1"]), float(metrics["mAP"]), artifact.ref)
+        if _data_of(artifact) != _data_of(evaluations[-1]):
+            continue  # numbers of two data sets in one row would be taken for one's
+        for name, metrics in artifact.manifest.metrics.items():
+            if isinstance(metrics, dict) and {"R1", "mAP"} <= metrics.keys():
+                found[name] = Result(float(metrics["R1"]), float(metrics["mAP"]), artifact.ref)
     return found
+
+
+def _data_of(artifact: Artifact) -> str | None:
+    """Fingerprint of the data set that an artifact was made from, wherever it lay."""
+    return artifact.manifest.dataset.fingerprint if artifact.manifest.dataset else None
 
 
 def how(job: ProfileJob) -> dict[str, Any]:
