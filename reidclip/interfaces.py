@@ -88,12 +88,13 @@ class Parser(Protocol):
 # ------------------------------------------------------------------------------------------------------------ methods
 @dataclass(frozen=True)
 class ParamGroup:
-    """Parameters trained alike. ``lr`` is the base rate that the schedule scales."""
+    """Parameters trained alike. ``lr`` is the base rate that the schedule scales: the update's, unless the group has its own."""
 
     name: str
     params: Sequence[tuple[str, nn.Parameter]]  # (name in the checkpoint, parameter)
     lr: float
     weight_decay: float = 0.0
+    schedule: Callable[[int], float] | None = None  # 0-based epoch -> factor on lr
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,9 @@ class TrainStage(Protocol):
 
     The core's loop (`reidclip.train.loop`) does everything else: device, precision, gradients, logging, checkpoints, resume.
 
-    It may also have ``notes``, sentences that the user is told as the training starts, and that its artifact's manifest keeps.
+    It may also have ``notes``, sentences that the user is told as the training starts, and that its artifact's manifest keeps; and
+    ``begin()``, called once when the stages before it have ended (or were found ended) and before anything else of it is asked but
+    ``epochs``, ``module`` and ``updates``: what depends on their result is computed there.
     """
 
     epochs: int

@@ -67,6 +67,8 @@ class Protocol:
         note: one sentence for the reader of a result (source, traps).
         single_shot_repeats: 0 compares with the whole gallery; n > 0 averages over n draws of one gallery picture per identity.
         true_camera: the rule looks at ``Sample.camera`` in place of ``camid``, where a benchmark fabricates the latter.
+        draws: names in ``Dataset.draws``: random divisions of the data that the result is averaged over, in place of ``query`` and
+            ``gallery``, which then say in words what they are.
     """
 
     name: str
@@ -78,6 +80,21 @@ class Protocol:
     note: str = ""
     single_shot_repeats: int = 0
     true_camera: bool = False
+    draws: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One random division of a small data set, as relative paths in order.
+
+    Attributes:
+        train: pictures that may be trained on; the rest of the people's.
+        query, gallery: pictures that are compared.
+    """
+
+    train: tuple[str, ...]
+    query: tuple[str, ...]
+    gallery: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,12 @@ class Dataset:
         left_out: what the tree holds and the samples do not, by name -> number of pictures ("junk": 3819); `datasets verify` counts it.
         numbered_apart: identities of the training half and of the others are numbered each from the start, so that the same number in
             both means two people.
+        distractors: identities of the test half that are no person at all (Market-1501's 0000): in the gallery they match nobody, and
+            nobody learns them.
+        draws: random divisions of the data by name ("split-9"), for protocols that average over them; each is a split of its own to
+            train on.
+        sources: of joined data, the data sets by domain; a picture's path then begins with its domain ("msmt17/train/0000/...jpg"), and
+            identities, cameras and clothes are numbered anew over all of them. Empty where the data is one set.
     """
 
     layout: str
@@ -102,6 +125,9 @@ class Dataset:
     notes: tuple[str, ...] = field(default=())
     left_out: Mapping[str, int] = field(default_factory=dict)
     numbered_apart: bool = False
+    distractors: frozenset[int] = frozenset()
+    draws: Mapping[str, Draw] = field(default_factory=dict)
+    sources: Mapping[str, Dataset] = field(default_factory=dict)
 
     def split(self, name: str) -> tuple[Sample, ...]:
         """Samples of one split, in order; empty when there are none."""
@@ -122,9 +148,16 @@ class Dataset:
             gallery = tuple(s for s in gallery if s.camid in protocol.gallery_cams)
         return query, gallery
 
+    def file(self, path: str) -> Path:
+        """Where a picture (or frame, or a tracklet's folder) lies on this machine, from the path that a sample names."""
+        if not self.sources:
+            return self.root / path
+        domain, _, rest = path.partition("/")
+        return self.sources[domain].file(rest)
+
     def absolute(self, sample: Sample) -> Path:
         """Where the picture, or the tracklet's folder, lies on this machine."""
-        return self.root / sample.path
+        return self.file(sample.path)
 
     @property
     def name(self) -> str:
@@ -176,11 +209,15 @@ class LabelMap:
         pids: raw identity -> label, by sorted integer id, as the field numbers them.
         clothes: raw clothes_id -> label, by sorted id.
         clothes_to_pid: label of the identity that each clothes class belongs to, indexed by clothes label.
+        domains: domain -> label, by sorted name; of a single data set one, whose name is what its samples say ("").
+        pid_to_domain: label of the domain that each identity comes from, indexed by identity label.
     """
 
     pids: dict[int, int]
     clothes: dict[int, int]
     clothes_to_pid: tuple[int, ...]
+    domains: dict[str, int] = field(default_factory=dict)
+    pid_to_domain: tuple[int, ...] = ()
 
 
 def training_labels(samples: Iterable[Sample]) -> LabelMap:
@@ -189,4 +226,6 @@ def training_labels(samples: Iterable[Sample]) -> LabelMap:
     pids = {pid: i for i, pid in enumerate(sorted({s.pid for s in samples}))}
     owner = {s.clothes_id: s.pid for s in samples}
     clothes = {c: i for i, c in enumerate(sorted(owner))}
-    return LabelMap(pids, clothes, tuple(pids[owner[c]] for c in sorted(owner)))
+    domains = {domain: i for i, domain in enumerate(sorted({s.domain for s in samples}))}
+    home = {s.pid: domains[s.domain] for s in samples}
+    return LabelMap(pids, clothes, tuple(pids[owner[c]] for c in sorted(owner)), domains, tuple(home[pid] for pid in sorted(pids)))

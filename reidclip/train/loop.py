@@ -78,6 +78,8 @@ def run_stage(stage: TrainStage, options: LoopOptions, progress: Callable[[int, 
         WorkError: a loss is not finite; names the loss, epoch and iteration. Or an epoch has no batch, or processes found other states.
         KeyboardInterrupt: after the state was written.
     """
+    if (begin := getattr(stage, "begin", None)) is not None:
+        begin()
     if stage.epochs and not stage.plan(0):
         raise WorkError("There is nothing to train on: an epoch of this stage has no batch.", "Give it more data, or smaller batches.")
     updates = [(update, build_adam(update.groups)) for update in stage.updates]
@@ -132,9 +134,8 @@ def _run_epoch(
     steps: _StepCounter,
 ) -> None:
     for update, optimizer in updates:
-        factor = update.schedule(position.epoch)
         for group, target in zip(update.groups, optimizer.param_groups, strict=True):
-            target["lr"] = group.lr * factor
+            target["lr"] = group.lr * (group.schedule or update.schedule)(position.epoch)
     stage.set_mode(True)
     sums = {name: torch.tensor(value, dtype=torch.float32, device=options.device) for name, value in position.pending.items()}
     start = last_save = time.monotonic()
