@@ -10,28 +10,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 
 from reidclip.artifacts.manifest import DatasetRef, InputRef
 from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
-from reidclip.clip.inference import InferenceEncoder, InferenceOptions
-from reidclip.clip.load import load_clip
+from reidclip.clip.inference import InferenceEncoder
 from reidclip.clip.weights import SUFFIXES
 from reidclip.data.cache import CacheKind
-from reidclip.data.missing_protocols import notes_on_missing_protocols
 from reidclip.data.open import open_dataset
 from reidclip.errors import UserError
-from reidclip.evaluation.protocols import Evaluation, evaluate_protocol, find_protocol, required_samples
+from reidclip.evaluation.protocols import Evaluation, evaluate_protocol, required_samples
 from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.parallel.processes import is_first
 from reidclip.records import Dataset, Protocol, Sample
 from reidclip.settings import parse_assignments
 from reidclip.stages.choose import Say, checkpoint_for, dataset_for
 from reidclip.stages.compare import Comparison, compare
+from reidclip.stages.evaluate_encoder import check_cameras, load_encoder
+from reidclip.stages.evaluate_protocols import chosen_protocols
 from reidclip.stages.evaluate_settings import given_values, of_recipe, resolve_evaluate
 from reidclip.stages.extract import extract_features
+from reidclip.stages.trained_on import Provenance, provenance
 from reidclip.train.device import pick_device
 from reidclip.train.precision import check_precision
 
@@ -46,6 +46,7 @@ class EvaluateJob:
         checkpoint: what is evaluated; None evaluates the plain CLIP ``clip``.
         protocols: in the order in which they are reported.
         comparison: published numbers that the results stand beside.
+        provenance: what the checkpoint has to do with the data set.
         cache: what becomes of decoded pictures; "auto" keeps none, for each is read once.
         say: is told what takes time before the features.
     """
@@ -64,6 +65,7 @@ class EvaluateJob:
     seed: int = 0
     cache: CacheKind = "auto"
     say: Say = field(default=lambda text: None, compare=False)
+    provenance: Provenance = field(default_factory=lambda: Provenance("unknown", {}))
 
     def plan(self) -> dict[str, Any]:
         """The resolved configuration, for --dry-run and the manifest."""
@@ -72,6 +74,7 @@ class EvaluateJob:
             "data": {"root": str(self.dataset.root), "layout": self.dataset.layout},
             "checkpoint": self.checkpoint.ref if self.checkpoint else None,
             "zero_shot": None if self.checkpoint else self.clip,
+            **self.provenance.to_json(),
             "protocols": [p.name for p in self.protocols],
             "settings": self.settings.model_dump(mode="json"),
             "published": [name for name in self.comparison.rows],
@@ -83,10 +86,10 @@ class EvaluateJob:
 
 
 def plan_evaluate(
-    data: Path | None,
+    data: Path | Dataset | None,
     store: Store,
     *,
-    checkpoint: str | None = None,
+    checkpoint: str | Artifact | None = None,
     zero_shot: bool = False,
     clip: str | None = None,
     protocols: Sequence[str] = (),
@@ -105,8 +108,8 @@ def plan_evaluate(
     """Decide what is evaluated on what.
 
     Args:
-        data: None takes the data of the checkpoint (or of the newest artifact, with ``zero_shot``).
-        checkpoint: reference; None takes the newest: of the data named, or of all.
+        data: folder, or what was read from it; None takes the data of the checkpoint (or of the newest artifact, with ``zero_shot``).
+        checkpoint: itself or its reference; None takes the newest: of the data named, or of all.
         zero_shot: evaluate the plain CLIP instead; ``clip`` says which.
         protocols: names; empty takes all of the data set but the single-shot variants.
         recipe: of the checkpoint's method; None takes the one it was trained by. Only its table [evaluate] is read.
@@ -122,15 +125,16 @@ def plan_evaluate(
     check_precision(precision, pick_device(device))
     values = given_values(config, parse_assignments(assignments))
     protocols = tuple(dict.fromkeys(protocols))
-    opened = None if data is None else open_dataset(data, layout)
-    chosen = None if zero_shot else checkpoint_for(checkpoint, opened, store, say, ", or evaluate the plain CLIP with --zero-shot")
+    opened = data if isinstance(data, Dataset) or data is None else open_dataset(data, layout)
+    chosen = None if zero_shot else _checkpoint(checkpoint, opened, store, say)
     dataset = opened or dataset_for(None, layout, store, ("checkpoint", "masks", "prompts", "parsing"), say, chosen)
-    selected = _protocols(dataset, protocols)
+    selected = chosen_protocols(dataset, protocols, say)
     for note in dataset.notes:  # after what may fail, whose errors hold some of them
         say(f"note: {note}")
     spec = clip or DEFAULT_CLIP
-    subject = chosen.name if chosen else f"zero-shot-{Path(spec).stem if Path(spec).suffix in SUFFIXES else spec}"
-    default_name = safe_name(subject if subject.endswith(f"-{safe_name(dataset.name)}") else f"{subject}-{dataset.name}")
+    seen = provenance(chosen, dataset, selected)
+    if odd := seen.told(dataset):
+        say(f"note: {odd}")
     settings = resolve_evaluate(*of_recipe(chosen, recipe), *values)
     comparison = compare(chosen, dataset, selected, settings, store)
     if comparison.withheld:
@@ -141,7 +145,7 @@ def plan_evaluate(
         selected,
         chosen,
         spec,
-        check_name(name or default_name),
+        check_name(name or _default_name(subject_of(chosen, spec), dataset, seen)),
         settings,
         comparison,
         device,
@@ -150,34 +154,50 @@ def plan_evaluate(
         seed,
         cache,
         say,
+        seen,
     )
 
 
-def _protocols(dataset: Dataset, names: Sequence[str]) -> tuple[Protocol, ...]:
-    """Those named; without names all but the single-shot variants."""
-    if not dataset.protocols:
-        reasons = notes_on_missing_protocols(dataset) or ("Evaluation needs them; see the layout's expected tree.",)
-        raise UserError(f"{dataset.root} has no query and gallery pictures.", " ".join(reasons))
-    return tuple(find_protocol(dataset, name) for name in names) or tuple(p for p in dataset.protocols if not p.single_shot_repeats)
+def subject_of(checkpoint: Artifact | None, clip: str) -> str:
+    """What is evaluated, as a part of an artifact's name."""
+    return checkpoint.name if checkpoint else f"zero-shot-{Path(clip).stem if Path(clip).suffix in SUFFIXES else clip}"
 
 
-def evaluate(job: EvaluateJob, progress: Callable[[int, int], None] | None = None) -> tuple[Artifact, list[Evaluation]] | None:
+def _default_name(subject: str, dataset: Dataset, seen: Provenance) -> str:
+    """Checkpoint and data set; "-on-" where the checkpoint was trained on another one, or on more."""
+    if seen.relation in ("other", "source"):
+        return safe_name(f"{subject}-on-{dataset.name}")
+    return safe_name(subject if subject.endswith(f"-{safe_name(dataset.name)}") else f"{subject}-{dataset.name}")
+
+
+def _checkpoint(named: str | Artifact | None, dataset: Dataset | None, store: Store, say: Say) -> Artifact:
+    if isinstance(named, Artifact):
+        return named
+    return checkpoint_for(named, dataset, store, say, ", or evaluate the plain CLIP with --zero-shot")
+
+
+def evaluate(
+    job: EvaluateJob, progress: Callable[[int, int], None] | None = None, encoder: InferenceEncoder | None = None
+) -> tuple[Artifact, list[Evaluation]] | None:
     """Run a planned evaluation and commit its artifact.
+
+    Args:
+        encoder: the job's, where it is loaded already.
 
     Returns:
         the artifact and, per protocol, the result. All but the first of several processes only extract their part of the features, and
         give None.
     """
-    encoder = _load_encoder(job)
+    encoder = encoder or load_encoder(job)
     samples = required_samples(job.dataset, job.protocols)
-    _check_cameras(encoder, samples)
+    check_cameras(encoder, samples, job.dataset, job.provenance)
     if not is_first():
         extract_features(encoder, job, samples, progress)
         return None
     with job.store.create("evaluation", job.name) as draft:
         features = extract_features(encoder, job, samples, progress)
         results = [evaluate_protocol(job.dataset, p, features, job.settings.resamples, job.seed) for p in job.protocols]
-        metrics = {r.protocol.name: _told(r, job.comparison) for r in results}
+        metrics = {r.protocol.name: _told(r, job) for r in results}
         (draft.path / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
         for result in results:
             _write_ranks(draft.path / f"ranks-{result.protocol.name}.csv", result)
@@ -218,11 +238,11 @@ def _of_tracklets(samples: Sequence[Sample], settings: EvaluateSettings) -> dict
     return {**counts, "of_a_tracklet": "mean over its clips of the mean over their frames", "clip": clip}
 
 
-def _told(result: Evaluation, comparison: Comparison) -> dict[str, Any]:
-    """One protocol's entry in metrics.json: shares in 0..1, the published ones among them."""
+def _told(result: Evaluation, job: EvaluateJob) -> dict[str, Any]:
+    """One protocol's entry in metrics.json: shares in 0..1, the published ones among them, and what was trained on."""
     metrics = result.metrics
-    told = {**dataclasses.asdict(metrics), "rule": result.protocol.rule.value}
-    row = comparison.rows.get(result.protocol.name)
+    told = {**dataclasses.asdict(metrics), "rule": result.protocol.rule.value, **job.provenance.to_json()}
+    row = job.comparison.rows.get(result.protocol.name)
     if row is not None:
         told["published"] = {
             "R1": row.R1 / 100,
@@ -231,32 +251,6 @@ def _told(result: Evaluation, comparison: Comparison) -> dict[str, Any]:
             **row.model_dump(include={"method", "recipe", "source", "status", "note"}),
         }
     return told
-
-
-def _load_encoder(job: EvaluateJob) -> InferenceEncoder:
-    device = pick_device(job.device)
-    if job.checkpoint is not None:
-        for name in ("encoder.safetensors", "encoder.json"):
-            job.checkpoint.file(name)  # verifies the digest
-        encoder = InferenceEncoder.load(job.checkpoint.path, device)
-    else:
-        clip = load_clip(job.clip, device=device)
-        encoder = InferenceEncoder(clip.image_encoder, InferenceOptions(mean=clip.mean, std=clip.std)).eval()
-    if job.settings.flip is not None:  # some encoders are saved so that they see both mirror images (Simple-CCReID's)
-        encoder.options = dataclasses.replace(encoder.options, flip=job.settings.flip)
-    if encoder.image_encoder.config.is_resnet:
-        encoder.to(memory_format=torch.channels_last)
-    return encoder
-
-
-def _check_cameras(encoder: InferenceEncoder, samples: Sequence[Sample]) -> None:
-    known = encoder.image_encoder.config.sie_cameras
-    unknown = sorted({s.camid for s in samples if s.camid >= known})
-    if known and unknown:
-        raise UserError(
-            f"The encoder has embeddings of {known} cameras; camera {unknown[0]} of the data was not in its training.",
-            "Evaluate on the cameras it was trained with, or fine-tune with --set sie_camera=false.",
-        )
 
 
 def _write_ranks(path: Path, result: Evaluation) -> None:
