@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -11,10 +12,11 @@ from torch.nn import functional as F
 from reidclip.clip.heads import CLASSIFIER_STD, HeadOutput, ReidHeads
 from reidclip.clip.image_encoder import ImageEncoder
 from reidclip.clip.image_features import ImageFeatures
-from reidclip.clip.inference import InferenceEncoder, InferenceOptions
+from reidclip.clip.inference import InferenceEncoder
 from reidclip.clip.trunk import TrunkEncoder, pooled_as
 from reidclip.data.transforms import Normalisation
 from reidclip.formulas.distances import cosine_similarities
+from reidclip.train.model_inputs import inference_options
 from reidclip.train.reid_model import TrainedEncoder
 from reidclip_cal.settings import CalFinetune
 
@@ -90,6 +92,7 @@ class CalModel(TrainedEncoder):
         """A ResNet-50 tests as published: after BatchNorm, both mirror images; a CLIP as its family does: before, one image."""
         trunk = isinstance(self.encoder, TrunkEncoder)
         neck = settings.neck if settings.neck != "model" else "after" if trunk else "before"
-        resize = settings.resize if trunk else "bilinear"
-        options = InferenceOptions(normalisation.mean, normalisation.std, resize, neck, flip=trunk)
+        options = replace(inference_options(normalisation, settings), neck=neck, flip=trunk)
+        if trunk and settings.test_resize == "bilinear":  # tested as it is trained, as published
+            options = replace(options, resize=settings.resize)
         return InferenceEncoder(self.encoder, options, self.heads.bottleneck if trunk else self.heads)

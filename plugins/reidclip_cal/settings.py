@@ -26,7 +26,9 @@ class CalFinetune(IdLossSettings):
         0, ge=0, description="Number of the first epoch in the multi-step schedule: 1 in CLIP-ReID (stepped as an epoch begins), 0 in CAL."
     )
     warmup_epochs: int = Field(0, ge=0, description="Epochs in which the rate rises linearly from warmup_factor times lr.")
-    resize: Literal["bilinear", "bicubic"] = Field("bilinear", description="Resize filter; a ResNet-50 takes it at test time too.")
+    resize: Literal["bilinear", "bicubic"] = Field(
+        "bilinear", description="Resize filter; a ResNet-50 takes it at test time too (or test_resize, if bicubic)."
+    )
     crop: Literal["pad", "enlarge"] = Field(
         "enlarge", description="Random crop: 'pad' pads with black first (CLIP-ReID); 'enlarge' enlarges to 1.125 times both sides (CAL)."
     )

@@ -161,4 +161,4 @@ def encoder(context: StageContext, stages: Sequence[TrainStage]) -> nn.Module:
     """Inference uses the raw stream alone: no masks, no text, no extra cost."""
     stage = stages[-1]
     assert isinstance(stage, CcafStage)
-    return stage.raw.for_inference(stage.normalisation)
+    return stage.raw.for_inference(stage.normalisation, stage.settings)

@@ -49,4 +49,4 @@ def encoder(context: StageContext, stages: Sequence[TrainStage]) -> nn.Module:
     """Inference uses the image encoder: pooled and projected features before the BatchNorms, joined."""
     stage = stages[-1]
     assert isinstance(stage, BaselineStage)
-    return stage.model.for_inference(stage.normalisation)
+    return stage.model.for_inference(stage.normalisation, stage.settings)

@@ -192,4 +192,4 @@ def encoder(context: StageContext, stages: Sequence[TrainStage]) -> nn.Module:
     """Inference uses the image encoder with its context block: an unseen person has no text to be guided by."""
     stage = stages[-1]
     assert isinstance(stage, SciStage)
-    return stage.model.for_inference(stage.normalisation)
+    return stage.model.for_inference(stage.normalisation, stage.settings)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,12 +24,14 @@ from reidclip.clip.heads import ReidHeads
 from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
 from reidclip.clip.image_features import ImageFeatures
 from reidclip.clip.weights import check_finite
+from reidclip.data.transforms import Normalisation
 from reidclip.errors import UserError
 from reidclip.formulas.distances import at_least_float32
 
 WEIGHTS_FILE = "encoder.safetensors"
 CONFIG_FILE = "encoder.json"
 _FORMAT = 1
+_INSTANCE = "instance"
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,12 @@ class InferenceOptions:
     """How a feature is made.
 
     Attributes:
-        mean, std: normalisation per channel of RGB in 0..1.
+        mean, std: normalisation per channel of RGB in 0..1; unused with ``per_picture``.
         resize: Pillow filter that brings a picture to the encoder's size.
         neck: "before" takes features as they leave the encoder, "after" those behind the BatchNorms.
-        normalise: divide the joined vector by its length.
+        normalise: divide the joined vector by its length. Such features are compared by their cosine, others by Euclidean distance.
         flip: average with the mirrored picture (before normalising).
+        per_picture: each picture is normalised by its own mean and deviation (`reidclip.data.transforms.Normalisation`).
     """
 
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -50,6 +53,33 @@ class InferenceOptions:
     neck: Literal["before", "after"] = "before"
     normalise: bool = True
     flip: bool = False
+    per_picture: bool = False
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What pictures go through before the encoder."""
+        return Normalisation(self.mean, self.std, self.per_picture)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; ``normalisation`` stands in place of ``mean`` and ``std`` where these are each picture's own."""
+        # Without mean and std, a version that does not know the key refuses the file; it would give wrong features otherwise.
+        own = {"normalisation": _INSTANCE} if self.per_picture else {"mean": list(self.mean), "std": list(self.std)}
+        return {**own, "resize": self.resize, "neck": self.neck, "normalise": self.normalise, "flip": self.flip}
+
+    @classmethod
+    def from_json(cls, config: Mapping[str, Any]) -> InferenceOptions:
+        """What `to_json` made. Raises `KeyError`, `TypeError` or `ValueError` where a key is missing or wrong."""
+        named = config.get("normalisation")
+        if named not in (None, _INSTANCE):
+            raise ValueError(f"normalisation {named!r} is not known")
+        options = cls(
+            resize=config["resize"],
+            neck=config["neck"],
+            normalise=bool(config["normalise"]),
+            flip=bool(config["flip"]),
+            per_picture=named == _INSTANCE,
+        )
+        return options if options.per_picture else replace(options, mean=_three(config["mean"]), std=_three(config["std"]))
 
 
 class InferenceEncoder(nn.Module):
@@ -95,7 +125,7 @@ class InferenceEncoder(nn.Module):
         """Features of normalised pictures.
 
         Args:
-            images: (B, 3, H, W), normalised by ``options.mean`` and ``options.std``.
+            images: (B, 3, H, W), normalised as ``options.normalisation`` says.
             camera: (B,) camera indices for encoders with camera embeddings, else unused.
 
         Returns:
@@ -120,17 +150,7 @@ class InferenceEncoder(nn.Module):
 
     def to_config(self) -> dict[str, Any]:
         """Everything but the weights, as plain values for JSON."""
-        options = self.options
-        return {
-            "format": _FORMAT,
-            "encoder": self.image_encoder.config.to_json(),
-            "mean": list(options.mean),
-            "std": list(options.std),
-            "resize": options.resize,
-            "neck": options.neck,
-            "normalise": options.normalise,
-            "flip": options.flip,
-        }
+        return {"format": _FORMAT, "encoder": self.image_encoder.config.to_json(), **self.options.to_json()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> InferenceEncoder:
@@ -142,14 +162,7 @@ class InferenceEncoder(nn.Module):
         if config.get("format") != _FORMAT:
             raise UserError(f"Encoder format {config.get('format')!r} is not known (this version reads {_FORMAT}).", "Update reidclip.")
         try:
-            options = InferenceOptions(
-                mean=_three(config["mean"]),
-                std=_three(config["std"]),
-                resize=config["resize"],
-                neck=config["neck"],
-                normalise=bool(config["normalise"]),
-                flip=bool(config["flip"]),
-            )
+            options = InferenceOptions.from_json(config)
             encoder = make_image_encoder(EncoderConfig.from_json(config["encoder"]))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"Not an encoder's configuration: {error}.", "Write the checkpoint again.") from error

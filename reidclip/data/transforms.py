@@ -41,18 +41,29 @@ Derived = Literal["shield", "clothes"]
 _DERIVED: Mapping[str, tuple[str, bool]] = {"shield": ("x_s", True), "clothes": ("x_c", False)}
 
 
+_FLAT = 1e-5  # added to a picture's own variance, as instance normalisation does: one colour alone becomes 0, not 0/0
+
+
 @dataclass(frozen=True)
 class Normalisation:
-    """Per-channel mean and standard deviation of pictures scaled to [0, 1]."""
+    """What is subtracted from each channel of pictures scaled to [0, 1], and what divides it.
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    Attributes:
+        mean, std: of a set of pictures, the same for all.
+        per_picture: each picture's own instead, (x - mean) / sqrt(variance + 1e-5) with the biased variance: instance normalisation, which
+            removes brightness, contrast and tint of the whole picture.
+    """
+
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    per_picture: bool = False
 
 
 NORMALISATIONS: Mapping[str, Normalisation] = {
     "half": Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # CLIP-ReID's ViT recipes
     "imagenet": Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # CLIP-ReID's RN50 recipes
     "clip": Normalisation((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),  # OpenAI's own
+    "instance": Normalisation(per_picture=True),  # CLIP-FGDI's published program
 }
 
 
@@ -71,7 +82,8 @@ def finish(
         normalisation: mean and standard deviation.
         derived: which images to add, CCAF eq. (4) and (11), computed on 0..255 values before normalisation:
             "shield" -> ``x_s`` = M x + (1 - M) 255 and "clothes" -> ``x_c`` = (1 - M) x + M 255, M = keep.
-            All images of a sample share the erased box and its noise.
+            All images of a sample share the erased box and its noise. Normalised per picture, each has mean and deviation of its own,
+            the shielding colour among its pixels.
         shielding: RGB in place of the 255, see `reidclip.data.source.ImageSource.shielding`.
         erase_fill: value of erased pixels per channel, after normalisation; None takes the noise.
 
@@ -87,13 +99,16 @@ def finish(
         if "keep" not in batch:
             raise ValueError("derived images need masks: the batch has no 'keep'")
         kept = batch["keep"].bool().unsqueeze(-3)  # (B, 1, H, W), of clips (B, T, 1, H, W): M
-        # To normalise each pixel and then to choose gives the same numbers as to choose first, with a third of the work.
-        fill = normalise(_on_device(shielding, image.dtype, image.device), normalisation)
+        colour = _on_device(shielding, image.dtype, image.device)
         for name in derived:
             if name not in _DERIVED:
                 raise ValueError(f"no derived image '{name}'; there are {sorted(_DERIVED)}")
             key, wanted = _DERIVED[name]
-            result[key] = torch.where(kept if wanted else ~kept, result["x"], fill)
+            stays = kept if wanted else ~kept
+            if normalisation.per_picture:
+                result[key] = normalise(torch.where(stays, image, colour), normalisation)
+            else:  # to normalise each pixel and then to choose gives the same numbers as to choose first, with a third of the work
+                result[key] = torch.where(stays, result["x"], normalise(colour, normalisation))
     if erase_fill is not None:
         paint_boxes(list(result.values()), batch["erase"], erase_fill)
         return result
@@ -105,10 +120,25 @@ def finish(
 
 
 def normalise(image: Tensor, normalisation: Normalisation) -> Tensor:
-    """uint8 (..., 3, H, W) -> float32 of the same shape: (v / 255 - mean) / std per channel."""
-    mean = _on_device(normalisation.mean, torch.float32, image.device)
-    std = _on_device(normalisation.std, torch.float32, image.device)
+    """uint8 (..., 3, H, W) -> float32 of the same shape: (v / 255 - mean) / std per channel; of clips each frame by itself."""
+    if normalisation.per_picture:
+        mean, std = _own_mean_and_deviation(image)
+    else:
+        mean = _on_device(normalisation.mean, torch.float32, image.device)
+        std = _on_device(normalisation.std, torch.float32, image.device)
     return image.float().div_(255).sub_(mean).div_(std)
+
+
+def _own_mean_and_deviation(image: Tensor) -> tuple[Tensor, Tensor]:
+    """uint8 (..., 3, H, W) -> mean and sqrt(biased variance + 1e-5) of v / 255, float32 (..., 3, 1, 1).
+
+    Summed as integers, exactly: a picture's numbers do not depend on how many others are in the batch, nor on the device.
+    """
+    pixels = image.shape[-2] * image.shape[-1]
+    total = image.sum((-2, -1), dtype=torch.int64, keepdim=True)
+    squares = image.int().square_().sum((-2, -1), dtype=torch.int64, keepdim=True)
+    variance = (pixels * squares - total * total).float() / float((255 * pixels) ** 2)
+    return total.float() / float(255 * pixels), (variance + _FLAT).sqrt()
 
 
 @lru_cache(maxsize=64)

@@ -48,16 +48,7 @@ def build_encoder(path: Path, config: EncoderConfig, options: InferenceOptions, 
     Raises:
         UserError: weights are missing, left over, of another shape, or not finite.
     """
-    document = {
-        "format": 1,
-        "encoder": config.to_json(),
-        "mean": options.mean,
-        "std": options.std,
-        "resize": options.resize,
-        "neck": options.neck,
-        "normalise": options.normalise,
-        "flip": options.flip,
-    }
+    document = {"format": 1, "encoder": config.to_json(), **options.to_json()}
     with torch.device("meta"):  # no random numbers for weights that are replaced anyway
         encoder = InferenceEncoder.from_config(document)
     _check(path, encoder, state)
@@ -78,9 +69,7 @@ def feature_facts(encoder: InferenceEncoder) -> dict[str, Any]:
             "neck": options.neck,
             "flip": options.flip,
             "normalised": options.normalise,
-            "mean": list(options.mean),
-            "std": list(options.std),
-            "resize": options.resize,
+            **{key: value for key, value in options.to_json().items() if key in ("normalisation", "mean", "std", "resize")},
         },
     }
 

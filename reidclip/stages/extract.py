@@ -11,7 +11,7 @@ from torch import Tensor
 from reidclip.clip.inference import InferenceEncoder
 from reidclip.data.cache import Cache
 from reidclip.data.loader import ImageSource, fetch
-from reidclip.data.transforms import Normalisation, Transform, finish
+from reidclip.data.transforms import Transform, finish
 from reidclip.evaluation.protocols import Features
 from reidclip.parallel.rows import batch_of, gather_rows, share_of_pictures
 from reidclip.records import Sample
@@ -94,4 +94,4 @@ def _views(encoder: InferenceEncoder, batch: Mapping[str, Tensor]) -> tuple[Tens
     """Normalised pictures and cameras, on the encoder's device."""
     device = next(encoder.parameters()).device
     moved = {name: value.to(device) for name, value in batch.items()}
-    return finish(moved, Normalisation(encoder.options.mean, encoder.options.std))["x"], moved["camid"]
+    return finish(moved, encoder.options.normalisation)["x"], moved["camid"]

@@ -32,7 +32,7 @@ def frozen_features(
     *,
     batch_size: int = 128,
 ) -> dict[str, Tensor]:
-    """Projected features of the plain CLIP for every training picture, without augmentation, resized bilinearly as published.
+    """Projected features of the plain CLIP for every training picture, without augmentation, resized as ``test_resize`` says.
 
     Of a tracklet the mean over its clips of the mean over their frames (`reidclip.train.tracklet_features`): all frames take part.
     With ``context.cache`` they are kept there as they are computed: a run that was cut goes on behind the last rows kept.
@@ -80,7 +80,7 @@ def _encoded(
     """Features batch by batch, from batch number ``start`` on."""
     keys = [_KEYS[name] for name in derived] or ["x"]
     encoder = context.clip.image_encoder.to(context.device).eval()
-    source, transform = context.source, Transform(settings.height, settings.width, "bilinear")
+    source, transform = context.source, Transform(settings.height, settings.width, settings.test_resize)
 
     @torch.no_grad()
     def encode(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -129,7 +129,8 @@ def _facts(context: StageContext, settings: ModelSettings, batch_size: int) -> d
     return {
         "clip": context.clip.digest,
         "encoder": context.clip.image_encoder.config.to_json(),
-        "normalisation": [*normalisation.mean, *normalisation.std],
+        "normalisation": "instance" if normalisation.per_picture else [*normalisation.mean, *normalisation.std],
+        "resize": settings.test_resize,
         "shielding": list(context.source.shielding),
         "precision": context.precision,
         "pictures": pictures,

@@ -1,22 +1,29 @@
-"""How a method's settings and a CLIP's own card decide on normalisation and similarity."""
+"""How a method's settings and a CLIP's own card decide on normalisation, similarity and how test features are made."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from reidclip.clip.inference import InferenceOptions
 from reidclip.clip.load import ClipModel
 from reidclip.data.transforms import NORMALISATIONS, Normalisation
 from reidclip.formulas.contrastive import Similarity, similarity
-from reidclip.train.settings import ModelSettings
+from reidclip.train.settings import FinetuneSettings, ModelSettings
 
 
 def normalisation_of(clip: ClipModel, settings: ModelSettings) -> Normalisation:
-    """Mean and std of the input: named by the settings, or the model's own."""
+    """Normalisation of the input: named by the settings, or the model's own mean and std."""
     if settings.normalisation == "model":
         return Normalisation(clip.mean, clip.std)
     return NORMALISATIONS[settings.normalisation]
+
+
+def inference_options(normalisation: Normalisation, settings: FinetuneSettings | None = None) -> InferenceOptions:
+    """How test features are made, before the BatchNorms and of one picture: CLIP-ReID's way where there are no settings."""
+    options = InferenceOptions(normalisation.mean, normalisation.std, per_picture=normalisation.per_picture)
+    return options if settings is None else replace(options, resize=settings.test_resize, normalise=settings.normalise_features)
 
 
 @dataclass(frozen=True)

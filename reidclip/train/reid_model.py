@@ -12,9 +12,11 @@ from torch.utils.checkpoint import checkpoint
 from reidclip.clip.heads import ReidHeads
 from reidclip.clip.image_encoder import ImageEncoder
 from reidclip.clip.image_features import ImageFeatures
-from reidclip.clip.inference import InferenceEncoder, InferenceOptions
+from reidclip.clip.inference import InferenceEncoder
 from reidclip.data.transforms import Normalisation
 from reidclip.parallel.rows import gather_rows
+from reidclip.train.model_inputs import inference_options
+from reidclip.train.settings import FinetuneSettings
 
 
 class ReidOutputs(NamedTuple):
@@ -71,6 +73,9 @@ class ReidModel(TrainedEncoder):
         pooled, projected = self.heads(features)
         return ReidOutputs(*features, pooled.scores, projected.scores, (pooled.feature, projected.feature))
 
-    def for_inference(self, normalisation: Normalisation) -> InferenceEncoder:
-        """The encoder alone: pooled and projected before the BatchNorms, joined and L2-normalised (CLIP-ReID's test feature)."""
-        return InferenceEncoder(self.encoder, InferenceOptions(mean=normalisation.mean, std=normalisation.std), self.heads)
+    def for_inference(self, normalisation: Normalisation, settings: FinetuneSettings | None = None) -> InferenceEncoder:
+        """The encoder alone: pooled and projected before the BatchNorms, joined and L2-normalised (CLIP-ReID's test feature).
+
+        ``settings`` say how test pictures are resized and whether features are L2-normalised; None: bilinearly, and they are.
+        """
+        return InferenceEncoder(self.encoder, inference_options(normalisation, settings), self.heads)

@@ -31,8 +31,13 @@ class ModelSettings(Settings):
     stride: int | None = Field(
         None, gt=0, description="Patch stride of a ViT; smaller than the patch size overlaps. Default: the patch size."
     )
-    normalisation: Literal["model", "half", "imagenet", "clip"] = Field(
-        "model", description="Mean and std: the model's own, 0.5/0.5 (CLIP-ReID ViT), ImageNet (CLIP-ReID RN50) or OpenAI's."
+    normalisation: Literal["model", "half", "imagenet", "clip", "instance"] = Field(
+        "model",
+        description="Mean and std: the model's own, 0.5/0.5 (CLIP-ReID ViT), ImageNet (CLIP-ReID RN50), OpenAI's, or 'instance': each "
+        "picture's own (CLIP-FGDI's program).",
+    )
+    test_resize: Literal["bilinear", "bicubic"] = Field(
+        "bilinear", description="Resize filter of test pictures and of those that prompts are learned from (CLIP-FGDI's program: bicubic)."
     )
     similarity: Literal["model", "dot", "cosine"] = Field(
         "model", description="s(v, t): dot product (published CLIP-ReID), cosine times exp(logit_scale), or what the model card asks for."
@@ -43,7 +48,13 @@ class ModelSettings(Settings):
     sie_camera: bool = Field(False, description="Add a learned camera embedding to the class token (ViT).")
     sie_coefficient: float = Field(1.0, description="Factor on the camera embedding.")
     train_splits: tuple[str, ...] = Field(
-        ("train",), min_length=1, description="Splits of the data set that are trained on, joined; CLIP-ReID joins train and val of MSMT17."
+        ("train",),
+        min_length=1,
+        description="Splits (or stored divisions: split-9) that are trained on, joined; CLIP-ReID joins train and val of MSMT17. "
+        "'all' takes query and gallery too.",
+    )
+    distractors: Literal["drop", "identity"] = Field(
+        "drop", description="Pictures of nobody in splits of the test half: left out, or trained on as one more identity (CLIP-FGDI's code)."
     )
 
 
@@ -72,6 +83,9 @@ class FinetuneSettings(ModelSettings):
     )
     identities: int = Field(16, gt=1, description="P, identities (or chunks) per batch.")
     images_per_identity: int = Field(4, gt=1, description="K, pictures per identity.")
+    balance_domains: bool = Field(
+        False, description="Of several data sets, each batch takes as many identities of each (published: all sources in one pool)."
+    )
     lr: float = Field(5e-6, gt=0, description="Adam's rate, which the schedule scales.")
     weight_decay: float = Field(1e-4, ge=0, description="L2 decay inside Adam (not decoupled), on every parameter.")
     bias_lr_factor: float = Field(2.0, gt=0, description="Parameters whose name contains 'bias' train at lr times this.")
@@ -83,7 +97,7 @@ class FinetuneSettings(ModelSettings):
     )
     warmup_epochs: int = Field(10, ge=0, description="Epochs in which the rate rises linearly from warmup_factor times lr.")
     warmup_factor: float = Field(0.1, ge=0, description="Share of lr at which the warm-up begins.")
-    resize: Literal["bilinear", "bicubic"] = Field("bicubic", description="Training resize filter; tests resize bilinearly, as published.")
+    resize: Literal["bilinear", "bicubic"] = Field("bicubic", description="Training resize filter; that of tests is test_resize.")
     flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring a training picture.")
     crop: Literal["pad", "enlarge"] = Field(
         "pad", description="Random crop: 'pad' pads with black first (CLIP-ReID); 'enlarge' enlarges to 1.125 times both sides first (CAL)."
@@ -98,6 +112,9 @@ class FinetuneSettings(ModelSettings):
     clip_stride: int = Field(4, gt=0, description="Frames from one to the next in a clip, where the tracklet is long enough.")
     piece_frames: int = Field(
         64, ge=0, description="Tracklets are cut into training samples of so many frames (CAL's dense sampling); 0 takes them whole."
+    )
+    normalise_features: bool = Field(
+        True, description="L2-normalise test features: ranked by cosine, else by Euclidean distance as they are (CLIP-FGDI's program)."
     )
 
 

@@ -55,4 +55,4 @@ def encoder(context: StageContext, stages: Sequence[TrainStage]) -> nn.Module:
     """What inference uses: the trained image encoder."""
     stage = stages[-1]
     assert isinstance(stage, CentroidStage)
-    return stage.model.for_inference(stage.normalisation)
+    return stage.model.for_inference(stage.normalisation, stage.settings)
