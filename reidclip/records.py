@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+_LONGEST_NAME = 48  # of joined data, in characters
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -69,6 +71,7 @@ class Protocol:
         true_camera: the rule looks at ``Sample.camera`` in place of ``camid``, where a benchmark fabricates the latter.
         draws: names in ``Dataset.draws``: random divisions of the data that the result is averaged over, in place of ``query`` and
             ``gallery``, which then say in words what they are.
+        reports_map: False where papers report the CMC curve alone, so that a mAP would stand beside nothing.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Protocol:
     single_shot_repeats: int = 0
     true_camera: bool = False
     draws: tuple[str, ...] = ()
+    reports_map: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +134,27 @@ class Dataset:
     sources: Mapping[str, Dataset] = field(default_factory=dict)
 
     def split(self, name: str) -> tuple[Sample, ...]:
-        """Samples of one split, in order; empty when there are none."""
+        """Samples of one split, in order; of a draw those that may be trained on. Empty when there are none."""
+        if name in self.draws:
+            return self._at(self.draws[name].train)
         return tuple(s for s in self.samples if s.split == name)
 
     def protocol(self, name: str) -> Protocol | None:
         """The protocol of that name, or None."""
         return next((p for p in self.protocols if p.name == name), None)
 
-    def query_and_gallery(self, protocol: Protocol) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-        """The samples that a protocol compares; their ``camid`` is the camera that its rule looks at."""
-        query, gallery = self.split(protocol.query), self.split(protocol.gallery)
+    def query_and_gallery(self, protocol: Protocol, draw: str | None = None) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+        """The samples that a protocol compares; their ``camid`` is the camera that its rule looks at.
+
+        Args:
+            protocol: one of the data set's, or one made for it.
+            draw: which of its draws, where it has some; None takes the first.
+        """
+        if protocol.draws:
+            division = self.draws[draw or protocol.draws[0]]
+            query, gallery = self._at(division.query), self._at(division.gallery)
+        else:
+            query, gallery = self.split(protocol.query), self.split(protocol.gallery)
         if protocol.true_camera:
             query, gallery = (tuple(s if s.camera is None else replace(s, camid=s.camera) for s in side) for side in (query, gallery))
         if protocol.query_cams is not None:
@@ -147,6 +162,13 @@ class Dataset:
         if protocol.gallery_cams is not None:
             gallery = tuple(s for s in gallery if s.camid in protocol.gallery_cams)
         return query, gallery
+
+    @cached_property
+    def _by_path(self) -> dict[str, Sample]:
+        return {s.path: s for s in self.samples}
+
+    def _at(self, paths: Iterable[str]) -> tuple[Sample, ...]:
+        return tuple(self._by_path[path] for path in paths)
 
     def file(self, path: str) -> Path:
         """Where a picture (or frame, or a tracklet's folder) lies on this machine, from the path that a sample names."""
@@ -161,22 +183,25 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """Short name for artifacts: the root folder's name in lower case."""
-        return self.root.resolve().name.lower()
+        """Short name for artifacts: the root folder's name in lower case; of joined data the domains, or the first and how many more."""
+        if not self.sources:
+            return self.root.resolve().name.lower()
+        whole = "+".join(self.sources)
+        return whole if len(whole) <= _LONGEST_NAME else f"{next(iter(self.sources))}-and-{len(self.sources) - 1}-more"
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over sorted relative paths, sizes in bytes and labels; equal on every machine that holds the same data."""
         digest = hashlib.sha256()
-        for line in sorted(_fingerprint_lines(self.root, self.samples)):
+        for line in sorted(_fingerprint_lines(self)):
             digest.update(line.encode())
         return digest.hexdigest()
 
 
-def _fingerprint_lines(root: Path, samples: Iterable[Sample]) -> Iterable[str]:
-    for s in samples:
+def _fingerprint_lines(dataset: Dataset) -> Iterable[str]:
+    for s in dataset.samples:
         for path in s.pictures:
-            size = (root / path).stat().st_size
+            size = dataset.file(path).stat().st_size
             yield f"{path}\t{size}\t{s.pid}\t{s.camid}\t{s.clothes_id}\t{s.split}\n"
 
 

@@ -31,6 +31,15 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    split: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--split",
+            metavar="N",
+            help="Number, from 0, of one random split of the data; may be repeated. Default: the average over all of them.",
+            show_default=False,
+        ),
+    ] = None,
     zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Evaluate the plain CLIP instead of a checkpoint.")] = False,
     clip: options.Clip = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average each feature with that of the mirrored picture; --set flip=true.")] = False,
@@ -85,6 +94,7 @@ def evaluate(
         zero_shot=zero_shot,
         clip=clip,
         protocols=protocol or (),
+        splits=split or (),
         layout=dataset,
         name=name,
         recipe=recipe,
@@ -134,16 +144,22 @@ def _print_table(artifact: Artifact, results: list[Evaluation]) -> None:
     for column in ("protocol", "R1", "mAP", "R5", "R10", "mINP", "valid", "gallery"):
         table.add_column(column, justify="left" if column == "protocol" else "right", no_wrap=column == "protocol")
     for result in results:
-        m = result.metrics
+        m, averages = result.metrics, result.protocol.reports_map
         table.add_row(
             result.protocol.name,
             _with_interval(m.R1, m.R1_interval),
-            _with_interval(m.mAP, m.mAP_interval),
-            *(f"{100 * v:.1f}" for v in (m.R5, m.R10, m.mINP)),
+            _with_interval(m.mAP, m.mAP_interval) if averages else "-",
+            *(f"{100 * v:.1f}" for v in (m.R5, m.R10)),
+            f"{100 * m.mINP:.1f}" if averages else "-",
             f"{m.valid}/{m.queries}",
             str(m.gallery),
         )
     console.print(table)
+    for result in results:
+        if result.divisions:
+            names = list(result.divisions)
+            told = f"mean over {len(names)} random splits, {names[0]} to {names[-1]}" if len(names) > 1 else f"{names[0]} alone"
+            console.print(f"{result.protocol.name}: {told}; each in metrics.json", markup=False, soft_wrap=True)
 
 
 def _print_published(results: list[Evaluation], comparison: Comparison) -> None:

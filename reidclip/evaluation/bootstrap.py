@@ -13,6 +13,7 @@ def bootstrap_interval(
     resamples: int = 1000,
     seed: int = 0,
     confidence: float = 0.95,
+    weights: NDArray[np.floating] | None = None,
 ) -> tuple[float, float]:
     """Percentile interval of the mean (Efron, 1979) when queries are drawn again with replacement.
 
@@ -24,6 +25,7 @@ def bootstrap_interval(
         resamples: number of bootstrap samples.
         seed: of the draw.
         confidence: share of the resampled means inside.
+        weights: (V,), above 0, of each value in the mean; None weighs them alike.
 
     Returns:
         (low, high) in the units of ``values``.
@@ -38,6 +40,10 @@ def bootstrap_interval(
     step = max(1, _CHUNK_DRAWS // len(values))
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
-        means[start : start + size] = values[generator.integers(0, len(values), (size, len(values)))].mean(axis=1)
+        drawn = generator.integers(0, len(values), (size, len(values)))
+        if weights is None:
+            means[start : start + size] = values[drawn].mean(axis=1)
+        else:
+            means[start : start + size] = (values * weights)[drawn].sum(axis=1) / weights[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

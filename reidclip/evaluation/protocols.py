@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import random
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -19,10 +17,10 @@ from reidclip.errors import UserError, nearest
 from reidclip.evaluation.bootstrap import bootstrap_interval
 from reidclip.evaluation.matching import Labels
 from reidclip.evaluation.ranking import Metrics, Ranking, rank_features, require_valid, summarise
+from reidclip.evaluation.single_shot import drawn_again, single_shot_galleries
 from reidclip.records import Dataset, Protocol, Sample
 
 _SHARES = ("R1", "R5", "R10", "R20", "mAP", "mINP")
-SINGLE_SHOT_SEED = 3  # part of the protocol, not of a run: everybody's draw is the same
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,10 @@ class Features:
             raise UserError(f"There is no feature for {missing}.", "The features were computed from other data; evaluate again.")
         return self.matrix[[self._row[s.path] for s in samples]]
 
+    def closeness(self, query: Sequence[Sample], gallery: Sequence[Sample]) -> Tensor:
+        """(Q, G) dot products, larger is closer: what `rank_features` ranks by."""
+        return self.of(query).float() @ self.of(gallery).float().T
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -56,6 +58,8 @@ class Evaluation:
         query: the query samples, in the order of every per-query array.
         galleries: gallery samples of each repeat; one, except in single-shot protocols.
         rankings: one `Ranking` per gallery.
+        divisions: where the protocol averages over random divisions of the data, the result of each by its name; ``metrics`` is then
+            their mean, and ``query``, ``galleries`` and ``rankings`` are those of the first.
     """
 
     protocol: Protocol
@@ -63,6 +67,7 @@ class Evaluation:
     query: tuple[Sample, ...]
     galleries: tuple[tuple[Sample, ...], ...]
     rankings: tuple[Ranking, ...]
+    divisions: Mapping[str, Evaluation] = field(default_factory=dict)
 
 
 def find_protocol(dataset: Dataset, name: str) -> Protocol:
@@ -80,7 +85,8 @@ def find_protocol(dataset: Dataset, name: str) -> Protocol:
 
 def required_samples(dataset: Dataset, protocols: Sequence[Protocol]) -> tuple[Sample, ...]:
     """Every sample that the protocols compare, once per path, in the data set's order: what features are needed of."""
-    wanted = {s.path for p in protocols for side in dataset.query_and_gallery(p) for s in side}
+    compared = (dataset.query_and_gallery(p, draw) for p in protocols for draw in p.draws or (None,))
+    wanted = {s.path for sides in compared for side in sides for s in side}
     return tuple({s.path: s for s in dataset.samples if s.path in wanted}.values())
 
 
@@ -88,7 +94,8 @@ def evaluate_protocol(dataset: Dataset, protocol: Protocol, features: Features, 
     """Rank, average and give bootstrap 95% intervals for R1 and mAP.
 
     A single-shot protocol averages its repeats: each number is the mean over them, and intervals resample the queries' means over
-    repeats. A query counts as valid when it has a match in at least one repeat.
+    repeats. A query counts as valid when it has a match in at least one repeat. A protocol with draws averages those
+    (`reidclip.evaluation.divisions`).
 
     Args:
         dataset: whose samples are compared.
@@ -101,36 +108,34 @@ def evaluate_protocol(dataset: Dataset, protocol: Protocol, features: Features, 
         UserError: query or gallery empty, no query with a match, a sample without feature, unknown clothes under a clothes rule.
         WorkError: features that are not finite.
     """
-    query, gallery = dataset.query_and_gallery(protocol)
+    if protocol.draws:
+        from reidclip.evaluation.divisions import averaged  # it evaluates each by the function below
+
+        return averaged(protocol, {draw: _compared(dataset, protocol, features, draw) for draw in protocol.draws}, resamples, seed)
+    result = _compared(dataset, protocol, features)
+    if not resamples:
+        return result
+    rankings = result.rankings
+    intervals: dict[str, Any] = {
+        "R1_interval": bootstrap_interval(mean_over_repeats(rankings, [r.first_rank == 1 for r in rankings]), resamples, seed),
+        "mAP_interval": bootstrap_interval(mean_over_repeats(rankings, [r.average_precision for r in rankings]), resamples, seed),
+    }
+    return dataclasses.replace(result, metrics=dataclasses.replace(result.metrics, **intervals))
+
+
+def _compared(dataset: Dataset, protocol: Protocol, features: Features, draw: str | None = None) -> Evaluation:
+    """The result without intervals, of one draw where the protocol has some."""
+    query, gallery = dataset.query_and_gallery(protocol, draw)
     galleries = single_shot_galleries(gallery, protocol.single_shot_repeats) if protocol.single_shot_repeats else (gallery,)
     query_features, query_labels = features.of(query), Labels.of(query)
     rankings = tuple(
         rank_features(query_features, features.of(items), query_labels, Labels.of(items), protocol.rule) for items in galleries
     )
+    if protocol.single_shot_repeats:
+        rankings = drawn_again(query, gallery, galleries, rankings, protocol.rule, features.closeness)
     require_valid(*rankings, context=(f"protocol '{protocol.name}'", f"rule '{protocol.rule.value}'"))
     metrics = _mean([summarise(r) for r in rankings if r.valid.any()], rankings)
-    if resamples:
-        metrics = dataclasses.replace(
-            metrics,
-            R1_interval=bootstrap_interval(_mean_over_repeats(rankings, [r.first_rank == 1 for r in rankings]), resamples, seed),
-            mAP_interval=bootstrap_interval(_mean_over_repeats(rankings, [r.average_precision for r in rankings]), resamples, seed),
-        )
     return Evaluation(protocol, metrics, query, galleries, rankings)
-
-
-def single_shot_galleries(gallery: Sequence[Sample], repeats: int) -> tuple[tuple[Sample, ...], ...]:
-    """One random picture per identity, ``repeats`` times; identities ascending, pictures drawn over sorted paths.
-
-    The original PRCC protocol draws so, but no published draw can be repeated, hence this project's own: it depends
-    on the sorted paths and a fixed seed alone, the same on every machine. Unknown identities (< 0) are left out.
-    """
-    by_pid: dict[int, list[Sample]] = defaultdict(list)
-    for sample in sorted(gallery, key=lambda s: s.path):
-        if sample.pid >= 0:
-            by_pid[sample.pid].append(sample)
-    draw = random.Random(SINGLE_SHOT_SEED)
-    # Only random() is promised to give the same numbers in every Python version; choice() is not.
-    return tuple(tuple(by_pid[pid][int(draw.random() * len(by_pid[pid]))] for pid in sorted(by_pid)) for _ in range(repeats))
 
 
 def _mean(parts: Sequence[Metrics], rankings: Sequence[Ranking]) -> Metrics:
@@ -142,7 +147,7 @@ def _mean(parts: Sequence[Metrics], rankings: Sequence[Ranking]) -> Metrics:
     return dataclasses.replace(parts[0], **shares, valid=valid, skipped=parts[0].queries - valid)
 
 
-def _mean_over_repeats(rankings: Sequence[Ranking], values: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:
+def mean_over_repeats(rankings: Sequence[Ranking], values: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:
     """Per query that is valid in any repeat, the mean of its values over the repeats where it is."""
     valid = np.stack([r.valid for r in rankings])
     total = np.where(valid, np.stack(values), 0).sum(axis=0, dtype=np.float64)

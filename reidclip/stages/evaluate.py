@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from reidclip.clip.weights import SUFFIXES
 from reidclip.data.cache import CacheKind
 from reidclip.data.open import open_dataset
 from reidclip.errors import UserError
+from reidclip.evaluation.divisions import of_divisions
 from reidclip.evaluation.protocols import Evaluation, evaluate_protocol, required_samples
 from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.parallel.processes import is_first
@@ -30,6 +30,7 @@ from reidclip.stages.compare import Comparison, compare
 from reidclip.stages.evaluate_encoder import check_cameras, load_encoder
 from reidclip.stages.evaluate_protocols import chosen_protocols
 from reidclip.stages.evaluate_settings import given_values, of_recipe, resolve_evaluate
+from reidclip.stages.evaluate_splits import told_of_splits, write_ranks, write_splits
 from reidclip.stages.extract import extract_features
 from reidclip.stages.trained_on import Provenance, provenance
 from reidclip.train.device import pick_device
@@ -76,6 +77,7 @@ class EvaluateJob:
             "zero_shot": None if self.checkpoint else self.clip,
             **self.provenance.to_json(),
             "protocols": [p.name for p in self.protocols],
+            "splits": {p.name: list(p.draws) for p in self.protocols if p.draws},
             "settings": self.settings.model_dump(mode="json"),
             "published": [name for name in self.comparison.rows],
             "writes": f"evaluation/{self.name}",
@@ -93,6 +95,7 @@ def plan_evaluate(
     zero_shot: bool = False,
     clip: str | None = None,
     protocols: Sequence[str] = (),
+    splits: Sequence[int] = (),
     layout: str | None = None,
     name: str | None = None,
     recipe: str | None = None,
@@ -112,6 +115,7 @@ def plan_evaluate(
         checkpoint: itself or its reference; None takes the newest: of the data named, or of all.
         zero_shot: evaluate the plain CLIP instead; ``clip`` says which.
         protocols: names; empty takes all of the data set but the single-shot variants.
+        splits: which of a protocol's random divisions; empty averages over all.
         recipe: of the checkpoint's method; None takes the one it was trained by. Only its table [evaluate] is read.
 
     Raises:
@@ -128,7 +132,7 @@ def plan_evaluate(
     opened = data if isinstance(data, Dataset) or data is None else open_dataset(data, layout)
     chosen = None if zero_shot else _checkpoint(checkpoint, opened, store, say)
     dataset = opened or dataset_for(None, layout, store, ("checkpoint", "masks", "prompts", "parsing"), say, chosen)
-    selected = chosen_protocols(dataset, protocols, say)
+    selected = of_divisions(chosen_protocols(dataset, protocols, say), splits)
     for note in dataset.notes:  # after what may fail, whose errors hold some of them
         say(f"note: {note}")
     spec = clip or DEFAULT_CLIP
@@ -197,10 +201,11 @@ def evaluate(
     with job.store.create("evaluation", job.name) as draft:
         features = extract_features(encoder, job, samples, progress)
         results = [evaluate_protocol(job.dataset, p, features, job.settings.resamples, job.seed) for p in job.protocols]
-        metrics = {r.protocol.name: _told(r, job) for r in results}
+        metrics = {r.protocol.name: {**_told(r, job), **told_of_splits(job.dataset, r)} for r in results}
         (draft.path / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
         for result in results:
-            _write_ranks(draft.path / f"ranks-{result.protocol.name}.csv", result)
+            write_ranks(draft.path / f"ranks-{result.protocol.name}.csv", result)
+        write_splits(draft.path, job.dataset, results)
         save_file({"features": features.matrix.cpu().contiguous()}, draft.path / "features.safetensors")
         (draft.path / "paths.json").write_text(json.dumps(list(features.paths)), encoding="utf-8")
         if job.settings.diagnostics:
@@ -223,7 +228,7 @@ def evaluate(
             plugin_version=job.checkpoint.manifest.plugin_version if job.checkpoint else None,
             dataset=DatasetRef.of(job.dataset),
             inputs=[InputRef.of(job.checkpoint, role="checkpoint")] if job.checkpoint else [],
-            metrics={name: {"R1": m["R1"], "mAP": m["mAP"]} for name, m in metrics.items()},
+            metrics={name: {key: m[key] for key in ("R1", "mAP") if m[key] is not None} for name, m in metrics.items()},
             device=pick_device(job.device),
         )
     return draft.artifact, results
@@ -242,6 +247,8 @@ def _told(result: Evaluation, job: EvaluateJob) -> dict[str, Any]:
     """One protocol's entry in metrics.json: shares in 0..1, the published ones among them, and what was trained on."""
     metrics = result.metrics
     told = {**dataclasses.asdict(metrics), "rule": result.protocol.rule.value, **job.provenance.to_json()}
+    if not result.protocol.reports_map:
+        told |= {"mAP": None, "mINP": None, "mAP_interval": None}
     row = job.comparison.rows.get(result.protocol.name)
     if row is not None:
         told["published"] = {
@@ -251,15 +258,3 @@ def _told(result: Evaluation, job: EvaluateJob) -> dict[str, Any]:
             **row.model_dump(include={"method", "recipe", "source", "status", "note"}),
         }
     return told
-
-
-def _write_ranks(path: Path, result: Evaluation) -> None:
-    """One line per query (of the first repeat): where its matches stand."""
-    ranking = result.rankings[0]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["query", "pid", "valid", "matches", "first_rank", "average_precision"])
-        for i, sample in enumerate(result.query):
-            valid = bool(ranking.valid[i])
-            ap = f"{ranking.average_precision[i]:.6f}" if valid else ""
-            writer.writerow([sample.path, sample.pid, int(valid), int(ranking.matches[i]), int(ranking.first_rank[i]) if valid else "", ap])

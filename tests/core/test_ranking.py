@@ -12,8 +12,9 @@ from reidclip.errors import UserError, WorkError
 from reidclip.evaluation.bootstrap import bootstrap_interval
 from reidclip.evaluation.counting import count_ahead, count_ahead_batched
 from reidclip.evaluation.matching import Labels
-from reidclip.evaluation.protocols import Features, evaluate_protocol, find_protocol, required_samples, single_shot_galleries
+from reidclip.evaluation.protocols import Features, evaluate_protocol, find_protocol, required_samples
 from reidclip.evaluation.ranking import cmc, rank_features, rank_matrix, summarise
+from reidclip.evaluation.single_shot import single_shot_galleries
 from reidclip.records import Dataset, Protocol, Rule, Sample
 
 # One query: person 1, camera 0, clothes 10. Gallery by falling similarity; the comment says what each item is to the query.
