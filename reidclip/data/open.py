@@ -58,6 +58,16 @@ def open_pictures(root: Path, layout: str | None = None) -> Dataset:
     return _with_absolute_root(load_pictures(root)) if found is None else _load(*found, root)
 
 
+def layout_of(root: Path) -> str | None:
+    """Name of the layout that `open_dataset` would read a folder by; None where none recognises it.
+
+    Raises:
+        UserError: several layouts recognise it.
+    """
+    found = _recognise(root) if root.is_dir() else None
+    return found[1] if found else None
+
+
 def _check_folder(root: Path) -> None:
     if not root.exists():
         raise UserError(f"There is no folder {root}.", "Check the path of the data set.")

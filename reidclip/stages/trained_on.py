@@ -133,7 +133,7 @@ def _relation(made: DatasetRef, sources: dict[str, DatasetRef], dataset: Dataset
 def _overlap(dataset: Dataset, splits: Sequence[str], protocols: Sequence[Protocol]) -> bool:
     """Whether a picture that the protocols compare lies in a split trained on, or in the training part of a draw trained on."""
     drawn = {path for name in splits if name in dataset.draws for path in dataset.draws[name].train}
-    compared = [s for p in protocols for side in dataset.query_and_gallery(p) for s in side]
+    compared = [s for p in protocols if not p.draws for side in dataset.query_and_gallery(p) for s in side]
     tested = {path for p in protocols for name in p.draws for path in (*dataset.draws[name].query, *dataset.draws[name].gallery)}
     if ALL in splits and (compared or tested):
         return True
