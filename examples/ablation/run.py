@@ -16,8 +16,16 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     made = argparse.ArgumentParser(description="Run a table of methods, switches and seeds; a second run goes on where the first ended.")
     made.add_argument("table", type=Path, help="the TOML that describes it")
-    made.add_argument("--data", type=Path, help="another folder of data than the table's, with the label maps below it")
+    made.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        help="another folder of data than the table's, with the label maps below it; repeat for several",
+    )
     made.add_argument("--seeds", type=_seeds, help="other seeds than the table's: 0,1,2")
+    made.add_argument(
+        "--targets", type=_names, help="of a table with leave_one_out these targets alone, by name or by number from 1: 4 or 1,3"
+    )
     made.add_argument("--set", action="append", default=[], metavar="COMMAND.KEY=VALUE", help="change [settings]: finetune.epochs=2")
     made.add_argument("--store", type=Path, default=Path("artifacts"), help="where artifacts are read and written (default: artifacts)")
     made.add_argument("--out", type=Path, help="folder of table.md and table.json (default: ablations/TABLE)")
@@ -37,7 +45,17 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not numbers with commas between: {text}") from None
+    if min(seeds) < 0:
+        raise argparse.ArgumentTypeError(f"seeds count from 0: {text}")
+    return seeds
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part for piece in text.split(",") if (part := piece.strip()))
 
 
 def main() -> None:

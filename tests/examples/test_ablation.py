@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import ablation.command
+import ablation.make
 import pytest
 from ablation.budget import Budget, budget_of
 from ablation.rows import rows_of
@@ -264,7 +264,7 @@ class TestOtherData:
 
     def test_a_shipped_table_masks_the_people_of_the_data_given(self) -> None:
         table = read_table(RUN.parent / "methods.toml", overrides={"data": Path("data/synthcc-tuning")})
-        assert table.masks["truth"].labels == table.data / "parsing"
+        assert table.masks["truth"].labels == table.data[0] / "parsing"
 
 
 class TestBudget:
@@ -297,7 +297,7 @@ class TestGoingOn:
         created = Store(place / "artifacts").open(f"evaluation/{first['evaluation'][0]}").manifest.created
         steps: list[tuple[str, int]] = []
         monkeypatch.setattr(
-            ablation.command, "progress_bars", lambda: contextlib.nullcontext(lambda what, done, total: steps.append((what, done)))
+            ablation.make, "progress_bars", lambda: contextlib.nullcontext(lambda what, done, total: steps.append((what, done)))
         )
         run(place, "t.toml", "--seeds", "0")
         trained = [done for what, done in steps if what == "baseline finetune"]

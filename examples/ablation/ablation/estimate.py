@@ -132,7 +132,8 @@ def _few(dataset: Dataset, test: Dataset, steps: Sequence[Step]) -> tuple[Datase
     settings = [s for step in steps if step.row for s in step.row.settings.values() if isinstance(s, FinetuneSettings)]
     splits = {split for s in settings for split in s.train_splits} or {"train"}
     wanted = 2 * max((s.identities for s in settings), default=8)
-    trained = set(sorted({s.pid for s in dataset.samples if s.split in splits})[:wanted])
+    people = sorted({s.pid for s in dataset.samples if s.split in splits})
+    trained = set(people[:: max(1, len(people) // wanted)][:wanted])  # of several joined sets some of each
     tested = set(sorted({s.pid for s in test.samples if s.split not in splits and s.pid >= 0})[:_TEST_PEOPLE])
 
     def keep(whole: Dataset) -> Dataset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ import numpy as np
 from ablation.steps import Step, protocols_of
 from ablation.table_file import MaskSource, TableFile
 from reidclip import registry
+from reidclip.artifacts.durable import writing_to
+from reidclip.artifacts.lock import exclusive
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.files import mirrored
 from reidclip.data.images import read_picture, write_indexed_png
@@ -44,6 +46,7 @@ class Workshop:
     Attributes:
         dataset, test: trained on, evaluated on.
         save_seconds: how often the state of a training is kept.
+        known: artifacts that were found or made, by kind and name.
     """
 
     table: TableFile
@@ -54,24 +57,46 @@ class Workshop:
     precision: str = "fp32"
     workers: int | None = None
     save_seconds: float = 120.0
+    known: dict[tuple[str, str], Artifact] = field(default_factory=dict, compare=False)
 
     def find(self, step: Step) -> Artifact | None:
-        """The artifact of a step that is done."""
-        try:
-            return self.store.open(step.name, kind=step.kind)
-        except UserError:
-            return None
+        """The artifact of a step that is done, by this process or another."""
+        place = step.kind, step.name
+        if place not in self.known:
+            try:
+                self.known[place] = self.store.open(step.name, kind=step.kind)
+            except UserError:
+                return None
+        return self.known[place]
 
-    def make(self, step: Step, told: Told = lambda what, done, total: None) -> Artifact:
+    def make(self, step: Step, told: Told = lambda what, done, total: None, begins: Callable[[Step], None] = lambda step: None) -> Artifact:
         """The artifact of a step; one that is not there is made, and before it what it reads. An interrupted training goes on.
 
+        Args:
+            begins: called with every step that is made indeed, as it begins.
+
         Raises:
+            LockedError: another process is making it.
             UserError, WorkError, InterruptedRunError: as the commands' library twins.
         """
         found = self.find(step)
         if found is not None:
             return found
-        inputs = {role: self.make(below, told) for role, below in step.inputs.items()}
+        inputs = {role: self.make(below, told, begins) for role, below in step.inputs.items()}
+        with exclusive(self._lock_file(step)):
+            if (found := self.find(step)) is not None:  # the other process may have ended just now
+                return found
+            begins(step)
+            self.known[step.kind, step.name] = self._made(step, inputs, told)
+        return self.known[step.kind, step.name]
+
+    def _lock_file(self, step: Step) -> Path:
+        """In the store's cache, where `artifacts gc` finds what a killed process left and leaves alone what is held."""
+        with writing_to(self.store.cache_dir, self.store.root):
+            self.store.cache_dir.mkdir(parents=True, exist_ok=True)
+        return self.store.cache_dir / f"{step.kind}-{step.name}.lock"
+
+    def _made(self, step: Step, inputs: dict[str, Artifact], told: Told) -> Artifact:
         if step.kind == "masks":
             assert step.source is not None
             return self._masks(step, step.source, told)
@@ -160,13 +185,13 @@ class Workshop:
 
     def elsewhere(self, store: Store, dataset: Dataset, test: Dataset) -> Workshop:
         """The same on other data, with another store."""
-        return replace(self, store=store, dataset=dataset, test=test)
+        return replace(self, store=store, dataset=dataset, test=test, known={})
 
 
 def write_blank_maps(dataset: Dataset, folder: Path) -> None:
     """A label map of nothing but background for every picture: masks made of them shield nothing."""
     for path in picture_paths(dataset):
-        height, width = read_picture(dataset.root / path).shape[:2]
+        height, width = read_picture(dataset.file(path)).shape[:2]
         target = folder / mirrored(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_indexed_png(target, np.zeros((height, width), np.uint8), LIP_PALETTE)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ablation.budget import budget_of
 from ablation.estimate import Cost, cost_class, size_of
 from ablation.execute import Workshop
+from ablation.folds import Fold
 from ablation.rows import Row
 from ablation.steps import Planner, Step
 
@@ -18,19 +19,22 @@ def unique(plan: Mapping[tuple[str, int], Step]) -> dict[str, Step]:
     return {f"{step.kind}/{step.name}": step for last in plan.values() for step in last.line()}
 
 
-def overview(
-    rows: Sequence[Row],
-    plan: Mapping[tuple[str, int], Step],
-    workshop: Workshop,
-    planner: Planner,
-    costs: Mapping[str, Cost],
-    protocols: Sequence[str],
-) -> str:
-    """The text."""
-    lines = [_row(row, workshop, planner) for row in rows]
-    steps = unique(plan)
+def overview(rows: Sequence[Row], folds: Sequence[Fold], costs: Mapping[str, Cost], protocols: Sequence[str]) -> str:
+    """The text; of several targets a part for each, and the time of all at the end."""
+    parts = [_fold(rows, fold, costs, protocols) for fold in folds]
+    if len(folds) > 1:
+        todo = [(fold, step) for fold in folds for step in _todo(fold)]
+        parts.append(f"all {len(folds)} targets: {_time(todo, costs, protocols)}")
+    return "\n\n".join(parts)
+
+
+def _fold(rows: Sequence[Row], fold: Fold, costs: Mapping[str, Cost], protocols: Sequence[str]) -> str:
+    workshop = fold.workshop
+    lines = [f"target {fold.target}: trained on {', '.join(workshop.dataset.sources) or workshop.dataset.name}"] if fold.target else []
+    lines += [_row(row, workshop, fold.planner) for row in rows]
+    steps = unique(fold.plan)
     asked: dict[str, set[str]] = {name: set() for name in steps}
-    for (row_name, _), last in plan.items():
+    for (row_name, _), last in fold.plan.items():
         for step in last.line():
             asked[f"{step.kind}/{step.name}"].add(row_name)
     lines.append("")
@@ -39,8 +43,12 @@ def overview(
         done = sum(workshop.find(step) is not None for step in of_kind.values())
         lines.append(f"{kind}: {len(of_kind)} to be had, {done} done")
         lines += [f"  {name} is shared by {', '.join(sorted(asked[name]))}" for name in of_kind if len(asked[name]) > 1]
-    lines += ["", _time(steps, workshop, planner, costs, protocols)]
+    lines += ["", _time([(fold, step) for step in _todo(fold)], costs, protocols)]
     return "\n".join(lines)
+
+
+def _todo(fold: Fold) -> list[Step]:
+    return [step for step in unique(fold.plan).values() if fold.workshop.find(step) is None]
 
 
 def _row(row: Row, workshop: Workshop, planner: Planner) -> str:
@@ -51,12 +59,12 @@ def _row(row: Row, workshop: Workshop, planner: Planner) -> str:
     return f"{row.name}: {row.method.name if row.method else 'zero-shot'}, {trained}{f', masks {row.masks}' if row.masks else ''}{compared}"
 
 
-def _time(steps: Mapping[str, Step], workshop: Workshop, planner: Planner, costs: Mapping[str, Cost], protocols: Sequence[str]) -> str:
-    todo = [step for step in steps.values() if workshop.find(step) is None]
+def _time(todo: Sequence[tuple[Fold, Step]], costs: Mapping[str, Cost], protocols: Sequence[str]) -> str:
     if not todo:
         return "Everything is done."
-    known = [step for step in todo if cost_class(step) in costs]
-    seconds = sum(costs[cost_class(s)].of(*size_of(s, workshop.dataset, planner.test, protocols)) for s in known)
+    known = [(fold, step) for fold, step in todo if cost_class(step) in costs]
+    sizes = [size_of(step, fold.workshop.dataset, fold.planner.test, protocols) for fold, step in known]
+    seconds = sum(costs[cost_class(step)].of(*size) for (_, step), size in zip(known, sizes, strict=True))
     unknown = f"; nothing is known of {len(todo) - len(known)} of them" if len(known) < len(todo) else ""
     return f"{len(todo)} steps to do, about {duration(seconds)}{unknown}"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,10 @@ class Paired:
         if self.p_identities >= 0.05:
             return False
         return self.seed_interval is None or self.seed_interval[0] > 0 or self.seed_interval[1] < 0
+
+    def as_json(self) -> dict[str, Any]:
+        """All numbers, and the verdict."""
+        return {**asdict(self), "significant": self.significant}
 
 
 def compare_paired(differences: Floats, pids: NDArray[np.int64], resamples: int = 10_000, seed: int = 0) -> Paired:

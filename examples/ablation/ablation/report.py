@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ablation.paired import Paired
-from ablation.results import PROBES, RowResult, Value, as_json
+from ablation.average import AverageResult, average_as_json
+from ablation.cells import cell, comparison, told
+from ablation.over_targets import TARGETS_LEGEND, over_targets
+from ablation.results import PROBES, RowResult
 from ablation.scores import METRICS
 from ablation.table_file import TableFile
 from reidclip.artifacts.durable import write_durable
@@ -20,71 +22,70 @@ person flip together); ✓: p < 0.05 and, with several seeds, an interval withou
 over queries as well. The p values are not corrected for the number of comparisons."""
 
 
-def write_report(folder: Path, table: TableFile, results: Sequence[RowResult], protocols: Sequence[str], facts: dict[str, object]) -> Path:
+def write_report(
+    folder: Path,
+    table: TableFile,
+    results: Mapping[str, Sequence[RowResult]],
+    averages: Sequence[AverageResult] | None,
+    protocols: Sequence[str],
+    facts: dict[str, object],
+) -> Path:
     """Write ``table.md`` and ``table.json``; returns the former.
 
     Args:
+        results: by target; of a table without targets one entry.
+        averages: over the targets, None of a table without.
         facts: what else the JSON tells: the data, the device, what is still missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    document = {"title": table.title, "seeds": list(table.seeds), **facts, "rows": [as_json(result) for result in results]}
+    rows = [r.as_json() for found in results.values() for r in found] if averages is None else [average_as_json(a) for a in averages]
+    document = {"title": table.title, "seeds": list(table.seeds), **facts, "rows": rows}
     write_durable(folder / "table.json", (json.dumps(document, indent=1) + "\n").encode())
     path = folder / "table.md"
-    write_durable(path, markdown(table, results, protocols, facts).encode())
+    write_durable(path, markdown(table, results, averages, protocols, facts).encode())
     return path
 
 
-def markdown(table: TableFile, results: Sequence[RowResult], protocols: Sequence[str], facts: dict[str, object]) -> str:
+def markdown(
+    table: TableFile,
+    results: Mapping[str, Sequence[RowResult]],
+    averages: Sequence[AverageResult] | None,
+    protocols: Sequence[str],
+    facts: dict[str, object],
+) -> str:
     """The whole Markdown document."""
     parts = [f"# {table.title}", table.note, str(facts.get("summary", ""))]
-    parts += [_protocol(results, protocol) for protocol in protocols]
-    if any(result.clothes for result in results):
-        parts.append(_clothes(results))
-    return "\n\n".join([*filter(None, parts), LEGEND]) + "\n"
+    if averages is not None:
+        parts += [over_targets(averages, list(results), protocol) for protocol in protocols]
+    for target, found in results.items():
+        parts += [_protocol(found, protocol, target) for protocol in protocols if found]
+        if any(result.clothes for result in found):
+            parts.append(_clothes(found, target))
+    return "\n\n".join([*filter(None, parts), LEGEND, *([TARGETS_LEGEND] if averages is not None else [])]) + "\n"
 
 
-def _protocol(results: Sequence[RowResult], protocol: str) -> str:
-    lines = [f"## {protocol}", "", "| row | seeds | R1 | mAP | compared with | ΔR1 | ΔmAP |", "|---|---|---|---|---|---|---|"]
+def _protocol(results: Sequence[RowResult], protocol: str, target: str) -> str:
+    lines = [f"## {protocol}{_on(target)}", "", "| row | seeds | R1 | mAP | compared with | ΔR1 | ΔmAP |", "|---|---|---|---|---|---|---|"]
     for result in results:
         values = result.values[protocol]
-        paired = result.paired.get(protocol)
-        deltas = [_delta(paired[metric]) for metric in METRICS] if paired else ["", ""]
-        cells = [
-            _cell(result.row.name),
-            str(len(result.distinct)),
-            *(_value(values[m]) for m in METRICS),
-            _cell(result.against or ""),
-            *deltas,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        cells = [cell(result.row.name), str(len(result.distinct)), *(told(values[m]) for m in METRICS)]
+        lines.append(f"| {' | '.join([*cells, *comparison(result.against, result.paired.get(protocol))])} |")
     return "\n".join(lines)
 
 
-def _clothes(results: Sequence[RowResult]) -> str:
+def _on(target: str) -> str:
+    return f", target {target}" if target else ""
+
+
+def _clothes(results: Sequence[RowResult], target: str) -> str:
     lines = [
-        "## Clothes left in the feature, within identity",
+        f"## Clothes left in the feature, within identity{_on(target)}",
         "",
         f"| row | {' | '.join(PROBES.values())} |",
         "|---" * (1 + len(PROBES)) + "|",
     ]
     for r in results:
         if r.clothes:
-            cells = (_value(r.clothes[name]) if name in r.clothes else "" for name in PROBES)
-            lines.append(f"| {_cell(r.row.name)} | {' | '.join(cells)} |")
+            cells = (told(r.clothes[name]) if name in r.clothes else "" for name in PROBES)
+            lines.append(f"| {cell(r.row.name)} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _value(value: Value) -> str:
-    if value.interval is None:
-        return f"{100 * value.mean:.1f}"
-    return f"{100 * value.mean:.1f} [{100 * value.interval[0]:.1f}, {100 * value.interval[1]:.1f}]"
-
-
-def _delta(paired: Paired) -> str:
-    interval = f" [{100 * paired.seed_interval[0]:+.1f}, {100 * paired.seed_interval[1]:+.1f}]" if paired.seed_interval else ""
-    p = "p < 0.001" if paired.p_identities < 0.001 else f"p = {paired.p_identities:.3f}"
-    return f"{100 * paired.difference:+.1f}{interval}, {p}{' ✓' if paired.significant else ''}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

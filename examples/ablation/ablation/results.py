@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ablation.paired import Paired, compare_paired
+from ablation.comparer import Comparer
+from ablation.paired import Paired
 from ablation.rows import Row
-from ablation.scores import METRICS, QueryScores, differences, read_metrics, read_probe, read_scores
+from ablation.scores import METRICS, read_metrics, read_probe
 from ablation.student import t_interval
 from reidclip.artifacts.store import Artifact
 
@@ -67,67 +68,51 @@ class RowResult:
         """Each evaluation once."""
         return tuple({a.digest: a for a in self.evaluations.values()}.values())
 
+    def as_json(self) -> dict[str, Any]:
+        """Everything of a row, shares in 0..1."""
+        return {
+            **about(self.row),
+            "evaluations": {str(seed): f"evaluation/{a.ref}" for seed, a in sorted(self.evaluations.items())},
+            "protocols": {p: {m: asdict(v) for m, v in metrics.items()} for p, metrics in self.values.items()},
+            "compared_with": self.against,
+            "paired": {p: {m: v.as_json() for m, v in metrics.items()} for p, metrics in self.paired.items()},
+            "clothes_probe": {name: asdict(value) for name, value in self.clothes.items()},
+        }
+
 
 def collect(
-    rows: Sequence[Row], evaluations: Mapping[tuple[str, int], Artifact], protocols: Sequence[str], resamples: int
+    rows: Sequence[Row], evaluations: Mapping[tuple[str, int], Artifact], protocols: Sequence[str], comparer: Comparer
 ) -> list[RowResult]:
     """Results of the rows that have any evaluation yet, top to bottom.
 
     Args:
         evaluations: (row name, seed) -> evaluation.
-        resamples: of the permutation tests and of the bootstrap.
     """
-    reader = _Reader()
     by_row = {row.name: {seed: a for (name, seed), a in evaluations.items() if name == row.name} for row in rows}
-    return [_result(row, by_row, protocols, resamples, reader) for row in rows if by_row[row.name]]
+    return [_result(row, by_row, protocols, comparer) for row in rows if by_row[row.name]]
 
 
-def _result(row: Row, by_row: Mapping[str, Mapping[int, Artifact]], protocols: Sequence[str], resamples: int, reader: _Reader) -> RowResult:
+def _result(row: Row, by_row: Mapping[str, Mapping[int, Artifact]], protocols: Sequence[str], comparer: Comparer) -> RowResult:
     own = by_row[row.name]
     distinct = list({a.digest: a for a in own.values()}.values())
     metrics = [read_metrics(a) for a in distinct]
     values = {p: {m: Value.of([run[p][m] for run in metrics]) for m in METRICS} for p in protocols}
     other = by_row.get(row.compare_with or "", {})
     shared = sorted(set(own) & set(other))
-    paired = {p: {m: _paired([(own[s], other[s]) for s in shared], p, m, resamples, reader) for m in METRICS} for p in protocols if shared}
+    pairs = [((own[seed],), (other[seed],)) for seed in shared]
+    paired = {p: {m: comparer.compare(pairs, p, m) for m in METRICS} for p in protocols if shared}
     probes = [probe for a in distinct if (probe := read_probe(a)) is not None]
     found = {name: [probe[name] for probe in probes if probe[name] is not None] for name in PROBES}
     clothes = {name: Value.of(runs) for name, runs in found.items() if runs}
     return RowResult(row, own, values, paired, row.compare_with if shared else None, clothes)
 
 
-def _paired(pairs: Sequence[tuple[Artifact, Artifact]], protocol: str, metric: str, resamples: int, reader: _Reader) -> Paired:
-    """Seeds of one pair of evaluations (nothing was trained on either side) count once."""
-    once = {(a.digest, b.digest): (a, b) for a, b in pairs}.values()
-    found = [differences(reader(a, protocol), reader(b, protocol), metric) for a, b in once]
-    return compare_paired(np.stack([values for _, _, values in found]), found[0][1], resamples)
-
-
-class _Reader:
-    """Reads every ranks table once."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], QueryScores] = {}
-
-    def __call__(self, evaluation: Artifact, protocol: str) -> QueryScores:
-        key = (evaluation.digest, protocol)
-        if key not in self._kept:
-            self._kept[key] = read_scores(evaluation, protocol)
-        return self._kept[key]
-
-
-def as_json(result: RowResult) -> dict[str, Any]:
-    """Everything of a row, shares in 0..1."""
-    row = result.row
+def about(row: Row) -> dict[str, Any]:
+    """What a row is, for the JSON."""
     return {
         "name": row.name,
         "method": row.method.name if row.method else "zero-shot",
         "recipe": row.recipe,
         "masks": row.masks,
         "settings": {command: settings.model_dump(mode="json") for command, settings in row.settings.items()},
-        "evaluations": {str(seed): f"evaluation/{a.ref}" for seed, a in sorted(result.evaluations.items())},
-        "protocols": {p: {m: asdict(v) for m, v in metrics.items()} for p, metrics in result.values.items()},
-        "compared_with": result.against,
-        "paired": {p: {m: {**asdict(v), "significant": v.significant} for m, v in metrics.items()} for p, metrics in result.paired.items()},
-        "clothes_probe": {name: asdict(value) for name, value in result.clothes.items()},
     }

@@ -67,10 +67,14 @@ class Planner:
         test: evaluated on.
         precision: of trainings and features.
         clip_digest: name of a CLIP -> digest of its weights: a file may be replaced under its name.
+        target: name of the data set that a table of several targets leaves out here; artifacts are named after it.
     """
 
-    def __init__(self, table: TableFile, dataset: Dataset, test: Dataset, precision: str, clip_digest: Callable[[str], str]) -> None:
+    def __init__(
+        self, table: TableFile, dataset: Dataset, test: Dataset, precision: str, clip_digest: Callable[[str], str], target: str = ""
+    ) -> None:
         self.table, self.dataset, self.test, self.precision, self.clip_digest = table, dataset, test, precision, clip_digest
+        self.target, self._ending = target, f"-to-{target}" if target else ""
         self.parser_version = cache(_parser_version)  # opened once for all rows and seeds
 
     def evaluation(self, row: Row, seed: int) -> Step:
@@ -81,7 +85,7 @@ class Planner:
             "protocols": [p.name for p in protocols_of(self.table, self.test)],
         }
         if row.method is None:
-            return Step("evaluation", "zero-shot", facts, row=row)
+            return Step("evaluation", f"zero-shot{self._ending}", facts, row=row)
         checkpoint = self._checkpoint(row, seed)
         return Step("evaluation", checkpoint.label, facts, {"checkpoint": checkpoint}, row, seed=seed)
 
@@ -90,12 +94,13 @@ class Planner:
         inputs = self._masks(row, "finetune")
         if "prompt-learn" in row.settings:
             inputs["prompts"] = self._prompts(row, seed if self.table.prompt_seed is None else self.table.prompt_seed)
-        return Step("checkpoint", f"{row.method.name}-s{seed}", self._training(row, "finetune", seed), inputs, row, seed=seed)
+        label = f"{row.method.name}-s{seed}{self._ending}"
+        return Step("checkpoint", label, self._training(row, "finetune", seed), inputs, row, seed=seed)
 
     def _prompts(self, row: Row, seed: int) -> Step:
         assert row.method is not None
         facts = self._training(row, "prompt-learn", seed)
-        return Step("prompts", f"{row.method.name}-s{seed}", facts, self._masks(row, "prompt-learn"), row, seed=seed)
+        return Step("prompts", f"{row.method.name}-s{seed}{self._ending}", facts, self._masks(row, "prompt-learn"), row, seed=seed)
 
     def _masks(self, row: Row, command: str) -> dict[str, Step]:
         """The masks that a command of the row reads: one entry, or none."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from reidclip.errors import UserError, nearest
 from reidclip.settings import Settings, parse_assignments, read_toml, resolve
 
 ZERO_SHOT = "zero-shot"
+Seed = Annotated[int, Field(ge=0)]
 COMMANDS = ("prompt-learn", "finetune", "evaluate")
 
 
@@ -47,11 +48,17 @@ class TableFile(Settings):
 
     title: str = Field("Ablation", description="Heading of the table.")
     note: str = Field("", description="A paragraph below the heading.")
-    data: Path = Field(description="Folder of the data set; relative to where the program is started.")
+    data: tuple[Path, ...] = Field(
+        min_length=1,
+        description="Folder of the data set, or of several that are trained on as one; relative to where the program is started.",
+    )
     layout: str | None = Field(None, description="Layout of the data. Default: recognised.")
     test_data: Path | None = Field(None, description="Evaluate on another data set than the one trained on.")
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Seeds of the trainings; every row has all of them.")
-    prompt_seed: int | None = Field(
+    leave_one_out: bool = Field(
+        False, description="Every data set is a target once: trained on all the others, evaluated on it. The table ends in the average."
+    )
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1, description="Seeds of the trainings; every row has all of them.")
+    prompt_seed: Seed | None = Field(
         None, description="Learn prompts with this seed for all; cheaper, but the interval leaves their spread out."
     )
     protocols: tuple[str, ...] = Field((), description="Protocols to report. Default: all of the data set but single-shot.")
@@ -59,6 +66,11 @@ class TableFile(Settings):
     settings: dict[str, dict[str, Any]] = Field({}, description="Settings of all rows: [settings.common], [settings.finetune] ...")
     masks: dict[str, MaskSource] = Field({}, description="Sources of masks by name.")
     row: tuple[RowTable, ...] = Field(min_length=1, description="The rows, top to bottom.")
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_folder(cls, value: object) -> object:
+        return (value,) if isinstance(value, (str, Path)) else value
 
 
 def read_table(path: Path, assignments: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> TableFile:
@@ -68,7 +80,7 @@ def read_table(path: Path, assignments: Sequence[str] = (), overrides: Mapping[s
         path: the TOML.
         assignments: ``finetune.epochs=2``: changes of its [settings].
         overrides: top-level keys that take the place of the file's ("data", "seeds"); None values are left out. Label maps below the
-            file's data follow "data".
+            file's data follow "data", where both are one folder.
 
     Raises:
         UserError: naming the file, and every mistake.
@@ -82,7 +94,7 @@ def read_table(path: Path, assignments: Sequence[str] = (), overrides: Mapping[s
     if "data" in given:
         table = _with_its_own_maps(table, document.get("data"))
     for name, source in table.masks.items():
-        if source.labels is not None and table.data.is_dir() and not source.labels.is_dir():
+        if source.labels is not None and table.data[0].is_dir() and not source.labels.is_dir():
             raise UserError(
                 f"{path}: [masks.{name}] labels: {source.labels} is no folder.",
                 "Label maps lie below it as pictures do below the data; paths are taken from where the program is started.",
@@ -90,14 +102,14 @@ def read_table(path: Path, assignments: Sequence[str] = (), overrides: Mapping[s
     return table
 
 
-def _with_its_own_maps(table: TableFile, written: str | None) -> TableFile:
+def _with_its_own_maps(table: TableFile, written: object) -> TableFile:
     """Label maps that the file has below its own data are looked for below the data given instead.
 
     Two rendered sets have pictures of the same names: the maps of the other one would fit every picture, and mask other people.
     """
     masks = {
-        name: source.model_copy(update={"labels": table.data / source.labels.relative_to(written)})
-        if written and source.labels is not None and source.labels.is_relative_to(written)
+        name: source.model_copy(update={"labels": table.data[0] / source.labels.relative_to(written)})
+        if isinstance(written, str) and source.labels is not None and source.labels.is_relative_to(written)
         else source
         for name, source in table.masks.items()
     }
@@ -105,6 +117,7 @@ def _with_its_own_maps(table: TableFile, written: str | None) -> TableFile:
 
 
 def _check(table: TableFile, path: Path) -> None:
+    _check_data(table, path)
     unknown = next((name for name in table.settings if name not in ("common", *COMMANDS)), None)
     if unknown is not None:
         raise UserError(f"{path}: no command of a table reads [settings.{unknown}].", nearest(unknown, ("common", *COMMANDS)))
@@ -118,3 +131,23 @@ def _check(table: TableFile, path: Path) -> None:
             raise UserError(f"{path}: row '{row.name}' names masks '{row.masks}'.", nearest(row.masks, table.masks))
         if len(row.sweep) > 1:
             raise UserError(f"{path}: row '{row.name}' sweeps {len(row.sweep)} keys.", "Sweep one key per row.")
+
+
+def _check_data(table: TableFile, path: Path) -> None:
+    """Which folders are trained on and which is evaluated has one answer."""
+    if table.leave_one_out and len(table.data) < 2:
+        raise UserError(f"{path}: leave_one_out needs two data sets or more, data names one.", "Name them all: data = [..., ...].")
+    if table.leave_one_out and table.test_data is not None:
+        raise UserError(f"{path}: leave_one_out says what is evaluated, and so does test_data.", "Keep one of them.")
+    if len(table.data) == 1:
+        return
+    if not table.leave_one_out and table.test_data is None:
+        raise UserError(
+            f"{path}: data names {len(table.data)} data sets, and nothing says which is evaluated.",
+            "Say test_data = FOLDER, or leave_one_out = true to evaluate on each in turn.",
+        )
+    for name, source in table.masks.items():
+        if source.labels is not None:
+            raise UserError(
+                f"{path}: [masks.{name}] labels belong to one data set, data names {len(table.data)}.", "Use a parser, or blank."
+            )
