@@ -26,16 +26,8 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DatasetRef(_Record):
-    """Which data an artifact was made from.
-
-    Attributes:
-        layout: name of the layout that read it.
-        root: the folder as it was given.
-        fingerprint: `reidclip.records.Dataset.fingerprint`.
-        samples: number of samples.
-        splits: number of samples per split.
-    """
+class SourceRef(_Record):
+    """Which data set an artifact was made from, or one of those that were joined; attributes as in `DatasetRef`."""
 
     layout: str
     root: str
@@ -44,13 +36,11 @@ class DatasetRef(_Record):
     splits: dict[str, int]
 
     @classmethod
-    def of(cls, dataset: Dataset) -> DatasetRef:
+    def of(cls, dataset: Dataset) -> SourceRef:
         """Reads sizes of all files for the fingerprint (cached on the data set)."""
-        splits = Counter(sample.split for sample in dataset.samples)
-        root = printable(str(dataset.root))
-        return cls(layout=dataset.layout, root=root, fingerprint=dataset.fingerprint, samples=len(dataset.samples), splits=dict(splits))
+        return cls(**_facts(dataset))
 
-    def differences(self, other: DatasetRef) -> list[str]:
+    def differences(self, other: SourceRef) -> list[str]:
         """What differs, as phrases with this one's value first; empty when the fingerprints are equal (roots may differ)."""
         if self.fingerprint == other.fingerprint:
             return []
@@ -60,6 +50,59 @@ class DatasetRef(_Record):
             if mine != theirs:
                 found.append(f"{mine} / {theirs} pictures in split {split}")
         return found or ["equal numbers of pictures, but other paths, file sizes or labels"]
+
+
+def _facts(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "layout": dataset.layout,
+        "root": printable(str(dataset.root)),
+        "fingerprint": dataset.fingerprint,
+        "samples": len(dataset.samples),
+        "splits": dict(Counter(sample.split for sample in dataset.samples)),
+    }
+
+
+class DatasetRef(SourceRef):
+    """Which data an artifact was made from.
+
+    Attributes:
+        layout: name of the layout that read it.
+        root: the folder as it was given.
+        fingerprint: `reidclip.records.Dataset.fingerprint`.
+        samples: number of samples.
+        splits: number of samples per split.
+        sources: of joined data, its data sets by domain; empty where the data is one set.
+    """
+
+    sources: dict[str, SourceRef] = {}
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> DatasetRef:
+        """Reads sizes of all files for the fingerprints (cached on the data sets)."""
+        return cls(**_facts(dataset), sources={domain: SourceRef.of(source) for domain, source in dataset.sources.items()})
+
+    @property
+    def parts(self) -> tuple[SourceRef, ...]:
+        """The data sets that it is made of: those joined, or itself."""
+        return tuple(self.sources.values()) or (self,)
+
+    def differences(self, other: SourceRef) -> list[str]:
+        """As of a `SourceRef`; where one of them is joined, which sources the other lacks, and by domain what differs."""
+        theirs = other.sources if isinstance(other, DatasetRef) else {}
+        if self.fingerprint == other.fingerprint or not (self.sources or theirs):
+            return super().differences(other)
+        if not (self.sources and theirs):
+            return [f"{_joined(self)} / {_joined(other)}"]
+        found = [f"without data set '{domain}'" for domain in theirs if domain not in self.sources]
+        found += [f"with data set '{domain}'" for domain in self.sources if domain not in theirs]
+        for domain in sorted(self.sources.keys() & theirs.keys()):
+            found += [f"data set '{domain}': {what}" for what in self.sources[domain].differences(theirs[domain])]
+        return found or super().differences(other)
+
+
+def _joined(ref: SourceRef) -> str:
+    names = ref.sources if isinstance(ref, DatasetRef) else {}
+    return f"joined data sets {', '.join(names)}" if names else f"one data set, {ref.root}"
 
 
 class InputRef(_Record):

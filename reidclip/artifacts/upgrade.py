@@ -26,7 +26,13 @@ def m001_roles_and_platform(raw: Raw) -> Raw:
     return {**raw, "inputs": inputs, "environment": {**raw.get("environment", {}), "platform": "unknown"}}
 
 
-STEPS: tuple[Callable[[Raw], Raw], ...] = (m001_roles_and_platform,)
+def m002_sources(raw: Raw) -> Raw:
+    """Schema 2 -> 3: the data tells the data sets that it was joined from; before, it was one set."""
+    made = raw.get("dataset")
+    return {**raw, "dataset": {**made, "sources": {}}} if made is not None else raw
+
+
+STEPS: tuple[Callable[[Raw], Raw], ...] = (m001_roles_and_platform, m002_sources)
 SCHEMA_VERSION = len(STEPS) + 1
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def finetune(
-    data: options.Data = None,
+    data: options.Sources = None,
     method: Annotated[
         str | None, typer.Option("--method", help="Method to fine-tune by. Default: that of the newest prompts.", show_default=False)
     ] = None,
@@ -26,7 +26,7 @@ def finetune(
         str | None, typer.Option("--masks", help="Masks artifact. Default: the newest of this data.", show_default=False)
     ] = None,
     clip: options.Clip = None,
-    dataset: options.Dataset = None,
+    dataset: options.Layouts = None,
     name: options.Name = None,
     recipe: options.Recipe = None,
     config: options.Config = None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def mask(
-    data: options.Data = None,
+    data: options.Sources = None,
     parser: Parser = "schp",
     parsing: Annotated[
         str | None,
@@ -48,7 +48,7 @@ def mask(
             "--on-error", help="At a broken picture, or one without a label map: stop, or leave it out and say so in the artifact."
         ),
     ] = "fail",
-    dataset: options.Dataset = None,
+    dataset: options.Layouts = None,
     name: options.Name = None,
     config: options.Config = None,
     set_: options.Set = None,

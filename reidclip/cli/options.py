@@ -17,12 +17,29 @@ Data = Annotated[
     Path | None,
     typer.Argument(metavar="[DATA]", help="Folder of the data set. Default: the data of the newest fitting artifact.", show_default=False),
 ]
+Sources = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[DATA]...",
+        help="Folder of the data set, or folders of several, which are joined. Default: the data of the newest fitting artifact.",
+        show_default=False,
+    ),
+]
 StoreDir = Annotated[
     Path, typer.Option("--store", envvar="REIDCLIP_STORE", help="Where artifacts are read and written.", rich_help_panel=_COMMON)
 ]
 Dataset = Annotated[
     str | None,
     typer.Option("--dataset", help="Layout of the data (prcc, folder, ...). Default: recognised from the tree.", show_default=False),
+]
+Layouts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dataset",
+        help="Layout of the data (prcc, folder, ...); for several folders once for all, or once for each in their order. Default: "
+        "recognised from the tree.",
+        show_default=False,
+    ),
 ]
 Name = Annotated[
     str | None,

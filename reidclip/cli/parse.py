@@ -30,12 +30,12 @@ OnError = Annotated[
 
 
 def parse(
-    data: options.Data = None,
+    data: options.Sources = None,
     parser: Parser = "schp",
     weights: Weights = None,
     precision: Precision = None,
     on_error: OnError = "fail",
-    dataset: options.Dataset = None,
+    dataset: options.Layouts = None,
     name: options.Name = None,
     config: options.Config = None,
     set_: options.Set = None,

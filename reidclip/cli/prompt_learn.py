@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def prompt_learn(
-    data: options.Data = None,
+    data: options.Sources = None,
     method: Annotated[
         str | None, typer.Option("--method", help="Method whose prompts to learn. Default: ccaf.", show_default=False)
     ] = None,
@@ -23,7 +23,7 @@ def prompt_learn(
         str | None, typer.Option("--masks", help="Masks artifact. Default: the newest of this data.", show_default=False)
     ] = None,
     clip: options.Clip = None,
-    dataset: options.Dataset = None,
+    dataset: options.Layouts = None,
     name: options.Name = None,
     recipe: options.Recipe = None,
     config: options.Config = None,

@@ -80,7 +80,7 @@ class ImageSource:
             UserError: a sample has no mask there; names the first and says how many.
         """
         pictures = [path for s in samples for path in s.pictures]
-        paths = [dataset.root / path for path in pictures]
+        paths = [dataset.file(path) for path in pictures]
         groups = _groups(samples) if any(s.frames for s in samples) else None
         if cache is not None and cache.kind == "disk":
             facts = "\n".join([cache.identity, dataset.fingerprint, *pictures])

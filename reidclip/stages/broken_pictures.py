@@ -72,7 +72,7 @@ def _find(
 ) -> Mapping[str, str]:
     if not (folder / _FILE).is_file():
         pictures = [path for s in samples for path in s.pictures]
-        paths = [dataset.root / path for path in pictures]
+        paths = [dataset.file(path) for path in pictures]
         found = {}
         for done, what in enumerate(in_order(_what_is_wrong, paths, default_workers() if workers is None else workers), start=1):
             if what:

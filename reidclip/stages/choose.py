@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,16 @@ from typing import Any
 from reidclip import registry
 from reidclip.artifacts.manifest import DatasetRef, Manifest
 from reidclip.artifacts.store import Artifact, Store
-from reidclip.data.open import open_dataset
+from reidclip.data.join import place_of, roots_of
+from reidclip.data.open_several import Layouts, Roots, open_datasets
+from reidclip.data.training_samples import choose_samples
 from reidclip.errors import UserError
 from reidclip.interfaces import Method
 from reidclip.recipes import Recipe, read_recipe, recipe_names
 from reidclip.records import Dataset, Sample
 from reidclip.settings import Settings, resolve
 from reidclip.stages.config_file import beside, read_config
+from reidclip.stages.reopen import PICTURES, reopened
 from reidclip.stages.use_masks import notes_without_mask
 
 Say = Callable[[str], None]
@@ -79,8 +82,9 @@ def clip_of(prompts: Artifact, say: Say) -> dict[str, Any]:
 def note_on_layout(method: Method, recipe: str | None, dataset: Dataset, say: Say) -> None:
     """Tell when a recipe is meant for another data set; it is used all the same."""
     meant = None if recipe is None else read_recipe(method, recipe).layout
-    if meant not in (None, dataset.layout):
-        say(f"note: recipe {recipe} is for {meant} data; {dataset.root} is read as {dataset.layout}")
+    for one in dataset.sources.values() or (dataset,):
+        if meant not in (None, one.layout):
+            say(f"note: recipe {recipe} is for {meant} data; {one.root} is read as {one.layout}")
 
 
 @contextmanager
@@ -103,33 +107,28 @@ def _recipe_of_layout(method: Method, layout: str) -> Recipe | None:
 
 
 def dataset_for(
-    data: Path | None, layout: str | None, store: Store, kinds: tuple[str, ...], say: Say, named: Artifact | None = None
+    data: Roots | None, layout: Layouts, store: Store, kinds: tuple[str, ...], say: Say, named: Artifact | None = None
 ) -> Dataset:
-    """The data set named, else the one that an artifact was made from: the artifact named, else the newest (first kind first).
+    """The data set (or sets) named, else what an artifact was made from: the artifact named, else the newest (first kind first).
 
     Raises:
-        UserError: nothing says which, or the folder is gone.
+        UserError: nothing says which, or a folder is gone.
     """
-    if data is not None:
-        return open_dataset(data, layout)
+    if data:
+        return open_datasets(data, layout)
     source = named or next((a for kind in kinds if (a := store.newest(kind, _of_a_dataset)) is not None), None)
     if source is None or source.manifest.dataset is None:
         raise UserError(
             f"No data set was named and no {' or '.join(kinds)} artifact in {store.root} says which.", "Name its folder: data/prcc."
         )
-    made = source.manifest.dataset
-    root = Path(made.root)
-    say(f"data: {root} (of {source.kind} {source.ref}{'' if named else ', the newest'})")
-    if not root.is_dir():
-        raise UserError(f"The data of {source.kind} {source.ref} is no longer at {root}.", "Name its new place: reidclip COMMAND DATA.")
-    return open_dataset(root, layout or (made.layout if _of_a_dataset(source.manifest) else None))
+    return reopened(source, say, layout, newest=named is None)
 
 
 def _of_a_dataset(manifest: Manifest) -> bool:
-    return manifest.dataset is not None and manifest.dataset.layout != "pictures"
+    return manifest.dataset is not None and all(part.layout != PICTURES for part in manifest.dataset.parts)
 
 
-def masks_for(named: Artifact | None, dataset: Dataset, store: Store, say: Say, splits: Collection[str] = ("train",)) -> Artifact:
+def masks_for(named: Artifact | None, dataset: Dataset, store: Store, say: Say, splits: Sequence[str] = ("train",)) -> Artifact:
     """The masks named, checked to belong to this data; else the newest that do. Pictures of the training splits without one are told."""
     if named is not None:
         return _told(made_from(named, dataset, "masks"), dataset, say, splits)
@@ -140,11 +139,11 @@ def masks_for(named: Artifact | None, dataset: Dataset, store: Store, say: Say, 
     other = store.newest("masks")
     if other is not None:
         made_from(other, dataset, "masks")
-    raise UserError(f"There are no masks of {dataset.root} in {store.root}.", f"Make them: reidclip mask {dataset.root}.")
+    raise UserError(f"There are no masks of {place_of(dataset)} in {store.root}.", f"Make them: reidclip mask {_arguments(dataset)}.")
 
 
-def _told(masks: Artifact, dataset: Dataset, say: Say, splits: Collection[str]) -> Artifact:
-    for note in notes_without_mask(masks, [s for s in dataset.samples if s.split in splits]):
+def _told(masks: Artifact, dataset: Dataset, say: Say, splits: Sequence[str]) -> Artifact:
+    for note in notes_without_mask(masks, choose_samples(dataset, splits).samples):
         say(f"note: {note}")
     return masks
 
@@ -162,12 +161,26 @@ def prompts_for(named: Artifact | None, method: str, dataset: Dataset, store: St
     fits = of_data(dataset)
     artifact_or_none = store.newest("prompts", lambda m: m.method == method and fits(m))
     if artifact_or_none is None:
+        other = store.newest("prompts", lambda m: m.method == method and m.dataset is not None)
         raise UserError(
-            f"There are no prompts of method '{method}' and data {dataset.root} in {store.root}.",
-            f"Learn them first: reidclip prompt-learn {dataset.root} --method {method}.",
+            f"There are no prompts of method '{method}' and data {place_of(dataset)} in {store.root}.{_differs(other, dataset)}",
+            f"Learn them first: reidclip prompt-learn {_arguments(dataset)} --method {method}.",
         )
     say(f"prompts: {artifact_or_none.ref} (the newest of this method and data)")
     return artifact_or_none
+
+
+def _differs(other: Artifact | None, dataset: Dataset) -> str:
+    """Of joined data: what keeps the newest prompts of the method from fitting."""
+    made = other.manifest.dataset if other else None
+    if other is None or made is None or not (dataset.sources or made.sources):
+        return ""
+    return f" The newest, {other.ref}, were learned on other data: {'; '.join(made.differences(DatasetRef.of(dataset)))}."
+
+
+def _arguments(dataset: Dataset) -> str:
+    """The data as a command names it."""
+    return " ".join(str(root) for root in roots_of(dataset))
 
 
 def checkpoint_for(ref: str | None, dataset: Dataset | None, store: Store, say: Say, otherwise: str = "") -> Artifact:
@@ -213,4 +226,6 @@ def made_from(artifact: Artifact, dataset: Dataset, what: str) -> Artifact:
         return artifact
     made = artifact.manifest.dataset
     differs = "; ".join(made.differences(DatasetRef.of(dataset))) if made is not None else "it records no data set"
-    raise UserError(f"{what.capitalize()} {artifact.ref} were made from other data: {differs}.", f"Make {what} of {dataset.root} first.")
+    raise UserError(
+        f"{what.capitalize()} {artifact.ref} were made from other data: {differs}.", f"Make {what} of {place_of(dataset)} first."
+    )

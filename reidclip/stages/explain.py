@@ -18,7 +18,7 @@ from reidclip.clip.inference import InferenceEncoder
 from reidclip.data.cache import Cache
 from reidclip.data.images import picture_size
 from reidclip.data.loader import ImageSource, fetch
-from reidclip.data.transforms import Normalisation, Transform, finish
+from reidclip.data.transforms import Transform, finish
 from reidclip.errors import UserError
 from reidclip.explain.maps import MapKind, choose_kind, heat_maps
 from reidclip.explain.placing import Cells, Floats, cells_of, on_picture
@@ -189,7 +189,7 @@ def _of_checkpoint(
 def _shares(job: ExplainJob, path: str, heat: np.ndarray, cells: Cells, regions: Regions) -> tuple[Floats, Floats]:
     """Share of the map, and of the pixels, on each region of one picture."""
     assert job.labels is not None
-    labels = job.labels.read(job.dataset.root, path)
+    labels = job.labels.read(job.dataset, path)
     even = np.full(labels.shape, 1 / labels.size)
     return mass_by_region(on_picture(heat, cells, *labels.shape), labels, regions), mass_by_region(even, labels, regions)
 
@@ -215,7 +215,7 @@ def _batches(job: ExplainJob, encoder: InferenceEncoder) -> Any:
     known = encoder.image_encoder.config.sie_cameras
     cameras = bool(known) and all(s.pid >= 0 and s.camid < known for s in samples)  # plain pictures have no camera: embeddings are left out
     for batch in fetch(source, samples, plan, transform=_transform(encoder), workers=job.workers, device=device):
-        views = finish({name: value.to(device) for name, value in batch.items()}, _normalisation(encoder))
+        views = finish({name: value.to(device) for name, value in batch.items()}, encoder.options.normalisation)
         yield views["x"], batch["camid"].to(device) if cameras else None
 
 
@@ -225,13 +225,9 @@ def _feature_of(picture: Path, encoder: InferenceEncoder) -> Tensor:
     source = ImageSource([picture], cache=Cache("none"))
     image = torch.from_numpy(np.ascontiguousarray(source.pictures(_transform(encoder))[0]))[None].to(device)
     batch = {"image": image, "erase": torch.zeros(1, 4, dtype=torch.int64), "erase_seed": torch.zeros(1, dtype=torch.int64)}
-    feature = encoder.features(finish(batch, _normalisation(encoder))["x"])
+    feature = encoder.features(finish(batch, encoder.options.normalisation)["x"])
     return F.normalize(feature, dim=1)[0]
 
 
 def _transform(encoder: InferenceEncoder) -> Transform:
     return Transform(*encoder.image_encoder.config.image_size, encoder.options.resize)
-
-
-def _normalisation(encoder: InferenceEncoder) -> Normalisation:
-    return Normalisation(encoder.options.mean, encoder.options.std)

@@ -36,7 +36,7 @@ class Labels(Protocol):
         """What the labels mean."""
         ...
 
-    def read(self, root: Path, path: str) -> UInt8:
+    def read(self, dataset: Dataset, path: str) -> UInt8:
         """(H, W) label indices at the picture's size."""
         ...
 
@@ -48,11 +48,12 @@ class MaskLabels:
     artifact: Artifact
     label_set: LabelSet = MASK_SET
 
-    def read(self, root: Path, path: str) -> UInt8:
+    def read(self, dataset: Dataset, path: str) -> UInt8:
         """1 where the mask hides clothes. Raises `UserError` for a mask of another size than its picture."""
         labels: UInt8 = 1 - read_mask_png(self.artifact.file(keep_file(path)))
-        if labels.shape != picture_size(root / path):
-            raise UserError(f"The mask of {root / path} in {self.artifact.ref} has another size.", "Make the masks again: reidclip mask.")
+        picture = dataset.file(path)
+        if labels.shape != picture_size(picture):
+            raise UserError(f"The mask of {picture} in {self.artifact.ref} has another size.", "Make the masks again: reidclip mask.")
         return labels
 
 

@@ -137,7 +137,7 @@ def _draw(folder: Path, job: ExplainJob, results: Sequence[Explained], progress:
 def _shown(folder: Path, job: ExplainJob, results: Sequence[Explained], index: int, top: float) -> Shown:
     """One picture with its overlays, which are also written as files."""
     path = job.paths[index]
-    picture = read_picture(job.dataset.root / path)
+    picture = read_picture(job.dataset.file(path))
     overlays = []
     for one in results:
         overlays.append(overlay(picture, mass_on_picture(job, one, index), top))

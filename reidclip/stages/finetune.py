@@ -10,7 +10,8 @@ from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder
 from reidclip.data.cache import CacheKind
-from reidclip.data.open import open_dataset
+from reidclip.data.join import place_of
+from reidclip.data.open_several import Layouts, Roots, open_datasets
 from reidclip.errors import UserError
 from reidclip.interfaces import Method
 from reidclip.records import Dataset
@@ -40,11 +41,11 @@ COMMAND = "finetune"
 
 
 def plan_finetune(
-    data: Path | None,
+    data: Roots | None,
     store: Store,
     *,
     method: str | None = None,
-    layout: str | None = None,
+    layout: Layouts = None,
     recipe: str | None = None,
     config: Path | None = None,
     assignments: Sequence[str] = (),
@@ -65,8 +66,8 @@ def plan_finetune(
     """Decide everything, read nothing heavy.
 
     Args:
-        data: folder of the data set; None takes that of the prompts or masks named, else of the newest prompts (or of the newest masks,
-            for methods without prompts).
+        data: folder of the data set, or of several, which are joined; None takes that of the prompts or masks named, else of the newest
+            prompts (or of the newest masks, for methods without prompts).
         method: None takes the method of the prompts named, or of the newest ones of this data.
         recipe: None takes the recipe that the prompts were learned with.
         prompts, masks: references; None takes the newest that fit, when the method needs them.
@@ -78,7 +79,7 @@ def plan_finetune(
     """
     check_precision(precision, pick_device(device))
     named = {role: store.open(ref, kind=role) for role, ref in (("prompts", prompts), ("masks", masks)) if ref}
-    opened = None if data is None else open_dataset(data, layout)
+    opened = open_datasets(data, layout) if data else None
     of_this_data = of_data(opened) if opened else lambda manifest: True
     learned = named.get("prompts") or store.newest("prompts", lambda m: method in (None, m.method) and of_this_data(m))
     chosen = method_for(method or _method_of(learned, opened, store, say), COMMAND)
@@ -116,7 +117,7 @@ def plan_finetune(
 
 def _method_of(learned: Artifact | None, dataset: Dataset | None, store: Store, say: Say) -> str:
     if learned is None or learned.manifest.method is None:
-        of = f" of {dataset.root}" if dataset else ""
+        of = f" of {place_of(dataset)}" if dataset else ""
         raise UserError(
             f"No method was named and there are no prompts{of} in {store.root}.",
             "Run reidclip prompt-learn first, or name a method without prompts: --method baseline.",

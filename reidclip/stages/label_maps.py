@@ -16,6 +16,7 @@ from reidclip.counted import counted
 from reidclip.data.foreign_maps import TWO_LABELS, ForeignMap, holds_0_and_255, read_foreign_map
 from reidclip.data.images import UInt8, picture_size, read_indexed_png, read_picture, resize_nearest
 from reidclip.data.infer_label_set import infer_label_set
+from reidclip.data.join import roots_of
 from reidclip.data.label_sets import LabelSet, named_set
 from reidclip.data.map_names import Naming, files_below, match
 from reidclip.errors import UserError, WorkError
@@ -121,7 +122,7 @@ class LabelMaps:
         notes = (found.note,) if found.note else ()
         return cls(files, found.label_set, missing, None, folder, naming, found.reason, resize, colours, on_error, notes)
 
-    def read(self, root: Path, path: str) -> UInt8:
+    def read(self, dataset: Dataset, path: str) -> UInt8:
         """One label map (H, W), checked against its picture.
 
         Raises:
@@ -131,12 +132,13 @@ class LabelMaps:
         file = self.files[path]
         found = self._read_file(file)
         skips = self.on_error == "skip"
-        height, width = read_picture(root / path).shape[:2] if skips else picture_size(root / path)
+        picture = dataset.file(path)
+        height, width = read_picture(picture).shape[:2] if skips else picture_size(picture)
         labels = found.labels
         if labels.shape != (height, width):
             if not self.resize:
                 raise UserError(
-                    f"Label map {file} is {labels.shape[1]} x {labels.shape[0]} pixels, its picture {root / path} {width} x {height}.",
+                    f"Label map {file} is {labels.shape[1]} x {labels.shape[0]} pixels, its picture {picture} {width} x {height}.",
                     "Parse the pictures again with `reidclip parse`."
                     if self.artifact
                     else "Maps that were made on resized pictures may be brought to the picture's size: --set resize=true.",
@@ -193,10 +195,22 @@ class LabelMaps:
 
 def _pictures_in(folder: Path, dataset: Dataset, paths: Sequence[str]) -> frozenset[str]:
     """The data set's own pictures, as paths below the folder: maps may lie beside them, but they are none."""
-    root, place = os.path.realpath(dataset.root), os.path.realpath(folder)
-    if os.path.commonpath([root, place]) not in (root, place):
-        return frozenset()
-    return frozenset(os.path.relpath(os.path.join(root, path), place).replace(os.sep, "/") for path in paths)
+    place = os.path.realpath(folder)
+    near = {root: os.path.realpath(root) for root in roots_of(dataset) if _one_holds_the_other(os.path.realpath(root), place)}
+    files = (dataset.file(path) for path in paths) if near else ()
+    return frozenset(
+        os.path.relpath(os.path.join(real, file.relative_to(root)), place).replace(os.sep, "/")
+        for file in files
+        for root, real in near.items()
+        if file.is_relative_to(root)
+    )
+
+
+def _one_holds_the_other(root: str, place: str) -> bool:
+    try:
+        return os.path.commonpath([root, place]) in (root, place)
+    except ValueError:  # on two drives
+        return False
 
 
 def _incomplete(folder: Path, dataset: Dataset, missing: Sequence[str], count: int) -> UserError:

@@ -18,6 +18,7 @@ from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.counted import counted, which
 from reidclip.data.images import UInt8, read_mask_png, read_picture, write_mask_png
+from reidclip.data.join import place_of
 from reidclip.data.keep_mask import keep_mask
 from reidclip.data.label_sets import Clothes, choose_clothes
 from reidclip.data.mask_statistics import MaskStatistics
@@ -138,7 +139,7 @@ def _write_masks(
     for index, path in enumerate(tuple(maps.files)):
         progress(index, len(maps.files))
         try:
-            labels = maps.read(dataset.root, path)
+            labels = maps.read(dataset, path)
         except WorkError:
             if maps.on_error == "fail":
                 raise
@@ -154,7 +155,7 @@ def _write_masks(
 
 def _require_some(dataset: Dataset, maps: LabelMaps) -> None:
     if not maps.files:
-        raise WorkError(f"Every picture of {dataset.root} was skipped.", "Check the first one with an image viewer.")
+        raise WorkError(f"Every picture of {place_of(dataset)} was skipped.", "Check the first one with an image viewer.")
 
 
 def find_maps(dataset: Dataset, parsing: Artifact | Path | LabelMaps, settings: MaskSettings, on_error: OnError = "fail") -> LabelMaps:
@@ -228,8 +229,8 @@ def _preview(dataset: Dataset, maps: LabelMaps, statistics: MaskStatistics, shie
     rows = [
         Shown(
             path,
-            read_picture(dataset.root / path),
-            maps.read(dataset.root, path),
+            read_picture(dataset.file(path)),
+            maps.read(dataset, path),
             read_mask_png(folder / keep_file(path)),
             f"{statistics.shares[path]:.0%} clothes" + (f", {mark}" if mark else ""),
             path in {*statistics.none, *statistics.small, *statistics.all},

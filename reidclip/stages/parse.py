@@ -27,6 +27,7 @@ from reidclip.artifacts.manifest import DatasetRef
 from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.images import UInt8
+from reidclip.data.join import place_of
 from reidclip.errors import WorkError
 from reidclip.interfaces import Parser, ParserSession
 from reidclip.parallel.processes import from_all, from_first, is_first, part_of, rank, total_of
@@ -105,13 +106,13 @@ def parse(
             draft = stack.enter_context(store.create("parsing", name, resume_key=_resume_key(dataset, session, config)))
         share = _Share.of(_folder(draft), paths, size, session)
         began = time.perf_counter()
-        share.parse(session, read_pictures(dataset.root, share.todo, workers, on_error), progress)
+        share.parse(session, read_pictures(dataset, share.todo, workers, on_error), progress)
         tally = Tally.together(from_all(share.tally))
         resumed, parsed = (sum(counts) for counts in zip(*from_all((share.resumed, len(share.todo))), strict=True))
         seconds = time.perf_counter() - began
         if tally.pictures == 0:
             raise WorkError(
-                f"None of the {len(paths)} pictures in {dataset.root} could be read.", "Check the first one with an image viewer."
+                f"None of the {len(paths)} pictures in {place_of(dataset)} could be read.", "Check the first one with an image viewer."
             )
         if draft is not None:
             table = {"labels": list(session.labels), "skipped": sorted(tally.skipped)}

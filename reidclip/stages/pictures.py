@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Literal
 
 from reidclip.data.files import mirrored
 from reidclip.data.images import UInt8
+from reidclip.data.join import place_of
 from reidclip.data.loader import iterate_pictures
 from reidclip.errors import UserError, WorkError
 from reidclip.records import Dataset
@@ -27,13 +27,13 @@ def picture_paths(dataset: Dataset) -> tuple[str, ...]:
         other = owner.setdefault(mirrored(path), path)
         if other != path:
             raise UserError(
-                f"{dataset.root}: {other} and {path} differ in the suffix only and would share one mask.", "Rename one of them."
+                f"{place_of(dataset)}: {other} and {path} differ in the suffix only and would share one mask.", "Rename one of them."
             )
     return paths
 
 
-def read_pictures(root: Path, paths: Sequence[str], workers: int | None, on_error: OnError) -> Iterator[tuple[str, UInt8 | None]]:
-    """Each relative path with its picture, (H, W, 3) uint8 RGB, in order; with ``on_error="skip"`` None for a broken file.
+def read_pictures(dataset: Dataset, paths: Sequence[str], workers: int | None, on_error: OnError) -> Iterator[tuple[str, UInt8 | None]]:
+    """Each relative path of a data set with its picture, (H, W, 3) uint8 RGB, in order; with ``on_error="skip"`` None for a broken file.
 
     Raises:
         WorkError: a broken file, with ``on_error="fail"``; names the file.
@@ -41,7 +41,7 @@ def read_pictures(root: Path, paths: Sequence[str], workers: int | None, on_erro
     start = 0
     while start < len(paths):
         try:
-            for picture in iterate_pictures([root / path for path in paths[start:]], workers):
+            for picture in iterate_pictures([dataset.file(path) for path in paths[start:]], workers):
                 start += 1
                 yield paths[start - 1], picture
         except WorkError as error:

@@ -16,7 +16,7 @@ from reidclip.artifacts.names import check_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.label_set_file import label_set_for
 from reidclip.data.label_sets import Clothes, choose_clothes, named_set
-from reidclip.data.open import open_pictures
+from reidclip.data.open_several import Layouts, Roots, open_all_pictures
 from reidclip.errors import UserError
 from reidclip.interfaces import Parser, ParserSession
 from reidclip.records import Dataset
@@ -28,6 +28,8 @@ from reidclip.stages.mask import MaskSettings, find_maps, fitting_parsing, mask
 from reidclip.stages.mask import default_name as default_mask_name
 from reidclip.stages.parse import GROUP, Progress, default_name, parse
 from reidclip.stages.pictures import OnError, picture_paths
+from reidclip.stages.reopen import reopened
+from reidclip.stages.sources import described_data, roots_by_domain
 from reidclip.train.device import pick_device
 
 DEFAULT_PARSER = "schp"
@@ -60,7 +62,7 @@ class ParsePlan:
         """What ``--dry-run`` prints."""
         return {
             "command": "parse",
-            "data": {"root": str(self.dataset.root), "layout": self.dataset.layout, "pictures": len(picture_paths(self.dataset))},
+            "data": {**described_data(self.dataset), "pictures": len(picture_paths(self.dataset)), **roots_by_domain(self.dataset)},
             "parser": {"name": self.session.name, "version": self.session.version, "settings": self.settings.model_dump(mode="json")},
             "device": str(self.device),
             "on_error": self.on_error,
@@ -102,7 +104,7 @@ class MaskPlan:
         name = default_mask_name(maps, self.dataset) if maps else self.parse_plan.output if self.parse_plan else ""
         return {
             "command": "mask",
-            "data": {"root": str(self.dataset.root), "layout": self.dataset.layout, "pictures": len(picture_paths(self.dataset))},
+            "data": {**described_data(self.dataset), "pictures": len(picture_paths(self.dataset)), **roots_by_domain(self.dataset)},
             "label_maps": where,
             "left_out": len(maps.missing) if maps else 0,
             "label_set": {"name": self.clothes.label_set.name, "from": maps.reason if maps else "the parser's labels"},
@@ -126,11 +128,11 @@ class MaskPlan:
 
 
 def plan_parse(
-    data: Path | None,
+    data: Roots | None,
     store: Store,
     *,
     parser: str = DEFAULT_PARSER,
-    layout: str | None = None,
+    layout: Layouts = None,
     config: Path | None = None,
     assignments: Sequence[str] = (),
     name: str | None = None,
@@ -142,10 +144,10 @@ def plan_parse(
     """Decide everything about a parsing.
 
     Args:
-        data: folder of pictures or of a data set; None takes the data of the newest parsing.
+        data: folder of pictures or of a data set, or several, which are joined; None takes the data of the newest parsing.
         store: where the artifact goes.
         parser: name of a registered parser.
-        layout: of the data; None recognises it, or takes all pictures below the folder.
+        layout: of the data, one or as many as folders; None recognises it, or takes all pictures below the folder.
         config: TOML file; its table ``[parse]`` holds the parser's settings.
         assignments: settings of the parser, ``key=value``.
         name: of the artifact; None makes it from parser and data set.
@@ -164,13 +166,13 @@ def plan_parse(
 
 
 def plan_mask(
-    data: Path | None,
+    data: Roots | None,
     store: Store,
     *,
     parser: str = DEFAULT_PARSER,
     parsing: str | None = None,
     label_set: str | None = None,
-    layout: str | None = None,
+    layout: Layouts = None,
     config: Path | None = None,
     assignments: Sequence[str] = (),
     name: str | None = None,
@@ -211,10 +213,10 @@ def plan_mask(
     if label_set is not None and not isinstance(source, Path):
         raise UserError("--label-set is for label maps made elsewhere; a parser brings its own.", "Add --parsing FOLDER, or leave it out.")
     own_set = None if label_set is None else label_set_for(label_set)
-    if data is None and isinstance(source, Artifact) and source.manifest.dataset is not None:
-        data, layout = Path(source.manifest.dataset.root), layout or source.manifest.dataset.layout
-        say(f"data: {data} (of parsing {source.ref})")
-    dataset = pictures_for(data, layout, store, say)
+    if not data and isinstance(source, Artifact) and source.manifest.dataset is not None:
+        dataset = reopened(source, say, layout, newest=False)
+    else:
+        dataset = pictures_for(data, layout, store, say)
     finished = partial(MaskPlan, dataset, settings, store, name and check_name(name), preview)
     if isinstance(source, Path):
         maps = LabelMaps.of_folder(source, dataset, label_set=own_set, on_error=on_error, resize=settings.resize, colours=settings.colours)
@@ -257,20 +259,14 @@ def _after_parsing(
     return finished(clothes, None, plan)
 
 
-def pictures_for(data: Path | None, layout: str | None, store: Store, say: Say) -> Dataset:
+def pictures_for(data: Roots | None, layout: Layouts, store: Store, say: Say) -> Dataset:
     """The pictures named, else those of the newest parsing (or masks)."""
-    if data is not None:
-        return open_pictures(data, layout)
+    if data:
+        return open_all_pictures(data, layout)
     for kind in ("parsing", "masks"):
         artifact = store.newest(kind, lambda m: m.dataset is not None)
-        if artifact is not None and artifact.manifest.dataset is not None:
-            made = artifact.manifest.dataset
-            say(f"data: {made.root} (of {kind} {artifact.ref}, the newest)")
-            if not Path(made.root).is_dir():
-                raise UserError(
-                    f"The data of {kind} {artifact.ref} is no longer at {made.root}.", "Name its new place: reidclip COMMAND DATA."
-                )
-            return open_pictures(Path(made.root), layout or made.layout)
+        if artifact is not None:
+            return reopened(artifact, say, layout, newest=True)
     raise UserError(f"No pictures were named, and no parsing in {store.root} says which.", "Name their folder, for example data/prcc.")
 
 

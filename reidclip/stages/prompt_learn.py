@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.cache import CacheKind
+from reidclip.data.open_several import Layouts, Roots
 from reidclip.errors import UserError
 from reidclip.settings import parse_assignments
 from reidclip.stages.choose import (
@@ -37,11 +38,11 @@ COMMAND = "prompt-learn"
 
 
 def plan_prompt_learn(
-    data: Path | None,
+    data: Roots | None,
     store: Store,
     *,
     method: str | None = None,
-    layout: str | None = None,
+    layout: Layouts = None,
     recipe: str | None = None,
     config: Path | None = None,
     assignments: Sequence[str] = (),
@@ -59,7 +60,7 @@ def plan_prompt_learn(
     """Decide everything, read nothing heavy.
 
     Args:
-        data: folder of the data set; None takes the data of the masks named, or of the newest.
+        data: folder of the data set, or of several, which are joined; None takes the data of the masks named, or of the newest.
         method: name of a method with a prompt-learn stage; None takes CCAF.
         masks: reference of a masks artifact; None takes the newest of this data, when the method needs masks.
         cache, on_error: see `TrainJob`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ from typing import Any
 from reidclip import __version__
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.cache import CacheKind
+from reidclip.data.join import place_of
+from reidclip.data.training_samples import choose_samples, training_samples
 from reidclip.errors import UserError
 from reidclip.interfaces import Method
 from reidclip.parallel.processes import launched
 from reidclip.records import Dataset, LabelMap, Sample, training_labels
 from reidclip.stages.choose import Say
 from reidclip.stages.pictures import OnError
+from reidclip.stages.sources import described_data, of_sources
 from reidclip.train.device import pick_device
 from reidclip.train.settings import FinetuneSettings, ModelSettings
 
@@ -86,9 +89,17 @@ class TrainJob:
         """Where the state of the unfinished run lies."""
         return self.store.resume_dir(self.kind, self.name, self.key)
 
+    def training_samples(self) -> tuple[Sample, ...]:
+        """The training pictures, see `reidclip.data.training_samples.training_samples`."""
+        return trained_on(self.dataset, self.settings)
+
+    def notes_on_samples(self) -> tuple[str, ...]:
+        """What a reader of a result should know of their choice."""
+        return choose_samples(self.dataset, self.settings.train_splits, self.settings.distractors).notes
+
     def plan(self) -> dict[str, Any]:
         """The resolved configuration, inputs and planned output, for --dry-run and the manifest."""
-        train = training_samples(self.dataset, self.settings.train_splits)
+        train = self.training_samples()
         counts = {"training pictures": sum(len(s.pictures) for s in train)}
         if any(s.frames for s in train):
             counts = {"training tracklets": len(train), "training frames": counts["training pictures"]}
@@ -97,7 +108,7 @@ class TrainJob:
             "method": self.method.name,
             "recipe": self.recipe,
             "settings": self.settings.model_dump(mode="json"),
-            "data": {"root": str(self.dataset.root), "layout": self.dataset.layout, **counts},
+            "data": {**described_data(self.dataset), **counts, **of_sources(self.dataset, train)},
             "inputs": {role: f"{a.kind}/{a.ref}" for role, a in self.inputs.items()},
             "writes": f"{self.kind}/{self.name}",
             "seed": self.seed,
@@ -117,10 +128,10 @@ def check_batches(settings: ModelSettings, dataset: Dataset, accumulate: int = 1
     Raises:
         UserError: see `training_samples`; or fewer identities than a batch takes; or fewer pictures in a batch than pieces.
     """
-    identities = len({s.pid for s in training_samples(dataset, settings.train_splits)})
+    identities = len({s.pid for s in trained_on(dataset, settings)})
     if isinstance(settings, FinetuneSettings) and settings.sampler == "pk" and settings.identities > identities:
         raise UserError(
-            f"A batch takes {settings.identities} identities, the training split of {dataset.root} has {identities}.",
+            f"A batch takes {settings.identities} identities, the training split of {place_of(dataset)} has {identities}.",
             f"Lower it (--set identities={identities}), or take more data.",
         )
     if isinstance(settings, FinetuneSettings):
@@ -138,37 +149,12 @@ def _check_pieces(pictures: int, accumulate: int) -> None:
         )
 
 
-def training_samples(dataset: Dataset, splits: Sequence[str] = ("train",)) -> tuple[Sample, ...]:
-    """The training pictures: those of the splits named, in the data set's order, checked to be trainable.
-
-    Raises:
-        UserError: a split without pictures, a picture of nobody, or fewer than two identities.
-    """
-    _check_splits(dataset, splits)
-    train = tuple(s for s in dataset.samples if s.split in splits)
-    nobody = [s.path for s in train if s.pid < 0]
-    if nobody:
-        raise UserError(f"{len(nobody)} training pictures have no identity; the first is {nobody[0]}.", "Name them, or leave them out.")
-    if len({s.pid for s in train}) < 2:
-        raise UserError(f"The training split of {dataset.root} has one identity only.", "Re-identification needs at least two.")
-    return train
-
-
-def _check_splits(dataset: Dataset, splits: Sequence[str]) -> None:
-    present = {s.split for s in dataset.samples}
-    missing = [split for split in splits if split not in present]
-    if not missing:
-        return
-    known = ", ".join(sorted(present)) or "none"
-    if missing == ["train"]:
-        raise UserError(f"{dataset.root} has no training pictures (splits: {known}).", "Training needs a 'train' split.")
-    raise UserError(
-        f"train_splits names '{missing[0]}', but {dataset.root} has no pictures of such a split (splits: {known}).",
-        "Name splits that it has, for example --set 'train_splits=[\"train\"]'.",
-    )
+def trained_on(dataset: Dataset, settings: ModelSettings) -> tuple[Sample, ...]:
+    """The pictures that a training with these settings reads; see `reidclip.data.training_samples.training_samples`."""
+    return training_samples(dataset, settings.train_splits, settings.distractors)
 
 
 def labels_of(job: TrainJob) -> tuple[tuple[Sample, ...], LabelMap]:
     """Training pictures and their dense labels."""
-    train = training_samples(job.dataset, job.settings.train_splits)
+    train = job.training_samples()
     return train, training_labels(train)

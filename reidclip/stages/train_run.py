@@ -19,7 +19,7 @@ from reidclip.errors import InterruptedRunError, UserError, WorkError
 from reidclip.interfaces import StageContext, TrainStage
 from reidclip.parallel.processes import is_first
 from reidclip.stages.broken_pictures import broken_in
-from reidclip.stages.train_job import Progress, TrainJob, training_samples
+from reidclip.stages.train_job import Progress, TrainJob
 from reidclip.stages.use_masks import notes_without_mask
 from reidclip.train.loop import LoopOptions, run_stage
 from reidclip.train.parameters import parameters_in_training
@@ -95,7 +95,7 @@ def describe_run(
         dataset=DatasetRef.of(job.dataset),
         inputs=[InputRef.of(artifact, role=role) for role, artifact in job.inputs.items()],
         metrics=last_losses(histories),
-        notes=[*notes_on_masks(job), *notes_on_broken(job), *notes_of_stages(stages)],
+        notes=[*job.notes_on_samples(), *notes_on_masks(job), *notes_on_broken(job), *notes_of_stages(stages)],
         device=context.device,
     )
 
@@ -113,7 +113,7 @@ def draft_by_first(job: TrainJob) -> Iterator[Draft | None]:
 def notes_on_masks(job: TrainJob) -> list[str]:
     """Training pictures, and frames, that are left out because they have no mask, for the manifest."""
     masks = job.inputs.get("masks")
-    return notes_without_mask(masks, training_samples(job.dataset, job.settings.train_splits)) if masks else []
+    return notes_without_mask(masks, job.training_samples()) if masks else []
 
 
 def notes_of_stages(stages: Sequence[TrainStage]) -> list[str]:

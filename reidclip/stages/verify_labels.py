@@ -7,13 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from reidclip.data.halves import TRAINING_HALF
 from reidclip.errors import UserError, WorkError
 from reidclip.evaluation.matching import GalleryIndex, Labels
 from reidclip.records import Dataset, Protocol, PublishedCount, Sample
 from reidclip.stages.verify_report import CountCheck, Finding, ProtocolCheck, SplitCount
-
-TRAINING_HALF = frozenset({"train", "val"})
-"""Splits of the training identities; every other split is for testing."""
 
 
 def count_splits(dataset: Dataset) -> tuple[SplitCount, ...]:

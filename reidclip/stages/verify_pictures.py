@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
+from reidclip.data.halves import TRAINING_HALF
 from reidclip.data.images import PictureFacts
 from reidclip.data.inspect import Inspected
 from reidclip.records import Dataset, Sample
-from reidclip.stages.verify_labels import TRAINING_HALF
 from reidclip.stages.verify_report import DuplicateGroup, Finding, Kind, Level, PictureCheck, Spread
 
 SMALL = (32, 16)  # height, width: less than an eighth of the usual input of 256 x 128

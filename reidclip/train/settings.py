@@ -54,7 +54,7 @@ class ModelSettings(Settings):
         "'all' takes query and gallery too.",
     )
     distractors: Literal["drop", "identity"] = Field(
-        "drop", description="Pictures of nobody in splits of the test half: left out, or trained on as one more identity (CLIP-FGDI's code)."
+        "drop", description="Pictures of nobody in test splits that are trained on: left out, or one more identity (CLIP-FGDI's code)."
     )
 
 

@@ -124,7 +124,7 @@ def test_verify_tells_damage_and_ends_with_1(store: Store, chain: list[Artifact]
 
 def test_artifact_of_a_newer_toolkit_is_not_called_damaged(store: Store, chain: list[Artifact]) -> None:
     path = chain[1].path / "manifest.json"
-    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 99'))
+    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 99'))
     listed = call(store, "list").stdout
     assert "newer: prompts/ccaf-prcc@v1: " in listed
     assert "damaged" not in listed
@@ -207,7 +207,7 @@ def test_rm_removes_a_damaged_artifact(store: Store, chain: list[Artifact]) -> N
 
 def test_rm_removes_an_artifact_of_a_newer_toolkit_only_as_asked(store: Store, chain: list[Artifact]) -> None:
     path = chain[1].path / "manifest.json"
-    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 4'))
     result = call(store, "rm", "ccaf-prcc@v1")
     assert isinstance(result.exception, UserError)
     assert "schema 3" in result.exception.remedy

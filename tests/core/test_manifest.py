@@ -18,6 +18,7 @@ import pytest
 from reidclip import __version__
 from reidclip.artifacts.manifest import DatasetRef
 from reidclip.artifacts.store import Store
+from reidclip.artifacts.upgrade import upgrade
 from reidclip.errors import UserError, WorkError
 from reidclip.records import Dataset, Sample
 from reidclip.settings import Settings
@@ -117,18 +118,29 @@ def test_schema_1_is_upgraded_on_read_and_left_alone_on_disk(tmp_path: Path) -> 
     before = path.read_bytes()
     artifact = Store(tmp_path / "store").open("ccaf-prcc", kind="prompts")
     raw = json.loads(before)
-    assert artifact.manifest.schema_version == 2
+    assert artifact.manifest.schema_version == 3
     assert artifact.manifest.environment.platform == "unknown"
     assert [i.role for i in artifact.manifest.inputs] == ["masks"]
     assert artifact.manifest.inputs[0].digest == raw["inputs"][0]["digest"]
-    untouched = set(raw) - {"schema_version", "environment", "inputs", "created"}
+    untouched = set(raw) - {"schema_version", "environment", "inputs", "created", "dataset"}
     assert {key: artifact.manifest.model_dump(mode="json")[key] for key in untouched} == {key: raw[key] for key in untouched}
+    assert artifact.manifest.model_dump(mode="json")["dataset"] == {**raw["dataset"], "sources": {}}
     assert artifact.manifest.created == datetime(2026, 1, 15, 9, 30, tzinfo=timezone.utc)
     assert artifact.file("prompts.safetensors").read_bytes() == b"golden payload of a schema-1 artifact\n"
     assert Store(tmp_path / "store").verify(artifact) == []
     assert path.read_bytes() == before
     # An input's digest stays valid through an upgrade: it is of the file as it lies there.
     assert artifact.digest == "e6d0a16f2b0f2983a83f4a880a4dede5d736790293acf57e2b521a5f608250fe"
+
+
+@pytest.mark.parametrize("made", [None, {"layout": "prcc", "root": "/data/prcc", "fingerprint": "f", "samples": 2, "splits": {"train": 2}}])
+def test_data_of_schema_2_was_one_set(made: dict[str, Any] | None) -> None:
+    raw = {"schema_version": 2, "kind": "masks", "dataset": made}
+    now = upgrade(raw, "manifest.json")
+    assert now["schema_version"] == 3 and now["kind"] == "masks"
+    assert now["dataset"] == (None if made is None else {**made, "sources": {}})
+    assert made is None or DatasetRef.model_validate(now["dataset"]).parts[0].root == "/data/prcc"
+    assert raw["schema_version"] == 2, "what was read is not changed"
 
 
 def damaged(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> Store:

@@ -9,10 +9,11 @@ import pytest
 
 from reidclip.artifacts.store import Store
 from reidclip.data.open import open_dataset
+from reidclip.data.training_samples import training_samples
 from reidclip.errors import UserError
 from reidclip.stages.finetune import finetune, plan_finetune
 from reidclip.stages.prompt_learn import plan_prompt_learn
-from reidclip.stages.train_job import labels_of, training_samples
+from reidclip.stages.train_job import labels_of
 from tests.fakes import write_tiny_clip
 from tests.trees import folder, table, write_pictures
 

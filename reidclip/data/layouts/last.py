@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from reidclip.data.faults import Fault, without_faults
@@ -118,7 +119,7 @@ class LastLayout:
         reason = "LaST labels clothes in its training half alone, and no cameras."
         notes = (*found.notes(), missing_protocols_note(("same-clothes", "cloth-changing"), reason))
         dataset = assemble(self.name, base, _samples(found.pictures), _PROTOCOLS, notes, left_out, _SPLITS)
-        return without_faults(dataset, found.faults)
+        return without_faults(replace(dataset, distractors=frozenset({_NOBODY})), found.faults)
 
 
 LAYOUT = LastLayout()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reidclip.data.faults import without_faults
@@ -86,7 +87,8 @@ class Market1501Layout:
         if (base / "images").is_dir():
             notes.append("The 500,000 distractors in images/ are not read; published numbers come without them.")
         notes.append(missing_protocols_note(("same-clothes", "cloth-changing"), "Market-1501 has no clothes labels, and nobody changes."))
-        return without_faults(assemble(self.name, base, samples_of(kept), _PROTOCOLS, notes, dropped), tree.faults)
+        dataset = assemble(self.name, base, samples_of(kept), _PROTOCOLS, notes, dropped)
+        return without_faults(replace(dataset, distractors=frozenset({int(_DISTRACTOR)})), tree.faults)
 
 
 LAYOUT = Market1501Layout()

@@ -1,0 +1,104 @@
+"""Which pictures are trained on: those of the splits that the settings name, the only place where that is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from reidclip.data.halves import TRAINING_HALF
+from reidclip.data.join import is_distractor, place_of, with_halves_joined
+from reidclip.errors import UserError
+from reidclip.records import Dataset, Sample
+
+ALL = "all"
+"""All splits merged: train, query and gallery, and val where there is one (protocols 1 and 3 of CLIP-FGDI)."""
+
+Distractors = Literal["drop", "identity"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the splits hold, in the data set's order, every picture once.
+
+    Attributes:
+        samples: numbered so that a number is one person and one outfit, also where both halves are trained on.
+        distractors: number of pictures that were left out, or taken as one more identity.
+        notes: what a reader of a result should know of the choice.
+    """
+
+    samples: tuple[Sample, ...]
+    distractors: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def choose_samples(dataset: Dataset, splits: Sequence[str] = ("train",), distractors: Distractors = "drop") -> Chosen:
+    """The pictures of the splits named: of splits, of random divisions (`reidclip.records.Draw`, their ``train``), or of "all".
+
+    Splits of the test half bring distractors, which are nobody to learn: they are left out, or ("identity") kept as one more person of
+    their source, as the published program of CLIP-FGDI does with the 2,798 of Market-1501, in want of a test that still knew them.
+    Nothing is checked here; see `training_samples`.
+    """
+    drawn = {path for name in splits if name in dataset.draws for path in dataset.draws[name].train}
+    wanted = [ALL in splits or s.split in splits or s.path in drawn for s in dataset.samples]
+    halves = {s.split in TRAINING_HALF for s, take in zip(dataset.samples, wanted, strict=True) if take}
+    numbered = with_halves_joined(dataset) if len(halves) > 1 else dataset.samples
+    nobody = [is_distractor(dataset, s) and s.split not in TRAINING_HALF for s in dataset.samples]
+    once = {
+        new.path: (new, out)
+        for new, take, out in reversed(list(zip(numbered, wanted, nobody, strict=True)))
+        if take and not (out and distractors == "drop")
+    }
+    left = len({s.path for s, take, out in zip(numbered, wanted, nobody, strict=True) if take and out})
+    what = "are left out of the training" if distractors == "drop" else "are trained on, as one more identity of their data set"
+    notes = (f"{left:,} distractors (pictures of nobody in particular) {what}.",) if left else ()
+    return Chosen(tuple(new for new, _ in reversed(once.values())), left, notes)
+
+
+def training_samples(dataset: Dataset, splits: Sequence[str] = ("train",), distractors: Distractors = "drop") -> tuple[Sample, ...]:
+    """The training pictures, see `choose_samples`, checked to be trainable.
+
+    Raises:
+        UserError: a split without pictures (of joined data: in every source), a source without training pictures, a picture of nobody,
+            or fewer than two identities.
+    """
+    _check_splits(dataset, splits)
+    train = choose_samples(dataset, splits, distractors).samples
+    _check_sources(dataset, train, splits)
+    nobody = [s for s in train if s.pid < 0]
+    if nobody:
+        first = dataset.absolute(nobody[0]) if dataset.sources else nobody[0].path
+        raise UserError(f"{len(nobody)} training pictures have no identity; the first is {first}.", "Name them, or leave them out.")
+    if len({s.pid for s in train}) < 2:
+        raise UserError(f"The training split of {place_of(dataset)} has one identity only.", "Re-identification needs at least two.")
+    return train
+
+
+def _check_splits(dataset: Dataset, splits: Sequence[str]) -> None:
+    present = _splits_of(dataset)
+    missing = [split for split in splits if split not in present and split != ALL]
+    if not missing:
+        return
+    known = ", ".join(present) or "none"
+    if missing == ["train"]:
+        raise UserError(f"{place_of(dataset)} has no training pictures (splits: {known}).", "Training needs a 'train' split.")
+    raise UserError(
+        f"train_splits names '{missing[0]}', but {place_of(dataset)} has no pictures of such a split (splits: {known}).",
+        "Name splits that it has, for example --set 'train_splits=[\"train\"]'.",
+    )
+
+
+def _check_sources(dataset: Dataset, train: Sequence[Sample], splits: Sequence[str]) -> None:
+    """Every source gives pictures: one that gives none was named by mistake, or its splits are called otherwise."""
+    given = {s.path.partition("/")[0] for s in train}
+    for domain, source in dataset.sources.items():
+        if domain not in given:
+            known = ", ".join(_splits_of(source)) or "none"
+            raise UserError(
+                f"Data set '{domain}' ({place_of(source)}) has no pictures of the splits that are trained on ({', '.join(splits)}).",
+                f"Name one of its own as well (--set train_splits=...: {known}, or {ALL}), or leave the data set out.",
+            )
+
+
+def _splits_of(dataset: Dataset) -> list[str]:
+    return sorted({s.split for s in dataset.samples} | {name for name, draw in dataset.draws.items() if draw.train})
