@@ -18,6 +18,7 @@ from reidclip.evaluation.bootstrap import bootstrap_interval
 from reidclip.evaluation.matching import Labels
 from reidclip.evaluation.ranking import Metrics, Ranking, rank_features, require_valid, summarise
 from reidclip.evaluation.single_shot import drawn_again, single_shot_galleries
+from reidclip.formulas.distances import Measure, closeness_to
 from reidclip.records import Dataset, Protocol, Sample
 
 _SHARES = ("R1", "R5", "R10", "R20", "mAP", "mINP")
@@ -25,10 +26,14 @@ _SHARES = ("R1", "R5", "R10", "R20", "mAP", "mINP")
 
 @dataclass(frozen=True)
 class Features:
-    """Features of pictures by path: row i of ``matrix`` (N, D) belongs to ``paths[i]``."""
+    """Features of pictures by path: row i of ``matrix`` (N, D) belongs to ``paths[i]``.
+
+    ``measure`` says how they are compared: "similarity" by dot product, "distance" by Euclidean distance.
+    """
 
     paths: tuple[str, ...]
     matrix: Tensor
+    measure: Measure = "similarity"
 
     @cached_property
     def _row(self) -> dict[str, int]:
@@ -46,8 +51,8 @@ class Features:
         return self.matrix[[self._row[s.path] for s in samples]]
 
     def closeness(self, query: Sequence[Sample], gallery: Sequence[Sample]) -> Tensor:
-        """(Q, G) dot products, larger is closer: what `rank_features` ranks by."""
-        return self.of(query).float() @ self.of(gallery).float().T
+        """(Q, G), larger is closer: what `rank_features` ranks by."""
+        return closeness_to(self.of(gallery).float(), self.measure)(self.of(query).float())
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,8 @@ def _compared(dataset: Dataset, protocol: Protocol, features: Features, draw: st
     galleries = single_shot_galleries(gallery, protocol.single_shot_repeats) if protocol.single_shot_repeats else (gallery,)
     query_features, query_labels = features.of(query), Labels.of(query)
     rankings = tuple(
-        rank_features(query_features, features.of(items), query_labels, Labels.of(items), protocol.rule) for items in galleries
+        rank_features(query_features, features.of(items), query_labels, Labels.of(items), protocol.rule, measure=features.measure)
+        for items in galleries
     )
     if protocol.single_shot_repeats:
         rankings = drawn_again(query, gallery, galleries, rankings, protocol.rule, features.closeness)

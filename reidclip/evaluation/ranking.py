@@ -7,7 +7,7 @@ rank. Cost: the matrix product plus a few passes over each row; memory: one bloc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from reidclip.errors import UserError, WorkError
 from reidclip.evaluation.counting import count_ahead
 from reidclip.evaluation.matching import GalleryIndex, Labels
-from reidclip.formulas.distances import Measure, closeness
+from reidclip.formulas.distances import Measure, closeness, closeness_to
 from reidclip.records import Rule
 
 _BLOCK_ELEMENTS = 1 << 24  # 64 MiB of float32 similarities
@@ -52,8 +52,9 @@ def rank_features(
     gallery_labels: Labels,
     rule: Rule,
     block_elements: int = _BLOCK_ELEMENTS,
+    measure: Measure = "similarity",
 ) -> Ranking:
-    """Rank a gallery for every query by dot product, on the device of the features.
+    """Rank a gallery for every query by dot product or Euclidean distance, on the device of the features.
 
     Args:
         query: (Q, D), float32, normalised by the caller where cosine is meant.
@@ -61,6 +62,8 @@ def rank_features(
         query_labels, gallery_labels: labels of the rows.
         rule: which gallery items are ignored.
         block_elements: similarities held at once; bounds the memory.
+        measure: "similarity" ranks by dot product, "distance" by (squared) Euclidean distance. Ties, as everywhere: the lower gallery
+            index is ahead.
 
     Raises:
         UserError: no query or no gallery item; a rule that needs clothes labels meets unknown ones.
@@ -69,13 +72,9 @@ def rank_features(
     _check_sizes(len(query), len(gallery), query_labels, gallery_labels)
     for name, features in (("query", query), ("gallery", gallery)):
         _check_finite(features, f"{name} feature")
-    query, gallery = query.float(), gallery.float()
-
-    def blocks() -> Iterator[Tensor]:
-        for rows in torch.split(query, max(1, block_elements // len(gallery))):
-            yield rows @ gallery.T
-
-    return _rank(blocks(), query_labels, gallery_labels, rule)
+    closeness_of = closeness_to(gallery.float(), measure)
+    blocks = (closeness_of(rows) for rows in torch.split(query.float(), max(1, block_elements // len(gallery))))
+    return _rank(blocks, query_labels, gallery_labels, rule)
 
 
 def rank_matrix(

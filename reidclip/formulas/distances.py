@@ -23,6 +23,18 @@ def closeness(values: Tensor, measure: Measure) -> Tensor:
     return values if measure == "similarity" else -values
 
 
+def closeness_to(gallery: Tensor, measure: Measure) -> Callable[[Tensor], Tensor]:
+    """How close rows (b, D) are to each of the gallery (G, D), as a function of the rows: (b, G), larger is closer, fit to rank by.
+
+    Similarities are dot products. Euclidean distances are ranked by q.g - |g|^2 / 2 = (|q|^2 - |q - g|^2) / 2: the length of the query is
+    the same for its whole gallery, and left out, no pass over the matrix is needed beyond the product. Equal rows of the gallery tie.
+    """
+    if measure == "similarity":
+        return lambda rows: rows @ gallery.T
+    offset = gallery.square().sum(dim=1).div_(-2)
+    return lambda rows: torch.addmm(offset, rows, gallery.T)
+
+
 def euclidean_distances(x: Tensor, y: Tensor) -> Tensor:
     """d_ij = sqrt(max(||x_i - y_j||^2, 1e-12)); x (N, D), y (M, D) -> (N, M).
 

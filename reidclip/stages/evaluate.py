@@ -218,6 +218,7 @@ def evaluate(
             "neck": options.neck,
             "flip": options.flip,
             "normalised": options.normalise,
+            "distance": "cosine" if options.normalise else "Euclidean",
             "ap": "precision at hit",
             **_of_tracklets(samples, job.settings),
         }

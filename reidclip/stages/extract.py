@@ -13,6 +13,7 @@ from reidclip.data.cache import Cache
 from reidclip.data.loader import ImageSource, fetch
 from reidclip.data.transforms import Transform, finish
 from reidclip.evaluation.protocols import Features
+from reidclip.formulas.distances import Measure
 from reidclip.parallel.rows import batch_of, gather_rows, share_of_pictures
 from reidclip.records import Sample
 from reidclip.train.precision import autocast
@@ -46,7 +47,8 @@ def extract_features(
         if progress:
             progress(done * len(samples) // len(own), len(samples))  # shares are alike: the others are as far
     with batch_of(len(samples)):
-        return Features(tuple(s.path for s in samples), gather_rows(torch.cat(rows)))
+        measure: Measure = "similarity" if encoder.options.normalise else "distance"
+        return Features(tuple(s.path for s in samples), gather_rows(torch.cat(rows)), measure)
 
 
 def _of_pictures(
