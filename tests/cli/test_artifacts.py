@@ -210,7 +210,7 @@ def test_rm_removes_an_artifact_of_a_newer_toolkit_only_as_asked(store: Store, c
     path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 4'))
     result = call(store, "rm", "ccaf-prcc@v1")
     assert isinstance(result.exception, UserError)
-    assert "schema 3" in result.exception.remedy
+    assert "schema 4" in result.exception.remedy
     assert path.exists()
     assert call(store, "rm", "ccaf-prcc@v1", "--force").exit_code == 0
     assert not path.exists()
