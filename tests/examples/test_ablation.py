@@ -353,7 +353,11 @@ class TestFaults:
             ("pad = 2", "padd = 2", "No method knows 'padd' of [settings.finetune]."),
             ('name = "baseline"', 'name = "baseline"\nfinetune = { lambda1 = 1.0 }', "Row 'baseline': Wrong finetune settings"),
             ('name = "baseline"', 'name = "baseline"\ncommon = { heigt = 1 }', "no command of method 'baseline' knows 'heigt'"),
-            ('name = "baseline"', 'name = "baseline"\nfinetune = { epochs = 3 }', "Give them one budget, or allow it with --budget any."),
+            (
+                'name = "baseline"',
+                'name = "baseline"\nfinetune = { epochs = 3 }',
+                "other_budget = true in a row, or allow it with --budget any.",
+            ),
             (
                 'name = "zero-shot"',
                 'name = "zero-shot"\nfinetune = { epochs = 3 }',
@@ -383,3 +387,10 @@ class TestFaults:
         text = (place / "t.toml").read_text().replace('name = "baseline"', 'name = "baseline"\nfinetune = { epochs = 3 }')
         (place / "t.toml").write_text(text)
         assert "23 steps to do" in run(place, "t.toml", "--dry-run", "--no-trial", "--budget", "any")[0]
+
+    def test_a_row_may_say_that_its_budget_differs(self, place: Path) -> None:
+        text = (place / "t.toml").read_text()
+        (place / "t.toml").write_text(
+            text.replace('name = "baseline"', 'name = "baseline"\nfinetune = { epochs = 3 }\nother_budget = true')
+        )
+        assert "23 steps to do" in run(place, "t.toml", "--dry-run", "--no-trial")[0]

@@ -52,6 +52,8 @@ def _of_sampler(dataset: Dataset, settings: FinetuneSettings, seed: int) -> Budg
 def check_same(rows: Sequence[Row], dataset: Dataset, seed: int) -> None:
     """Every row that fine-tunes has the same iterations of the same size, every row that learns prompts likewise.
 
+    Rows that say that they have another budget are left out.
+
     Raises:
         UserError: naming the rows that differ.
     """
@@ -59,8 +61,11 @@ def check_same(rows: Sequence[Row], dataset: Dataset, seed: int) -> None:
         groups: dict[Budget, list[str]] = defaultdict(list)
         for row in rows:
             budget = budget_of(row, command, dataset, seed)
-            if budget is not None:
+            if budget is not None and not row.other_budget:
                 groups[budget].append(row.name)
         if len(groups) > 1:
             told = "; ".join(f"{b.iterations} iterations of {b.pictures} pictures: {', '.join(names)}" for b, names in groups.items())
-            raise UserError(f"The rows do not {command} alike: {told}.", "Give them one budget, or allow it with --budget any.")
+            raise UserError(
+                f"The rows do not {command} alike: {told}.",
+                "Give them one budget, say other_budget = true in a row, or allow it with --budget any.",
+            )

@@ -27,6 +27,7 @@ class Row:
         clip: the CLIP that it starts from.
         masks: name of its source of masks, None when nothing in it reads masks.
         compare_with: name of the row that it is compared with; None for the first.
+        other_budget: it is meant to train longer or shorter than others.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Row:
     clip: str
     masks: str | None
     compare_with: str | None
+    other_budget: bool = False
 
 
 def rows_of(table: TableFile) -> tuple[Row, ...]:
@@ -96,7 +98,8 @@ def _resolved(table: TableFile, row: RowTable, compare_with: str | None) -> Row:
     told = read_recipe(method, recipe).sections("evaluate", EvaluateSettings) if recipe else []
     found["evaluate"] = resolve(EvaluateSettings, *told, _layer(table, row, "evaluate", EvaluateSettings), where=_where(row, "evaluate"))
     reads_masks = any(method.needs_masks(command, found[command]) for command in ("prompt-learn", "finetune") if command in found)
-    return Row(row.name, method, recipe, found, str(getattr(found["finetune"], "clip", "")), _masks(table, row, reads_masks), compare_with)
+    clip, masks = str(getattr(found["finetune"], "clip", "")), _masks(table, row, reads_masks)
+    return Row(row.name, method, recipe, found, clip, masks, compare_with, row.other_budget)
 
 
 def _of_command(table: TableFile, row: RowTable, method: Method, command: str, recipe: str | None) -> Settings:

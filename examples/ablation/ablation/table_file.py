@@ -40,6 +40,7 @@ class RowTable(Settings):
     finetune: dict[str, Any] = Field({}, description="Settings of finetune.")
     evaluate: dict[str, Any] = Field({}, description="Settings of evaluate.")
     sweep: dict[str, list[Any]] = Field({}, description='One key and its values, {"finetune.lambda1" = [0, 0.1]}: a row for each.')
+    other_budget: bool = Field(False, description="It trains longer or shorter than the other rows, and is meant to.")
     compare_with: str | None = Field(None, description="The row that it is compared with. Default: the one above.")
 
 
