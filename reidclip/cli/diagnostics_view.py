@@ -22,6 +22,13 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield "map: " + (_skipped(drawn) or f"{drawn['pictures']} pictures of {len(drawn['people'])} people, {drawn['way']}")
 
 
+def domain_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of a ``diagnostics.json`` over several data sets."""
+    probe, drawn = found["domain_probe"], found["map"]
+    yield "data set told from the feature: " + (_skipped(probe) or f"linear probe {_share(probe)}, {probe['people']} people")
+    yield "map of data sets: " + (_skipped(drawn) or f"{drawn['pictures']} pictures, {drawn['way']}")
+
+
 def _skipped(part: Mapping[str, Any]) -> str:
     return f"skipped, {part['skipped']}" if "skipped" in part else ""
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from reidclip.cli import options
-from reidclip.cli.console import console, progress_bar, say, set_quiet
-from reidclip.cli.diagnostics_view import lines
+from reidclip.cli.console import console, progress_bars, say, set_quiet
+from reidclip.cli.evaluate_view import as_json, print_evaluation, print_summary, several_as_json
 from reidclip.cli.training import note_on_weights
-
-if TYPE_CHECKING:
-    from reidclip.artifacts.store import Artifact
-    from reidclip.evaluation.protocols import Evaluation
-    from reidclip.stages.compare import Comparison
 
 
 def evaluate(
-    data: options.Data = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[DATA]...",
+            help="Folder of the data set, or of several, each evaluated; or one that holds the targets of a dg protocol. "
+            "Default: the data of the newest fitting artifact.",
+            show_default=False,
+        ),
+    ] = None,
     checkpoint: Annotated[
         str | None, typer.Option("--checkpoint", help="Checkpoint artifact, ccaf-prcc@v1. Default: the newest.", show_default=False)
     ] = None,
@@ -27,7 +31,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--protocol",
-            help="general, same-clothes, cloth-changing, ...; may be repeated. Default: all of the data set but single-shot.",
+            help="general, same-clothes, cloth-changing, ...; may be repeated. Default: all of the data set but single-shot. "
+            "Of generalisation: dg-1, dg-2:TARGET, dg-3:TARGET (sources and targets of CLIP-FGDI), checked against the checkpoint's.",
             show_default=False,
         ),
     ] = None,
@@ -40,13 +45,24 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            "--seeds",
+            metavar="0,1,2",
+            help="Also the checkpoints that differ from this one by the seed alone: mean and 95% interval over them.",
+            show_default=False,
+        ),
+    ] = None,
     zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Evaluate the plain CLIP instead of a checkpoint.")] = False,
     clip: options.Clip = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average each feature with that of the mirrored picture; --set flip=true.")] = False,
     diagnostics: Annotated[
         bool,
         typer.Option(
-            "--diagnostics", help="Also distances of pairs, prompts against pictures, clothes left in the feature, and a map of people."
+            "--diagnostics",
+            help="Also distances of pairs, prompts against pictures, clothes left in the feature, and a map of people; "
+            "of several data sets, how well features tell them apart.",
         ),
     ] = False,
     dataset: options.Dataset = None,
@@ -71,11 +87,15 @@ def evaluate(
     """Evaluate a checkpoint: exact CMC, mAP and mINP, with bootstrap 95% intervals over queries.
 
     Reads a data set and a checkpoint; writes an [bold]evaluation[/] artifact with metrics, per-query ranks and features. Prints the
-    published numbers beside its own when the checkpoint's recipe and the data set are those of the paper, unchanged.
+    published numbers beside its own when the checkpoint's recipe and the data set are those of the paper, unchanged; data that it was
+    not trained on is named as such. Several data sets give one artifact each, and one with their average (summary.json).
     Settings: flip, batch_size, resamples (of the bootstrap; 0 gives no intervals), diagnostics, map_people. With --diagnostics the
     artifact also holds diagnostics.json and diagnostics/*.png.
 
     Example: reidclip evaluate data/prcc --protocol cloth-changing
+
+    Example, trained on Market-1501, MSMT17 and CUHK-SYSU, tested on CUHK03, three trainings: reidclip evaluate data --protocol
+    dg-2:cuhk03 --seeds 0,1,2
     """
     set_quiet(quiet)
     from reidclip.artifacts.store import Store
@@ -83,18 +103,20 @@ def evaluate(
     if not dry_run:
         Store(store).check_writable()
     from reidclip.parallel.processes import joined
-    from reidclip.stages.evaluate import evaluate as run_job
-    from reidclip.stages.evaluate import plan_evaluate
+    from reidclip.stages.evaluate_several import run_several
+    from reidclip.stages.plan_several import plan_several
+    from reidclip.stages.seeds import parse_seeds
     from reidclip.train.device import pick_device
 
-    job = plan_evaluate(
-        data,
+    job = plan_several(
+        data or (),
         Store(store),
         checkpoint=checkpoint,
         zero_shot=zero_shot,
         clip=clip,
         protocols=protocol or (),
         splits=split or (),
+        seeds=() if seeds is None else parse_seeds(seeds),
         layout=dataset,
         name=name,
         recipe=recipe,
@@ -113,80 +135,23 @@ def evaluate(
         say=say,
     )
     if dry_run:
-        if job.checkpoint is None:
-            note_on_weights(job.clip)
+        if job.first.checkpoint is None:
+            note_on_weights(job.first.clip)
         console.print_json(json.dumps(job.plan()))
         return
-    unit = "tracklets" if any(s.frames for s in job.dataset.samples) else "images"
-    with joined(pick_device(job.device)), progress_bar("features", unit) as progress:
-        done = run_job(job, progress)
+    unit = "tracklets" if any(s.frames for s in job.first.dataset.samples) else "images"
+    with joined(pick_device(job.first.device)), progress_bars(unit) as tell:
+        done = run_several(job, lambda what, at, total: tell("features" if job.single else f"features, {what}", at, total))
     if done is None:
         return
-    artifact, results = done
     if json_:
-        metrics = json.loads((artifact.path / "metrics.json").read_text(encoding="utf-8"))
-        found = _diagnostics(artifact)
-        told = {"artifact": artifact.ref, "kind": artifact.kind, "path": str(artifact.path), "metrics": metrics}
-        console.print_json(json.dumps(told if found is None else {**told, "diagnostics": found}))
-    else:
-        _print_table(artifact, results)
-        _print_published(results, job.comparison)
-        _print_diagnostics(artifact)
-        say(f"wrote evaluation/{artifact.ref} to {artifact.path}")
-
-
-def _print_table(artifact: Artifact, results: list[Evaluation]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    caption = "percent; brackets: bootstrap 95% interval over queries; valid: queries with a match"
-    table = Table(title=artifact.ref, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("protocol", "R1", "mAP", "R5", "R10", "mINP", "valid", "gallery"):
-        table.add_column(column, justify="left" if column == "protocol" else "right", no_wrap=column == "protocol")
-    for result in results:
-        m, averages = result.metrics, result.protocol.reports_map
-        table.add_row(
-            result.protocol.name,
-            _with_interval(m.R1, m.R1_interval),
-            _with_interval(m.mAP, m.mAP_interval) if averages else "-",
-            *(f"{100 * v:.1f}" for v in (m.R5, m.R10)),
-            f"{100 * m.mINP:.1f}" if averages else "-",
-            f"{m.valid}/{m.queries}",
-            str(m.gallery),
-        )
-    console.print(table)
-    for result in results:
-        if result.divisions:
-            names = list(result.divisions)
-            told = f"mean over {len(names)} random splits, {names[0]} to {names[-1]}" if len(names) > 1 else f"{names[0]} alone"
-            console.print(f"{result.protocol.name}: {told}; each in metrics.json", markup=False, soft_wrap=True)
-
-
-def _print_published(results: list[Evaluation], comparison: Comparison) -> None:
-    """One line per protocol with published numbers: they, and by how much these are above or below."""
-    for result in results:
-        row, m = comparison.rows.get(result.protocol.name), result.metrics
-        if row is not None:
-            here = f"here {100 * m.R1 - row.R1:+.1f}, {100 * m.mAP - row.mAP:+.1f}"
-            hearsay = {"R": "", "T": "; quoted elsewhere, not read in the paper", "G": "; hearsay"}[row.status]
-            line = f"published, {result.protocol.name}: R1 {row.R1:.1f}, mAP {row.mAP:.1f} ({here}) [{row.source}{hearsay}]"
-            console.print(" ".join(filter(None, (line, row.note))), markup=False, soft_wrap=True)
-
-
-def _diagnostics(artifact: Artifact) -> dict[str, Any] | None:
-    if "diagnostics.json" not in artifact.files:
-        return None
-    found: dict[str, Any] = json.loads(artifact.file("diagnostics.json").read_text(encoding="utf-8"))
-    return found
-
-
-def _print_diagnostics(artifact: Artifact) -> None:
-    found = _diagnostics(artifact)
-    for line in lines(found) if found else ():
-        console.print(line, markup=False, soft_wrap=True)
-
-
-def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
-    if interval is None:
-        return f"{100 * value:.1f}"
-    return f"{100 * value:.1f} \\[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+        console.print_json(json.dumps(as_json(done.runs[0][0][0]) if job.single else several_as_json(done)))
+        return
+    for jobs, run in zip(job.runs, done.runs, strict=True):
+        for one, (artifact, results) in zip(jobs, run, strict=True):
+            if len(job.runs) == 1:  # of several seeds the summary alone
+                print_evaluation(one, artifact, results)
+            say(f"wrote evaluation/{artifact.ref} to {artifact.path}")
+    if done.artifact is not None:
+        print_summary(done)
+        say(f"wrote evaluation/{done.artifact.ref} to {done.artifact.path}")

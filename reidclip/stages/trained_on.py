@@ -75,8 +75,7 @@ def sources_of(made: DatasetRef | None) -> dict[str, DatasetRef]:
     """The data sets behind a reference, by domain: those that were joined, or the one itself, called by its folder; none for None."""
     if made is None:
         return {}
-    joined: dict[str, DatasetRef] = dict(getattr(made, "sources", None) or {})
-    return joined or {Path(made.root).name.lower(): made}
+    return dict(made.sources) or {Path(made.root).name.lower(): made}
 
 
 def provenance(checkpoint: Artifact | None, dataset: Dataset, protocols: Sequence[Protocol] = ()) -> Provenance:

@@ -1,0 +1,127 @@
+"""Several evaluations that belong together, run: data sets, seeds, a protocol of generalisation; one artifact each, and a summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from reidclip.artifacts.manifest import InputRef
+from reidclip.artifacts.store import Artifact
+from reidclip.evaluation.generalisation import Generalisation
+from reidclip.evaluation.protocols import Evaluation, required_samples
+from reidclip.parallel.processes import is_first
+from reidclip.stages.evaluate import EvaluateJob, evaluate
+from reidclip.stages.evaluate_encoder import check_cameras, load_encoder
+from reidclip.stages.evaluate_summary import summarise_targets
+from reidclip.train.device import pick_device
+
+TABLE = "summary.json"
+
+
+@dataclass(frozen=True)
+class SeveralJob:
+    """Evaluations that belong together, with everything decided and nothing loaded.
+
+    Attributes:
+        runs: per checkpoint (one, or one per seed), one job per target.
+        targets: names of the data sets, in order.
+        seeds: of the checkpoints; empty where no seeds were asked for.
+        protocol: of generalisation, or None.
+        name: of the summary.
+    """
+
+    runs: tuple[tuple[EvaluateJob, ...], ...]
+    targets: tuple[str, ...]
+    seeds: tuple[int, ...]
+    protocol: Generalisation | None
+    name: str
+
+    @property
+    def first(self) -> EvaluateJob:
+        """The first target with the first checkpoint; settings, store and device are those of all."""
+        return self.runs[0][0]
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one evaluation and nothing more, which needs no summary."""
+        return len(self.runs[0]) == 1 and not self.seeds and self.protocol is None
+
+    def plan(self) -> dict[str, Any]:
+        """The resolved configuration, for --dry-run and the manifest; of a single evaluation its own."""
+        if self.single:
+            return self.first.plan()
+        return {
+            "command": "evaluate",
+            "protocol": self.protocol.name if self.protocol else None,
+            "seeds": list(self.seeds),
+            "checkpoints": [run[0].checkpoint.ref if run[0].checkpoint else None for run in self.runs],
+            "targets": [job.plan() for job in self.runs[0]],
+            "writes": f"evaluation/{self.name}",
+        }
+
+
+@dataclass(frozen=True)
+class Several:
+    """What was done: the summary with its artifact (None for a single evaluation), and per seed and target the evaluation."""
+
+    artifact: Artifact | None
+    summary: dict[str, Any]
+    runs: tuple[tuple[tuple[Artifact, list[Evaluation]], ...], ...]
+
+
+def run_several(job: SeveralJob, progress: Callable[[str, int, int], None] = lambda what, done, total: None) -> Several | None:
+    """Run all evaluations, each checkpoint loaded once, and commit their artifacts and the summary.
+
+    Args:
+        progress: told of the features: name of the target, and of the seed where there are several, done, total.
+
+    Returns:
+        None in all but the first of several processes.
+    """
+    runs = []
+    for jobs, seed in zip(job.runs, job.seeds or (None,), strict=True):
+        encoder = load_encoder(jobs[0])
+        for one in jobs:  # before hours on the first of them
+            check_cameras(encoder, required_samples(one.dataset, one.protocols), one.dataset, one.provenance)
+        where = f", seed {seed}" if len(job.runs) > 1 else ""
+        done = [evaluate(one, partial(progress, f"{name}{where}"), encoder) for name, one in zip(job.targets, jobs, strict=True)]
+        runs.append(tuple(found for found in done if found is not None))
+    if not is_first():
+        return None
+    if job.single:
+        return Several(None, {}, tuple(runs))
+    return _summarised(job, tuple(runs))
+
+
+def _summarised(job: SeveralJob, runs: tuple[tuple[tuple[Artifact, list[Evaluation]], ...], ...]) -> Several:
+    metrics = [[json.loads(artifact.file("metrics.json").read_text(encoding="utf-8")) for artifact, _ in run] for run in runs]
+    rows = summarise_targets(metrics, job.targets, own=job.protocol is not None)
+    facts = [
+        {"target": name, "layout": one.dataset.layout, "root": str(one.dataset.root), **one.provenance.to_json()}
+        for name, one in zip(job.targets, job.runs[0], strict=True)
+    ]
+    refs = [[artifact.ref for artifact, _ in run] for run in runs]
+    summary = {
+        **{k: v for k, v in job.plan().items() if k in ("protocol", "seeds", "checkpoints")},
+        "data": facts,
+        "evaluations": refs,
+        **rows,
+    }
+    with job.first.store.create("evaluation", job.name) as draft:
+        (draft.path / TABLE).write_text(json.dumps(summary, indent=2), encoding="utf-8")
+        averages = {row["protocol"]: row for row in rows["average"]}
+        (draft.path / "metrics.json").write_text(json.dumps({"average": averages}, indent=2), encoding="utf-8")
+        checkpoint = job.first.checkpoint
+        draft.describe(
+            config=job.plan(),
+            seed=job.first.seed,
+            method=checkpoint.manifest.method if checkpoint else "zero-shot",
+            plugin_version=checkpoint.manifest.plugin_version if checkpoint else None,
+            inputs=[InputRef.of(artifact, role="evaluation") for run in runs for artifact, _ in run],
+            metrics={f"average, {p}": {key: row[key] for key in ("R1", "mAP") if row[key] is not None} for p, row in averages.items()},
+            device=pick_device(job.first.device),
+        )
+    return Several(draft.artifact, summary, runs)

@@ -1,0 +1,139 @@
+"""``reidclip evaluate``: which checkpoints are evaluated on which data sets, decided before anything heavy is loaded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reidclip.artifacts.artifact import Artifact
+from reidclip.artifacts.names import check_name, safe_name
+from reidclip.artifacts.store import Store
+from reidclip.data.open import open_dataset
+from reidclip.errors import UserError
+from reidclip.evaluation.generalisation import Generalisation, is_generalisation
+from reidclip.records import Dataset
+from reidclip.stages.choose import Say, checkpoint_for, dataset_for, of_data
+from reidclip.stages.evaluate import EvaluateJob, plan_evaluate, subject_of
+from reidclip.stages.evaluate_generalisation import check_sources, check_unseen, choose_variant
+from reidclip.stages.evaluate_several import SeveralJob
+from reidclip.stages.seeds import checkpoints_of_seeds
+from reidclip.stages.targets import open_targets
+from reidclip.stages.trained_on import sources_of
+
+
+def plan_several(
+    data: Sequence[Path],
+    store: Store,
+    *,
+    checkpoint: str | None = None,
+    zero_shot: bool = False,
+    protocols: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    layout: str | None = None,
+    name: str | None = None,
+    say: Say = lambda text: None,
+    **options: Any,
+) -> SeveralJob:
+    """Decide what is evaluated on what; a single data set without seeds is planned as by `plan_evaluate`.
+
+    Args:
+        data: folders of the targets; empty takes the data of the checkpoint, each of its sources where it has several. With a protocol of
+            generalisation also one folder that holds the targets.
+        checkpoint: reference; None takes the newest of the targets, with a protocol of generalisation or without data the newest of all.
+        protocols: names; one of them may be a protocol of generalisation ("dg-1", "dg-2:msmt17"), the others choose the targets'.
+        seeds: of the checkpoints to average over; empty evaluates the one chosen alone.
+        layout: of all targets.
+        name: of the summary, or of the only evaluation.
+        options: see `reidclip.stages.evaluate.plan_evaluate`.
+
+    Raises:
+        UserError: anything that does not fit.
+    """
+    options |= {"zero_shot": zero_shot, "layout": layout}
+    general, own = _parted(protocols)
+    if seeds and zero_shot:
+        raise UserError("--seeds averages over checkpoints, and a plain CLIP has none.", "Leave --seeds or --zero-shot out.")
+    if general is None and not seeds and (len(data) == 1 or (zero_shot and not data)):
+        job = plan_evaluate(next(iter(data), None), store, checkpoint=checkpoint, protocols=own, name=name, say=say, **options)
+        return SeveralJob(((job,),), (job.dataset.name,), (), None, job.name)
+    opened = () if general else tuple(open_dataset(root, layout) for root in _once(data))
+    chosen = None if zero_shot else _checkpoint(checkpoint, opened, general, store, say)
+    protocol = choose_variant(general, chosen, say) if general else None
+    targets = open_targets(protocol, data, layout) if protocol else opened or _own_data(chosen, layout, store, say)
+    checkpoints = checkpoints_of_seeds(chosen, seeds, store, say) if seeds and chosen else (chosen,)
+    if protocol:
+        _check(protocol, checkpoints, targets, say)
+
+    def planned(target: Dataset, one: Artifact | None, told: Say, **named: Any) -> EvaluateJob:
+        wanted = own or (tuple(p.name for p in target.protocols[:1]) if protocol else ())  # the one that papers report first
+        return plan_evaluate(target, store, checkpoint=one, protocols=wanted, say=told, **named, **options)
+
+    if len(targets) == 1 and not seeds and protocol is None:
+        job = planned(targets[0], chosen, say, name=name)
+        return SeveralJob(((job,),), (job.dataset.name,), (), None, job.name)
+    runs = [tuple(planned(t, one, say if i == 0 else _silent) for t in targets) for i, one in enumerate(checkpoints)]
+    default = _default_name(subject_of(chosen, runs[0][0].clip), protocol, targets, seeds)
+    return SeveralJob(tuple(runs), _names(targets), tuple(seeds), protocol, check_name(name or default))
+
+
+def _silent(text: str) -> None:
+    """What was told of the first seed holds for all."""
+
+
+def _parted(protocols: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
+    """(protocol of generalisation, the others)."""
+    general = tuple(dict.fromkeys(p for p in protocols if is_generalisation(p)))
+    if len(general) > 1:
+        raise UserError(f"--protocol names {' and '.join(general)}; a checkpoint is trained for one.", "Evaluate one after the other.")
+    return next(iter(general), None), tuple(p for p in protocols if not is_generalisation(p))
+
+
+def _once(data: Sequence[Path]) -> Sequence[Path]:
+    for root, times in Counter(path.resolve() for path in data).items():
+        if times > 1:
+            raise UserError(f"{root} is named {times} times.", "Name every data set once.")
+    return data
+
+
+def _checkpoint(named: str | None, targets: Sequence[Dataset], general: str | None, store: Store, say: Say) -> Artifact:
+    """The one named; else the newest of the first target that has one; by a protocol of generalisation the newest of all."""
+    otherwise = ", or evaluate the plain CLIP with --zero-shot"
+    if named is not None or general is not None or not targets:
+        return checkpoint_for(named, None, store, say, otherwise)
+    trained = [target for target in targets if store.newest("checkpoint", of_data(target)) is not None]
+    return checkpoint_for(None, (trained or list(targets))[0], store, say, otherwise)
+
+
+def _check(protocol: Generalisation, checkpoints: Sequence[Artifact | None], targets: Sequence[Dataset], say: Say) -> None:
+    for one in checkpoints:
+        if one is None:
+            say(f"note: a plain CLIP was trained on none of the sources of {protocol.name}")
+        else:
+            check_unseen(protocol, one, targets, say)
+            check_sources(protocol, one)
+
+
+def _own_data(checkpoint: Artifact | None, layout: str | None, store: Store, say: Say) -> tuple[Dataset, ...]:
+    """What the checkpoint was trained on: each of several sources that has something to compare, or the one data set."""
+    sources = sources_of(checkpoint.manifest.dataset) if checkpoint else {}
+    if checkpoint is None or len(sources) < 2:
+        return (dataset_for(None, layout, store, ("checkpoint",), say, checkpoint),)
+    say(f"data: {' '.join(made.root for made in sources.values())} (the sources of checkpoint {checkpoint.ref})")
+    opened = {domain: open_dataset(Path(made.root), layout or made.layout) for domain, made in sources.items()}
+    for domain, dataset in opened.items():
+        if not dataset.protocols:
+            say(f"note: source {domain} has no query and gallery pictures")
+    return tuple(dataset for dataset in opened.values() if dataset.protocols) or tuple(opened.values())
+
+
+def _names(datasets: Sequence[Dataset]) -> tuple[str, ...]:
+    """Folder names, with their parents' where two are alike."""
+    count = Counter(d.name for d in datasets)
+    return tuple(d.name if count[d.name] == 1 else f"{d.root.parent.name}/{d.name}" for d in datasets)
+
+
+def _default_name(subject: str, protocol: Generalisation | None, datasets: Sequence[Dataset], seeds: Sequence[int]) -> str:
+    where = protocol.name if protocol else (f"on-{datasets[0].name}" if len(datasets) == 1 else f"on-{len(datasets)}-sets")
+    return safe_name(f"{subject}-{where}{f'-{len(seeds)}-seeds' if seeds else ''}")
