@@ -26,24 +26,59 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SourceRef(_Record):
-    """Which data set an artifact was made from, or one of those that were joined; attributes as in `DatasetRef`."""
+class DatasetRef(_Record):
+    """Which data an artifact was made from.
+
+    Attributes:
+        layout: name of the layout that read it; "joined" where it is several data sets.
+        root: the folder as it was given; of joined data the one above all of them.
+        fingerprint: `reidclip.records.Dataset.fingerprint`.
+        samples: number of samples.
+        splits: number of samples per split.
+        sources: of joined data, its data sets by domain; empty where the data is one set.
+    """
 
     layout: str
     root: str
     fingerprint: str
     samples: int
     splits: dict[str, int]
+    sources: dict[str, DatasetRef] = {}
 
     @classmethod
-    def of(cls, dataset: Dataset) -> SourceRef:
-        """Reads sizes of all files for the fingerprint (cached on the data set)."""
-        return cls(**_facts(dataset))
+    def of(cls, dataset: Dataset) -> DatasetRef:
+        """Reads sizes of all files for the fingerprints (cached on the data sets)."""
+        splits = Counter(sample.split for sample in dataset.samples)
+        return cls(
+            layout=dataset.layout,
+            root=printable(str(dataset.root)),
+            fingerprint=dataset.fingerprint,
+            samples=len(dataset.samples),
+            splits=dict(splits),
+            sources={printable(domain): cls.of(source) for domain, source in dataset.sources.items()},
+        )
 
-    def differences(self, other: SourceRef) -> list[str]:
-        """What differs, as phrases with this one's value first; empty when the fingerprints are equal (roots may differ)."""
+    @property
+    def parts(self) -> tuple[DatasetRef, ...]:
+        """The data sets that it is made of: those joined, or itself."""
+        return tuple(part for source in self.sources.values() for part in source.parts) or (self,)
+
+    def differences(self, other: DatasetRef) -> list[str]:
+        """What differs, as phrases with this one's value first; empty when the fingerprints are equal (roots may differ).
+
+        Where both are joined: which data sets the other lacks or has besides, and by domain what differs.
+        """
         if self.fingerprint == other.fingerprint:
             return []
+        if bool(self.sources) != bool(other.sources):
+            return [f"{self._told()} / {other._told()}"]
+        found = [f"without data set '{domain}'" for domain in other.sources if domain not in self.sources]
+        found += [f"with data set '{domain}'" for domain in self.sources if domain not in other.sources]
+        for domain in sorted(self.sources.keys() & other.sources.keys()):
+            found += [f"data set '{domain}': {what}" for what in self.sources[domain].differences(other.sources[domain])]
+        return found or self._differences_of_pictures(other)
+
+    def _differences_of_pictures(self, other: DatasetRef) -> list[str]:
         found = [f"layout {self.layout} / {other.layout}"] if self.layout != other.layout else []
         for split in sorted(self.splits.keys() | other.splits.keys()):
             mine, theirs = self.splits.get(split, 0), other.splits.get(split, 0)
@@ -51,58 +86,8 @@ class SourceRef(_Record):
                 found.append(f"{mine} / {theirs} pictures in split {split}")
         return found or ["equal numbers of pictures, but other paths, file sizes or labels"]
 
-
-def _facts(dataset: Dataset) -> dict[str, Any]:
-    return {
-        "layout": dataset.layout,
-        "root": printable(str(dataset.root)),
-        "fingerprint": dataset.fingerprint,
-        "samples": len(dataset.samples),
-        "splits": dict(Counter(sample.split for sample in dataset.samples)),
-    }
-
-
-class DatasetRef(SourceRef):
-    """Which data an artifact was made from.
-
-    Attributes:
-        layout: name of the layout that read it.
-        root: the folder as it was given.
-        fingerprint: `reidclip.records.Dataset.fingerprint`.
-        samples: number of samples.
-        splits: number of samples per split.
-        sources: of joined data, its data sets by domain; empty where the data is one set.
-    """
-
-    sources: dict[str, SourceRef] = {}
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> DatasetRef:
-        """Reads sizes of all files for the fingerprints (cached on the data sets)."""
-        return cls(**_facts(dataset), sources={domain: SourceRef.of(source) for domain, source in dataset.sources.items()})
-
-    @property
-    def parts(self) -> tuple[SourceRef, ...]:
-        """The data sets that it is made of: those joined, or itself."""
-        return tuple(self.sources.values()) or (self,)
-
-    def differences(self, other: SourceRef) -> list[str]:
-        """As of a `SourceRef`; where one of them is joined, which sources the other lacks, and by domain what differs."""
-        theirs = other.sources if isinstance(other, DatasetRef) else {}
-        if self.fingerprint == other.fingerprint or not (self.sources or theirs):
-            return super().differences(other)
-        if not (self.sources and theirs):
-            return [f"{_joined(self)} / {_joined(other)}"]
-        found = [f"without data set '{domain}'" for domain in theirs if domain not in self.sources]
-        found += [f"with data set '{domain}'" for domain in self.sources if domain not in theirs]
-        for domain in sorted(self.sources.keys() & theirs.keys()):
-            found += [f"data set '{domain}': {what}" for what in self.sources[domain].differences(theirs[domain])]
-        return found or super().differences(other)
-
-
-def _joined(ref: SourceRef) -> str:
-    names = ref.sources if isinstance(ref, DatasetRef) else {}
-    return f"joined data sets {', '.join(names)}" if names else f"one data set, {ref.root}"
+    def _told(self) -> str:
+        return f"data sets {', '.join(self.sources)} joined" if self.sources else f"one data set, {self.root}"
 
 
 class InputRef(_Record):

@@ -29,7 +29,7 @@ def scan_table(found: Scan) -> Group:
         table.add_column(title, no_wrap=title != "data", overflow="fold", justify="right" if title in ("files", "size") else "left")
     for artifact in found.artifacts:
         m = artifact.manifest
-        data = Path(m.dataset.root).name if m.dataset else ""
+        data = " + ".join(m.dataset.sources or [Path(m.dataset.root).name]) if m.dataset else ""
         cells = (artifact.ref, m.kind, _minute(m), m.method or "", data, str(m.payload.files), size(m.payload.bytes))
         table.add_row(*map(escape, cells))
     unreadable = [Text(f"{_state(b)}: {b.kind}/{b.ref}: {b.problem}", style="yellow" if b.newer else "red") for b in found.unreadable]
@@ -164,6 +164,12 @@ def _minute(manifest: Manifest) -> str:
 
 
 def _data(dataset: DatasetRef) -> str:
+    """One line per data set; those of joined data under their domains."""
+    own = _one_set(dataset)
+    return "\n".join([own, *(f"  {domain}: {_one_set(source)}" for domain, source in dataset.sources.items())])
+
+
+def _one_set(dataset: DatasetRef) -> str:
     splits = ", ".join(f"{name} {count}" for name, count in dataset.splits.items())
     return f"{dataset.root} ({dataset.layout}; {dataset.samples} samples: {splits}; fingerprint {dataset.fingerprint[:12]})"
 

@@ -12,7 +12,7 @@ for a picture come from (seed, epoch, index, how often the index occurred before
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from reidclip.data.at_work import at
 from reidclip.data.cache import Pictures, RamCache
 from reidclip.data.clips import RandomClip
 from reidclip.data.images import UInt8, read_picture
+from reidclip.data.photometric import Changes, after_geometry, before_geometry, draw_changes
 from reidclip.data.samplers import part_of_batch
 from reidclip.data.source import Decoded, ImageSource
 from reidclip.data.transforms import Geometry, Transform, apply, draw, noise_of
@@ -42,7 +43,7 @@ class Loader:
     Of tracklets B clips of T frames: ``image`` is (B,T,3,H,W) and ``keep`` (B,T,H,W), with one geometry and one erased box per clip.
 
     =========== ================= =======================================================================
-    image       uint8 (B,3,H,W)   RGB after resize, flip, pad and crop; not normalised, nothing erased yet
+    image       uint8 (B,3,H,W)   RGB after resize, flip, pad, crop and changes of colour; not normalised, nothing erased yet
     keep        uint8 (B,H,W)     1 = not clothes, same geometry; only if the source has masks
     erase       int64 (B,4)       box to erase: top, left, height, width; zeros when there is none
     erase_seed  int64 (B,)        seed of the noise that fills the box
@@ -50,6 +51,7 @@ class Loader:
     pid         int64 (B,)        training label of the identity if ``labels`` are given, else the data set's number
     clothes     int64 (B,)        the same for clothes
     camid       int64 (B,)        camera key of the filter rules
+    domain      int64 (B,)        label of the data set that it is from, by sorted name; 0 where there is one
     index       int64 (B,)        index into ``samples``
     =========== ================= =======================================================================
 
@@ -57,7 +59,7 @@ class Loader:
         source: pictures and masks.
         samples: as many as the source has pictures; index i means the same in both.
         transform: what happens to each picture.
-        seed: of the random geometry.
+        seed: of the random geometry and changes of colour.
         workers: worker processes; 0 reads in this process; None takes `default_workers`, and none on a CPU for pictures that are kept:
             a network on a CPU takes longer than to cut them.
         labels: dense training labels.
@@ -195,12 +197,19 @@ class _Columns:
     pid: np.ndarray
     clothes: np.ndarray
     camid: np.ndarray
+    domain: np.ndarray
 
     @classmethod
     def of(cls, samples: Sequence[Sample], labels: LabelMap | None) -> _Columns:
         pids = [s.pid if labels is None else labels.pids[s.pid] for s in samples]
         clothes = [s.clothes_id if labels is None else labels.clothes[s.clothes_id] for s in samples]
-        return cls(np.array(pids, np.int64), np.array(clothes, np.int64), np.array([s.camid for s in samples], np.int64))
+        numbers = labels.domains if labels is not None and labels.domains else _numbered({s.domain for s in samples})
+        columns = (pids, clothes, [s.camid for s in samples], [numbers[s.domain] for s in samples])
+        return cls(*(np.array(column, np.int64) for column in columns))
+
+
+def _numbered(names: Iterable[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(sorted(names))}
 
 
 @dataclass(frozen=True)
@@ -220,19 +229,20 @@ class _Assembly:
         epoch, whole = key
         own = part_of_batch(len(whole), *self.part)
         indices, seen = whole[own], Counter(whole[: own.start])  # a picture that comes twice gets two geometries, whoever reads it
-        geometries, frames = [], []
+        geometries, frames, changes = [], [], []
         for index in indices:
             generator = self._generator(epoch, index, seen[index])
             geometries.append(draw(self.transform, generator))
             frames.append(self._frames(index, generator))
+            changes.append(draw_changes(self.transform.photometric, generator))  # last: without it the rest is drawn as ever
             seen[index] += 1
         rows = np.array(indices, np.int64)
         batch = {
-            **self._placed(frames, geometries),
+            **self._placed(frames, geometries, changes),
             "erase": np.array([g.erase for g in geometries], np.int64).reshape(len(indices), 4),
             "erase_seed": np.array([g.erase_seed for g in geometries], np.int64),
             "index": rows,
-            **{name: getattr(self.columns, name)[rows] for name in ("pid", "clothes", "camid")},
+            **{name: getattr(self.columns, name)[rows] for name in ("pid", "clothes", "camid", "domain")},
         }
         tensors = {name: torch.from_numpy(column) for name, column in batch.items()}
         if self.transform.erase and self.transform.erasing.fill is None:
@@ -246,7 +256,9 @@ class _Assembly:
         group = self.groups[index]
         return group if self.clip is None else [group[frame] for frame in self.clip(len(group), generator)]
 
-    def _placed(self, frames: Sequence[Sequence[int]], geometries: Sequence[Geometry]) -> dict[str, np.ndarray]:
+    def _placed(
+        self, frames: Sequence[Sequence[int]], geometries: Sequence[Geometry], changes: Sequence[Changes]
+    ) -> dict[str, np.ndarray]:
         size = (self.transform.height, self.transform.width)
         lengths = {len(row) for row in frames} or {1}
         if len(lengths) > 1:
@@ -254,10 +266,11 @@ class _Assembly:
         rows = (len(frames),) if self.groups is None else (len(frames), *lengths)
         image, keep = np.empty((*rows, 3, *size), np.uint8), np.empty((*rows, *size), np.uint8)
         flat = zip(image.reshape(-1, 3, *size), keep.reshape(-1, 1, *size), strict=True)
-        for row, geometry in zip(frames, geometries, strict=True):
+        for row, geometry, change in zip(frames, geometries, changes, strict=True):
             for place, (out, out_keep) in zip(row, flat, strict=False):
                 planes = self.pictures[place]
-                apply(self.transform, geometry, planes[:3], out, fill=0)
+                apply(self.transform, geometry, before_geometry(change, planes[:3]), out, fill=0)
+                after_geometry(change, out)
                 if self.has_masks:
                     apply(self.transform, geometry, planes[3:], out_keep, fill=1)
         return {"image": image, "keep": keep} if self.has_masks else {"image": image}

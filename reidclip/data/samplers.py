@@ -36,7 +36,7 @@ def pk_batches(pids: Sequence[int], identities_per_batch: int, images_per_identi
     """
     if identities_per_batch < 1 or images_per_identity < 1:
         raise ValueError(f"a batch needs identities and images, got {identities_per_batch} x {images_per_identity}")
-    chunks = _chunks(pids, images_per_identity, generator)
+    chunks = chunks_by_identity(pids, images_per_identity, generator)
     if len(chunks) < identities_per_batch:
         raise UserError(
             f"A batch takes {identities_per_batch} identities, the training split has {len(chunks)}.",
@@ -74,7 +74,7 @@ def chunk_batches(pids: Sequence[int], chunks_per_batch: int, images_per_identit
     """
     if chunks_per_batch < 1 or images_per_identity < 1:
         raise ValueError(f"a batch needs chunks and images, got {chunks_per_batch} x {images_per_identity}")
-    chunks = [chunk for of_identity in _chunks(pids, images_per_identity, generator).values() for chunk in of_identity]
+    chunks = [chunk for of_identity in chunks_by_identity(pids, images_per_identity, generator).values() for chunk in of_identity]
     if len(chunks) < chunks_per_batch:
         raise UserError(
             f"A batch takes {chunks_per_batch} chunks of {images_per_identity} pictures of a person, the training split has {len(chunks)}.",
@@ -85,8 +85,11 @@ def chunk_batches(pids: Sequence[int], chunks_per_batch: int, images_per_identit
     return [[index for number in batch for index in chunks[number]] for batch in whole]
 
 
-def _chunks(pids: Sequence[int], size: int, generator: np.random.Generator) -> dict[int, list[list[int]]]:
-    """Shuffled chunks of ``size`` indices per identity, identities in order of first appearance."""
+def chunks_by_identity(pids: Sequence[int], size: int, generator: np.random.Generator) -> dict[int, list[list[int]]]:
+    """Shuffled chunks of ``size`` indices per identity, identities in order of first appearance.
+
+    What is left over is dropped; an identity with fewer indices gives one chunk drawn with replacement.
+    """
     members: dict[int, list[int]] = {}
     for index, pid in enumerate(pids):
         members.setdefault(pid, []).append(index)

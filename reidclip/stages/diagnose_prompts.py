@@ -15,14 +15,15 @@ from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.load import ClipModel, load_clip
 from reidclip.data.cache import Cache
 from reidclip.data.loader import ImageSource
-from reidclip.data.open import open_dataset
 from reidclip.data.preview import spread
+from reidclip.data.training_samples import choose_samples
 from reidclip.errors import ReidclipError
 from reidclip.evaluation.diagnostics.prompts import PromptDistances, prompt_distances
 from reidclip.interfaces import StageContext
 from reidclip.records import Dataset, LabelMap, Sample, training_labels
 from reidclip.stages.choose import of_data
 from reidclip.stages.read_prompts import read_prompts
+from reidclip.stages.reopen import open_again
 from reidclip.stages.use_masks import KEEP, keep_file, shielding_of, with_masks, without_mask
 from reidclip.train.device import pick_device
 from reidclip.train.features import frozen_features
@@ -80,9 +81,9 @@ def _data_of(prompts: Artifact, evaluated: Dataset) -> Dataset:
     if of_data(evaluated)(prompts.manifest):
         return evaluated
     made = prompts.manifest.dataset
-    if made is None or not Path(made.root).is_dir():
+    if made is None or not all(Path(part.root).is_dir() for part in made.parts):
         raise Skipped("the data that the prompts were learned from are no longer there")
-    dataset = open_dataset(Path(made.root), made.layout)
+    dataset = open_again(made, f"prompts {prompts.ref}")
     if not of_data(dataset)(prompts.manifest):
         raise Skipped("the data that the prompts were learned from have changed")
     return dataset
@@ -100,7 +101,7 @@ def _measure(
 ) -> MeasuredPrompts:
     used = prompts.manifest.config.get("settings", {})
     settings = ModelSettings.model_validate({key: value for key, value in used.items() if key in ModelSettings.model_fields})
-    trained = tuple(s for s in dataset.samples if s.split in settings.train_splits)
+    trained = choose_samples(dataset, settings.train_splits, settings.distractors).samples
     labels = training_labels(trained)
     clip = load_clip(settings.clip, image_size=(settings.height, settings.width), stride=settings.stride, device=pick_device(job.device))
     tensors = read_prompts(prompts, clip, labels)

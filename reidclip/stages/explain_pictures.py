@@ -173,14 +173,18 @@ def _opened(store: Store, ref: str, kind: str) -> Artifact | None:
 def _in_data_of(artifact: Artifact, dataset: Dataset) -> Dataset:
     """The pictures relative to the data that the artifact was made from."""
     made = artifact.manifest.dataset
-    root = Path(os.path.realpath(made.root)) if made else dataset.root
+    sources = {f"{domain}/": source for domain, source in made.sources.items()} or {"": made} if made else {}
+    roots = {place: Path(os.path.realpath(source.root)) for place, source in sources.items()} or {"": dataset.root}
     samples = []
     for sample in dataset.samples:
         path = Path(os.path.realpath(dataset.absolute(sample)))
-        if not path.is_relative_to(root):
+        place = next((place for place, root in roots.items() if path.is_relative_to(root)), None)
+        if place is None:
             raise UserError(
-                f"{path} is not among the pictures that {artifact.kind} {artifact.ref} was made from ({root}).",
+                f"{path} is not among the pictures that {artifact.kind} {artifact.ref} was made from "
+                f"({' + '.join(str(root) for root in roots.values())}).",
                 "Name label maps of these pictures.",
             )
-        samples.append(dataclasses.replace(sample, path=path.relative_to(root).as_posix()))
-    return dataclasses.replace(dataset, root=root, samples=tuple(samples))
+        samples.append(dataclasses.replace(sample, path=place + path.relative_to(roots[place]).as_posix()))
+    joined = {place[:-1]: Dataset(dataset.layout, root, ()) for place, root in roots.items() if place}
+    return dataclasses.replace(dataset, root=next(iter(roots.values())), samples=tuple(samples), sources=joined)

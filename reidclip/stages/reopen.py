@@ -33,8 +33,8 @@ def reopened(artifact: Artifact, say: Callable[[str], None], layout: Layouts = N
     say(f"data: {' + '.join(part.root for part in made.parts)} (of {what}{', the newest' if newest else ''})")
     dataset = open_again(made, what, layout)
     for domain, source in made.sources.items():
-        now = DatasetRef.of(dataset).sources.get(domain)
-        if now is not None and (found := source.differences(now)):
+        now = dataset.sources.get(domain)
+        if now is not None and (found := source.differences(DatasetRef.of(now))):
             say(f"note: data set '{domain}' ({source.root}) is not as {what} had it: {'; '.join(found)}")
     return dataset
 

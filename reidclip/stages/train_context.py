@@ -12,7 +12,7 @@ from reidclip.data.clips import cut
 from reidclip.data.loader import ImageSource
 from reidclip.errors import UserError
 from reidclip.interfaces import StageContext
-from reidclip.records import LabelMap, Sample
+from reidclip.records import Dataset, LabelMap, Sample
 from reidclip.stages.broken_pictures import without_broken
 from reidclip.stages.read_prompts import read_prompts
 from reidclip.stages.train_job import Progress, TrainJob
@@ -29,7 +29,7 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
     device = pick_device(job.device)
     torch.manual_seed(job.seed)
     s = job.settings
-    cameras = _camera_embeddings(train) if s.sie_camera else 0
+    cameras = _camera_embeddings(job.dataset, train) if s.sie_camera else 0
     clip = load_clip(
         s.clip, image_size=(s.height, s.width), stride=s.stride, device=device, sie_cameras=cameras, sie_coefficient=s.sie_coefficient
     )
@@ -44,6 +44,8 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
         train = without_broken(job.dataset, train, job.run_folder(), job.workers, progress)
         for note in notes_on_broken(job):
             job.say(f"note: {note}")
+    for note in job.notes_on_samples():
+        job.say(f"note: {note}")
     if isinstance(s, FinetuneSettings) and any(sample.frames for sample in train):
         whole, train = train, cut(train, s.piece_frames)
         told = f"cut into {len(train)} pieces" if s.piece_frames else "taken whole"
@@ -68,8 +70,8 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
     )
 
 
-def _camera_embeddings(train: Sequence[Sample]) -> int:
-    """How many camera embeddings the data asks for: cameras are numbered from 0.
+def _camera_embeddings(dataset: Dataset, train: Sequence[Sample]) -> int:
+    """How many camera embeddings the data asks for: cameras are numbered from 0, those of joined data without gaps.
 
     Raises:
         UserError: a number that counts no cameras, or a data set whose rules take something else for them.
@@ -78,12 +80,17 @@ def _camera_embeddings(train: Sequence[Sample]) -> int:
     if other is not None:
         key = "the data set names no cameras" if other.camera == -1 else f"its number {other.camid} is not camera {other.camera}"
         raise UserError(
-            f"There is no camera embedding for {other.path}: {key}.", "Leave camera embeddings out with --set sie_camera=false."
+            f"There is no camera embedding for {_named(dataset, other)}: {key}.", "Leave camera embeddings out with --set sie_camera=false."
         )
     highest = max(train, key=lambda sample: sample.camid)
     if highest.camid >= _MOST_CAMERAS:
         raise UserError(
-            f"Camera {highest.camid} ({highest.path}) asks for as many camera embeddings; at most {_MOST_CAMERAS} make sense.",
+            f"Camera {highest.camid} ({_named(dataset, highest)}) asks for as many camera embeddings; at most {_MOST_CAMERAS} make sense.",
             "Number the cameras from 0, or leave them out with --set sie_camera=false.",
         )
     return highest.camid + 1
+
+
+def _named(dataset: Dataset, sample: Sample) -> str:
+    """The picture for a message: of joined data by its whole path, as the relative one is nobody's."""
+    return str(dataset.absolute(sample)) if dataset.sources else sample.path

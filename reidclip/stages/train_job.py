@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reidclip import __version__
 from reidclip.artifacts.store import Artifact, Store
+from reidclip.data.balanced_batches import check_shares
 from reidclip.data.cache import CacheKind
 from reidclip.data.join import place_of
 from reidclip.data.training_samples import choose_samples, training_samples
@@ -128,14 +129,22 @@ def check_batches(settings: ModelSettings, dataset: Dataset, accumulate: int = 1
     Raises:
         UserError: see `training_samples`; or fewer identities than a batch takes; or fewer pictures in a batch than pieces.
     """
-    identities = len({s.pid for s in trained_on(dataset, settings)})
+    train = trained_on(dataset, settings)
+    identities = len({s.pid for s in train})
     if isinstance(settings, FinetuneSettings) and settings.sampler == "pk" and settings.identities > identities:
         raise UserError(
             f"A batch takes {settings.identities} identities, the training split of {place_of(dataset)} has {identities}.",
             f"Lower it (--set identities={identities}), or take more data.",
         )
     if isinstance(settings, FinetuneSettings):
+        if settings.balance_domains:
+            _check_balance(settings, train)
         _check_pieces(settings.identities * settings.images_per_identity, accumulate)
+
+
+def _check_balance(settings: FinetuneSettings, train: Sequence[Sample]) -> None:
+    pids, domains, images = [s.pid for s in train], [s.domain for s in train], settings.images_per_identity
+    check_shares(pids, domains, settings.identities, images, distinct=settings.sampler == "pk")
 
 
 def _check_pieces(pictures: int, accumulate: int) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from reidclip.data.balanced_batches import balanced_batches
 from reidclip.data.clips import RandomClip
 from reidclip.data.geometry import ERASINGS, Transform
 from reidclip.data.loader import Loader
+from reidclip.data.photometric import Photometric
 from reidclip.data.samplers import chunk_batches, epoch_generator, pk_batches
 from reidclip.data.transforms import Derived, finish
 from reidclip.interfaces import ParamGroup, StageContext, Update
@@ -40,10 +42,14 @@ class FinetuneStage:
         self._transform = transform_of(settings)
 
     def plan(self, epoch: int) -> Sequence[Sequence[int]]:
-        """Batches of the sampler that the settings name; see `reidclip.data.samplers`."""
-        batches = chunk_batches if self.settings.sampler == "chunk" else pk_batches
-        generator = epoch_generator(self.context.seed, epoch)
-        return batches(self._pids, self.settings.identities, self.settings.images_per_identity, generator)
+        """Batches of the sampler that the settings name; see `reidclip.data.samplers` and `reidclip.data.balanced_batches`."""
+        s, generator = self.settings, epoch_generator(self.context.seed, epoch)
+        if s.balance_domains:
+            domains = [sample.domain for sample in self.context.train]
+            distinct = s.sampler == "pk"
+            return balanced_batches(self._pids, domains, s.identities, s.images_per_identity, generator, distinct=distinct)
+        batches = chunk_batches if s.sampler == "chunk" else pk_batches
+        return batches(self._pids, s.identities, s.images_per_identity, generator)
 
     def fetch(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
         """Batches of uint8 pictures with their random geometry; normalised in `prepare`, on the device."""
@@ -91,6 +97,7 @@ def transform_of(settings: FinetuneSettings) -> Transform:
         crop=settings.crop,
         enlarge=settings.enlarge,
         erasing=ERASINGS[settings.erasing],
+        photometric=Photometric(settings.grey, settings.jitter, settings.jitter_strength, settings.augmix, settings.augmix_severity),
     )
 
 
