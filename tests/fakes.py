@@ -39,6 +39,9 @@ SMALL: Mapping[str, Any] = {
     "images_per_identity": 2,
     "pad": 2,
     "cal_start_epoch": 0,
+    "warm_epochs": 2,
+    "warm_up": {"identities": 3, "images_per_identity": 2, "pad": 2},
+    "domain_epochs": 2,
 }
 """Settings that make a training small; keys that a method does not have are left out."""
 

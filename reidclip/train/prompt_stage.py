@@ -7,6 +7,7 @@ A method gives the loss of a batch; this file gives the batches, the prompts and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -23,6 +24,18 @@ from reidclip.train.settings import PromptLearnSettings
 
 PromptLosses = Callable[[Tensor, Tensor, Tensor], Mapping[str, Tensor]]
 """(image features (B, D), text features (B, D), labels (B,)) -> named losses."""
+
+
+class Learner(Protocol):
+    """What a stage asks of a module of prompts; `reidclip.clip.prompts.PromptLearner` is one."""
+
+    contexts: nn.Parameter
+
+    def __call__(self, labels: Tensor) -> Tensor:
+        """(B,) class indices -> (B, D) text features."""
+
+    def of_distinct(self, distinct: Tensor, place: Tensor) -> Tensor:
+        """The same from distinct class indices (U,) and each row's place among them (B,)."""
 
 
 def prompt_learner(clip: ClipModel, template: str, tokens: int, classes: int, seed: int) -> PromptLearner:
@@ -42,7 +55,8 @@ class PromptStage:
     """Learn one context per class from frozen image features (CLIP-ReID section 3.2).
 
     Args:
-        features: (N, D) image features of the training pictures.
+        features: (N, D) image features of the training pictures; or a function that gives them as the stage begins, when an earlier stage
+            trains the encoder that they come from.
         labels: (N,) class of each picture.
         learner: the prompts to train.
         settings: rate, batches, epochs.
@@ -53,25 +67,34 @@ class PromptStage:
 
     def __init__(
         self,
-        features: Tensor,
+        features: Tensor | Callable[[], Tensor],
         labels: Tensor,
-        learner: PromptLearner,
+        learner: Learner,
         settings: PromptLearnSettings,
         losses: PromptLosses,
         seed: int,
         name: str,
     ) -> None:
-        self.features, self.labels, self.learner = features, labels, learner
+        self._given, self.labels, self.learner = features, labels, learner
+        if isinstance(features, Tensor):
+            self.features = features
         self.settings, self.seed = settings, seed
         self.epochs = settings.epochs
-        self.module: nn.Module = learner
-        contexts = [(n, p) for n, p in learner.named_parameters() if p.requires_grad]
+        self.module = cast(nn.Module, learner)
+        contexts = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
         schedule = warmup_cosine(settings.lr, settings.warmup_lr, settings.min_lr, settings.epochs, settings.warmup_epochs)
 
         def named_losses(batch: Mapping[str, Tensor], text: Tensor) -> Mapping[str, Tensor]:
             return losses(batch["features"], text, batch["labels"])
 
-        self.updates = [Update(name, [ParamGroup("contexts", contexts, settings.lr, settings.weight_decay)], schedule, named_losses)]
+        self.updates: Sequence[Update] = [
+            Update(name, [ParamGroup("contexts", contexts, settings.lr, settings.weight_decay)], schedule, named_losses)
+        ]
+
+    def begin(self) -> None:
+        """Image features are there from here on."""
+        if not isinstance(self._given, Tensor):
+            self.features = self._given()
 
     def plan(self, epoch: int) -> Sequence[Sequence[int]]:
         """All pictures, shuffled; a last partial batch is kept (never an empty one)."""
