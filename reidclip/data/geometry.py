@@ -5,6 +5,7 @@ Two families, in the order that each publishes:
 * CLIP-ReID (Syliz517/CLIP-ReID): resize, flip, pad with black, random crop, normalise, erase with noise;
 * CAL and its descendants (guxinqian/Simple-CCReID): resize, enlarge and crop with probability 0.5, flip, normalise, erase with one colour.
 
+Changes of colour stand around it, see `reidclip.data.photometric`.
 The geometry of a picture, its mask and its derived images is drawn once.
 """
 
@@ -17,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from reidclip.data.images import Filter, UInt8, resize, resize_nearest
+from reidclip.data.photometric import UNCHANGED, Photometric
 
 Crop = Literal["pad", "enlarge"]
 Fill = tuple[float, float, float]
@@ -65,6 +67,7 @@ class Transform:
             height and width and crops back at a uniform place.
         enlarge: see ``crop``.
         erasing: how the box is drawn and filled.
+        photometric: changes of colour.
     """
 
     height: int = 256
@@ -76,6 +79,7 @@ class Transform:
     crop: Crop = "pad"
     enlarge: float = 0.5
     erasing: Erasing = NOISE
+    photometric: Photometric = UNCHANGED
 
 
 def training(height: int = 256, width: int = 128, method: Filter = "bicubic") -> Transform:

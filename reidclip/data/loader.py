@@ -256,9 +256,7 @@ class _Assembly:
         group = self.groups[index]
         return group if self.clip is None else [group[frame] for frame in self.clip(len(group), generator)]
 
-    def _placed(
-        self, frames: Sequence[Sequence[int]], geometries: Sequence[Geometry], changes: Sequence[Changes]
-    ) -> dict[str, np.ndarray]:
+    def _placed(self, frames: Sequence[Sequence[int]], geometries: Sequence[Geometry], changes: Sequence[Changes]) -> dict[str, np.ndarray]:
         size = (self.transform.height, self.transform.width)
         lengths = {len(row) for row in frames} or {1}
         if len(lengths) > 1:

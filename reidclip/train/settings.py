@@ -18,6 +18,8 @@ def _soft(value: Any) -> Any:
 
 Margin = Annotated[float | None, BeforeValidator(_soft)]
 """Triplet margin; None is the soft margin, which TOML and --set write as "soft"."""
+Share = Annotated[float, Field(ge=0, le=1)]
+Turn = Annotated[float, Field(ge=0, le=0.5)]
 
 
 class ModelSettings(Settings):
@@ -108,6 +110,14 @@ class FinetuneSettings(ModelSettings):
     erasing: Literal["noise", "colour"] = Field(
         "noise", description="What fills the erased box: 'noise' (CLIP-ReID), or one 'colour' in boxes of up to 0.4 of the picture (CAL)."
     )
+    grey: float = Field(0.0, ge=0, le=1, description="Probability of turning a training picture grey (CLIP-FGDI's program: 0.1).")
+    jitter: float = Field(0.0, ge=0, le=1, description="Probability of colour jitter on a training picture (CLIP-FGDI's program: 0.1).")
+    jitter_strength: tuple[Share, Share, Share, Turn] = Field(
+        (0.15, 0.1, 0.05, 0.05),
+        description="Reach of the jitter: brightness, contrast, saturation (factors in 1 - s .. 1 + s), hue (share of the circle).",
+    )
+    augmix: float = Field(0.0, ge=0, le=1, description="Probability of AugMix on a training picture (CLIP-FGDI's program: 0.6).")
+    augmix_severity: float = Field(3.0, ge=1, le=10, description="How far AugMix's operations go: 1 (hardly) to 10.")
     clip_frames: int = Field(8, gt=0, description="Frames of the clip that is drawn of a tracklet (video data alone).")
     clip_stride: int = Field(4, gt=0, description="Frames from one to the next in a clip, where the tracklet is long enough.")
     piece_frames: int = Field(
