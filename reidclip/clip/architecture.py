@@ -13,9 +13,12 @@ from typing import Any
 import open_clip
 
 from reidclip.clip.geometry import Size, patch_grid, resnet_grid, trunk_grid
+from reidclip.clip.timm_tower import build_timm, is_timm, timm_facts
 from reidclip.errors import UserError
 
 _NO_TEXT = {"context_length": 2, "vocab_size": 2, "width": 64, "heads": 1, "layers": 1}  # stands in when only the image side is built
+_NO_VISION = {"layers": 1, "width": 64, "image_size": 16, "patch_size": 16}  # likewise, until a tower of timm's takes its place
+_NOT_OF_A_DUAL_ENCODER = ("custom_text", "multimodal_cfg")
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class EncoderConfig:
         model: open_clip's ``embed_dim``, ``quick_gelu`` and ``vision_cfg`` (the text side is left out); or, of an encoder that is not
             CLIP's, ``trunk`` and its options (`reidclip.clip.trunk`).
         image_size: (height, width) in pixels.
-        stride: ViT: distance of patches in pixels (the patch size means no overlap); ResNet: overall stride, 16 or 32.
+        stride: ViT: distance of patches in pixels (the patch size means no overlap); ResNet: overall stride, 16 or 32; a tower of timm's:
+            pixels from one place of its last map to the next, which cannot be chosen.
         sie_cameras: cameras that have an embedding, 0 for none.
         sie_coefficient: factor of the camera embedding.
         context_block: kind of the block between final map and pools (`reidclip.clip.context_block`); None for none.
@@ -51,15 +55,28 @@ class EncoderConfig:
         return self.trunk is not None or is_resnet(self.model)
 
     @property
+    def is_timm(self) -> bool:
+        """Whether the tower is timm's (`reidclip.clip.timm_encoder`)."""
+        return is_timm(self.model)
+
+    @property
+    def pools_places(self) -> bool:
+        """A native ViT that pools otherwise than by its class token behind ``ln_post`` (`reidclip.clip.pooled_vit`)."""
+        vision = self.model.get("vision_cfg", {})
+        return bool(vision.get("attentional_pool") or vision.get("final_ln_after_pool") or vision.get("pool_type", "tok") != "tok")
+
+    @property
     def patch(self) -> Size:
         """(height, width) of a ViT's patches in pixels."""
-        return pair(self.model["vision_cfg"].get("patch_size") or 16)
+        return pair(self.stride if self.is_timm else self.model["vision_cfg"].get("patch_size") or 16)
 
     @property
     def grid(self) -> Size:
         """(height, width) of the final token map."""
         if self.trunk is not None:
             return trunk_grid(self.image_size, self.stride)
+        if self.is_timm:
+            return self.image_size[0] // self.stride, self.image_size[1] // self.stride
         if self.is_resnet:
             return resnet_grid(self.image_size, self.stride)
         return patch_grid(self.image_size, self.patch, self.stride)
@@ -105,6 +122,8 @@ def encoder_config(
         UserError: a stride, size or option that this architecture does not have.
     """
     kept = {key: copy.deepcopy(model[key]) for key in ("embed_dim", "quick_gelu", "vision_cfg") if key in model}
+    if is_timm(model):
+        return _timm_config(kept, image_size, stride, sie_cameras, sie_coefficient)
     resnet = is_resnet(model)
     patch = pair(model["vision_cfg"].get("patch_size") or 16)
     config = EncoderConfig(kept, image_size, stride or (16 if resnet else patch[0]), sie_cameras, sie_coefficient)
@@ -122,28 +141,55 @@ def encoder_config(
     return config
 
 
+def _timm_config(model: dict[str, Any], size: Size, stride: int | None, sie_cameras: int, sie_coefficient: float) -> EncoderConfig:
+    facts = timm_facts(model)
+    if stride not in (None, facts.reduction):
+        raise UserError(
+            f"This image tower of timm's has overall stride {facts.reduction}, not {stride}.",
+            "Leave stride out; overlapping patches are an option of CLIP's own ViT.",
+        )
+    if sie_cameras and not facts.class_token:
+        raise UserError("This image tower has no class token to add a camera embedding to.", "Switch sie_camera off or take a ViT.")
+    config = EncoderConfig(model, size, facts.reduction, sie_cameras, sie_coefficient)
+    if min(config.grid) < 1 or not (facts.cuts or size == tuple(facts.reduction * cells for cells in config.grid)):
+        raise UserError(
+            f"Pictures of {size[0]}x{size[1]} pixels do not fit an image tower of overall stride {facts.reduction}.",
+            f"Take sides that are multiples of {facts.reduction}.",
+        )
+    return config
+
+
 def check_supported(name: str, model: Mapping[str, Any]) -> None:
-    """Refuse architectures that have no class token or whose text cannot be cut at its end.
+    """Refuse architectures that are no dual encoder of pictures and token embeddings.
 
     Raises:
         UserError: naming what is not supported.
     """
     vision, text = model.get("vision_cfg", {}), model.get("text_cfg", {})
     reasons = [
-        ("its image tower comes from timm", bool(vision.get("timm_model_name"))),
-        ("its image tower does not end in a class token", vision.get("attentional_pool") or vision.get("pool_type", "tok") != "tok"),
-        ("its layer norm comes after pooling", bool(vision.get("final_ln_after_pool"))),
-        ("its text tower is not CLIP's", bool(text.get("hf_model_name") or "multimodal_cfg" in model or text.get("embed_cls"))),
-        ("its text tower is not causal", bool(text.get("no_causal_mask"))),
-        ("its text feature is not taken at end-of-text", text.get("pool_type", "argmax") not in ("argmax", "eos")),
-        ("its tokenizer is not CLIP's", bool(text.get("hf_tokenizer_name"))),
+        (f"its text tower is '{text.get('hf_model_name')}' of Hugging Face's", bool(text.get("hf_model_name"))),
+        ("its attention pool belongs to one input size", vision.get("timm_pool") in ("abs_attn", "rot_attn")),
+        ("its two attention pools are unfinished in open_clip", isinstance(vision.get("attentional_pool"), str)),
+        ("its picture is not pooled", vision.get("pool_type", "tok") not in ("tok", "avg")),
+        ("its text is not pooled", text.get("pool_type", "argmax") not in ("first", "last", "argmax", "eos")),
+        ("its tokenizer is CLIPS's", bool(text.get("tokenizer_mode"))),
     ]
     found = [reason for reason, holds in reasons if holds]
     if found:
         raise UserError(
             f"'{name}' cannot be used here: {' and '.join(found)}.",
-            "Take a ViT or ResNet of CLIP's kind, such as ViT-B-16:openai or RN50:openai.",
+            "Take an architecture whose text tower is open_clip's own, such as ViT-B-16:openai or ViT-B-16-SigLIP:webli.",
         )
+
+
+def is_published_kind(model: Mapping[str, Any]) -> bool:
+    """Whether both towers are of the kind that CLIP-ReID was published with: CLIP's ViT or ResNet, and causal text read at its end.
+
+    Only of these are the lengths of features known to suit a plain dot product.
+    """
+    vision, text = model.get("vision_cfg", {}), model.get("text_cfg", {})
+    plain_vision = not is_timm(model) and not vision.get("attentional_pool") and vision.get("pool_type", "tok") == "tok"
+    return plain_vision and not text.get("no_causal_mask") and not text.get("embed_cls")
 
 
 def supported_names() -> list[str]:
@@ -159,18 +205,33 @@ def supported_names() -> list[str]:
 
 
 def build_towers(model: Mapping[str, Any]) -> Any:
-    """An open_clip ``CLIP`` of this configuration, randomly initialised (or on the meta device inside ``torch.device("meta")``)."""
-    document = copy.deepcopy(dict(model))
+    """An open_clip ``CLIP`` of this configuration, randomly initialised (or on the meta device inside ``torch.device("meta")``).
+
+    Of CoCa the two encoders, without the decoder. A tower of timm's is in memory in any case (`reidclip.clip.timm_tower.build_timm`).
+    """
+    document = {key: value for key, value in copy.deepcopy(dict(model)).items() if key not in _NOT_OF_A_DUAL_ENCODER}
     if is_resnet(document):  # open_clip wants one side length; the position table is put right afterwards
         document["vision_cfg"]["image_size"] = max(pair(document["vision_cfg"].get("image_size") or 224))
+    if is_timm(document):
+        document["vision_cfg"] = _NO_VISION
     try:
-        return open_clip.CLIP(**document)
+        if document["text_cfg"].get("embed_cls"):
+            from reidclip.clip.coca import CocaTowers
+
+            towers: Any = CocaTowers(open_clip.CustomTextCLIP(**document))
+        else:
+            towers = open_clip.CLIP(**document)
     except (TypeError, ValueError, KeyError, AssertionError, AttributeError) as error:
         raise UserError(f"open_clip cannot build this configuration: {error}.", "Compare it with a configuration of open_clip.") from error
+    if is_timm(model):
+        towers.visual = build_timm(model)
+    return towers
 
 
 def build_visual(config: EncoderConfig) -> Any:
     """The image tower alone, as open_clip builds it (see `build_towers`)."""
+    if config.is_timm:
+        return build_timm(config.model)
     return build_towers({**config.model, "text_cfg": _NO_TEXT}).visual
 
 

@@ -101,8 +101,18 @@ def make_image_encoder(config: EncoderConfig, visual: Any = None) -> ImageEncode
         from reidclip.clip.trunk import TrunkEncoder  # it is an ImageEncoder, so it comes after this module
 
         return TrunkEncoder(config)
+    if config.is_timm:
+        from reidclip.clip.timm_encoder import make_timm_encoder
+
+        return make_timm_encoder(config, visual)
     visual = build_visual(config) if visual is None else visual
-    return ResNetEncoder(config, visual) if config.is_resnet else VitEncoder(config, visual)
+    if config.is_resnet:
+        return ResNetEncoder(config, visual)
+    if config.pools_places:
+        from reidclip.clip.pooled_vit import PooledVitEncoder
+
+        return PooledVitEncoder(config, visual)
+    return VitEncoder(config, visual)
 
 
 class VitEncoder(ImageEncoder):
@@ -111,7 +121,7 @@ class VitEncoder(ImageEncoder):
     takes_context_block = True
 
     def __init__(self, config: EncoderConfig, visual: Any) -> None:
-        width, joint = visual.proj.shape
+        width, joint = visual.conv1.out_channels, visual.proj.shape[1]
         super().__init__(config, width, width, joint)
         self.conv1 = visual.conv1
         self.conv1.stride = pair(config.stride)
@@ -144,7 +154,7 @@ class VitEncoder(ImageEncoder):
         before = self._before_final_block(x, camera)
         after = self.ln_post(self._final_tokens(before))
         projected = (after @ self.proj).to(after.dtype)
-        last_map, pooled_map, projected_map = (_as_map(t[:, 1:], self.config.grid) for t in (before, after, projected))
+        last_map, pooled_map, projected_map = (as_map(t[:, 1:], self.config.grid) for t in (before, after, projected))
         return TokenMaps(self._features(before[:, 0], after[:, 0]), last_map, pooled_map, projected_map)
 
     def _final_tokens(self, before: Tensor) -> Tensor:
@@ -207,7 +217,7 @@ class ResNetEncoder(ImageEncoder):
         """See `ImageEncoder.forward_tokens`; ``camera`` is not used."""
         last, pooled = self._maps(x)
         tokens = self._attention_pool(pooled, every_token=True)
-        return TokenMaps(self._features(last, pooled, tokens[:, 0]), last, pooled, _as_map(tokens[:, 1:], self.config.grid))
+        return TokenMaps(self._features(last, pooled, tokens[:, 0]), last, pooled, as_map(tokens[:, 1:], self.config.grid))
 
     def _features(self, last: Tensor, pooled: Tensor, projected: Tensor) -> ImageFeatures:
         dtype = self.attnpool.positional_embedding.dtype
@@ -231,7 +241,8 @@ class ResNetEncoder(ImageEncoder):
         return projected
 
 
-def _as_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+def as_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(B, h w, W) tokens, row by row, as a (B, W, h, w) map."""
     return tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
 
 

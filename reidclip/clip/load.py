@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from reidclip.clip import weights
-from reidclip.clip.architecture import build_towers, check_supported, encoder_config
+from reidclip.clip.architecture import build_towers, check_supported, encoder_config, is_published_kind
 from reidclip.clip.geometry import Size
 from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
 from reidclip.clip.sources import Source, find
@@ -39,7 +39,8 @@ class ClipModel:
         mean, std: normalisation that this CLIP was trained with, per channel of RGB in 0..1; recipes may choose another.
         interpolation: "bicubic" or "bilinear", as this CLIP was trained.
         image_size: (height, width) in pixels that the image encoder takes.
-        logit_scale: exp of CLIP's learned log-temperature, the factor on cosines.
+        logit_scale: exp of CLIP's learned log-temperature, the factor on cosines. SigLIP adds a learned bias to all of them alike, which
+            changes no softmax and no ranking, and is left out.
         model: open_clip's model configuration.
         card: model card facts that came with the weights.
     """
@@ -118,7 +119,7 @@ def assemble(
         return assemble_trunk(source, spec, image_size=image_size, stride=stride, device=device, sie_cameras=sie_cameras)
     check_supported(source.name, source.model)
     config = encoder_config(source.model, image_size, stride, sie_cameras, sie_coefficient)
-    tokenizer = make_tokenizer(source.model["text_cfg"])
+    tokenizer = make_tokenizer(source.model["text_cfg"], source.folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(source.seed)
         towers = _towers(source, spec)
@@ -139,7 +140,8 @@ def assemble(
         image_size=image_size,
         logit_scale=scale,
         model=source.model,
-        card=source.card,
+        # Nobody published training with plain dot products of other towers' features, whose lengths may be anything.
+        card=source.card if is_published_kind(source.model) else {"similarity": "cosine", **source.card},
     )
 
 
@@ -179,8 +181,9 @@ def save_clip(
     state["logit_scale"] = torch.tensor(logit_scale).log()
     tensors = {key: _written(value, dtype) for key, value in state.items()}
     save_file(tensors, path, metadata={"format": "pt"})
+    kept = {key: value for key, value in model.items() if key != "init_logit_bias"}  # a bias on all cosines alike is not kept
     document = {
-        "model_cfg": {**model, "vision_cfg": {**model["vision_cfg"], "image_size": list(config.image_size)}},
+        "model_cfg": {**kept, "vision_cfg": {**model["vision_cfg"], "image_size": list(config.image_size)}},
         "preprocess_cfg": {"size": list(config.image_size), "mean": list(mean), "std": list(std), "interpolation": interpolation},
         "card": dict(card or {}),
     }
@@ -204,15 +207,20 @@ def _towers(source: Source, spec: str) -> Any:
         if key in source.state and source.state[key].shape != value.shape
     ]
     missing = sorted(set(towers.state_dict()) - set(source.state))
-    unknown = sorted(set(source.state) - set(towers.state_dict()))
+    unknown = sorted(key for key in set(source.state) - set(towers.state_dict()) if not _is_decoders(key, source))
     if wrong or missing or unknown:
         first = next(iter(wrong + [f"{key} is missing" for key in missing] + [f"{key} is not part of it" for key in unknown]))
         raise UserError(
             f"The weights of {spec} are not those of '{source.name}' ({first}; {len(wrong) + len(missing) + len(unknown)} differences).",
             "Name the right architecture: PATH::ARCH.",
         )
-    towers.load_state_dict(source.state, assign=True)
+    towers.load_state_dict({key: value for key, value in source.state.items() if not _is_decoders(key, source)}, assign=True)
     return towers
+
+
+def _is_decoders(key: str, source: Source) -> bool:
+    """Whether a weight is of CoCa's decoder, which writes captions and is not used."""
+    return "multimodal_cfg" in source.model and key.startswith("text_decoder.")
 
 
 def _fit_position_table(towers: Any, state: Mapping[str, Tensor]) -> None:

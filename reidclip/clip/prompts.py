@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from reidclip.clip.prefix import PrefixCache
+from reidclip.clip.slots import tokenise_slots
 from reidclip.clip.text_encoder import TextEncoder
 from reidclip.clip.tokenizer import Tokenizer
 
@@ -19,7 +20,9 @@ class PromptTemplate:
 
     Attributes:
         text: the sentence.
-        token_ids: (L,) start, words, end; nothing after the end, which the causal encoder could not see.
+        token_ids: (L,) start, words, end; nothing after the end, which a causal encoder could not see, but all of the context where the
+            text tower reads padding.
+        end: position of end-of-text: 11 for the sentence above.
         groups: positions of the X, one tuple per run of neighbouring X: ((5, 6, 7, 8),) above, and ((5, 6, 7, 8), (11,)) for
             "A photo of a X X X X person from X dataset."
     """
@@ -30,26 +33,16 @@ class PromptTemplate:
         Raises:
             ValueError: no X in the text, or more tokens than the context has.
         """
-        slot = tokenizer.encode("X")
-        ids = tokenizer(text)[0]
-        if len(slot) != 1 or slot[0] not in ids:
-            raise ValueError(f"prompt {text!r} has no X to learn")
-        words = tokenizer.encode(text)
-        if len(words) + 2 > len(ids):
-            raise ValueError(f"prompt {text!r} has {len(words)} tokens; the text encoder takes {len(ids) - 2}")
+        slotted = tokenise_slots(text, tokenizer)
         self.text = text
-        self.token_ids = ids[: len(words) + 2].clone()
-        self.groups = _runs([i for i, token in enumerate(self.token_ids.tolist()) if token == slot[0]])
+        self.token_ids = slotted.token_ids
+        self.end = slotted.end
+        self.groups = _runs(slotted.slots)
 
     @property
     def start(self) -> int:
         """Position of the first slot, which is the number of tokens before it (the start mark is one): 5 for the sentence above."""
         return self.groups[0][0]
-
-    @property
-    def end(self) -> int:
-        """Position of end-of-text: 11 for the sentence above."""
-        return len(self.token_ids) - 1
 
     def fill(self, embeddings: Tensor, *contexts: Tensor) -> Tensor:
         """Put learned vectors into the slots.

@@ -10,6 +10,7 @@ import open_clip
 from torch import Tensor
 
 from reidclip.clip.architecture import is_resnet, pair, supported_names
+from reidclip.clip.timm_tower import is_timm, timm_shapes
 from reidclip.errors import UserError
 
 _QUICK = "-quickgelu"
@@ -25,7 +26,7 @@ def recognise(path: Path, state: Mapping[str, Tensor]) -> str:
         UserError: no architecture fits, or several do.
     """
     facts = _facts_of_weights(state)
-    fitting = [name for name in supported_names() if _facts_of_config(open_clip.get_model_config(name)) == facts]
+    fitting = _of_timm(state, facts) if is_timm_state(state) else _of_clip(facts)
     quick = [name for name in fitting if name.endswith(_QUICK)]
     if quick and any(word in path.name.lower() for word in ("openai", "quickgelu")):
         fitting = quick
@@ -40,6 +41,24 @@ def recognise(path: Path, state: Mapping[str, Tensor]) -> str:
     raise UserError(f"{path} fits {' and '.join(fitting)}.", f"Name the right one: {path}::{quick[0] if quick else fitting[0]}{which}.")
 
 
+def is_timm_state(state: Mapping[str, Tensor]) -> bool:
+    """Whether the image tower of these weights is timm's."""
+    return any(key.startswith("visual.trunk.") for key in state)
+
+
+def _of_clip(facts: Mapping[str, Any]) -> list[str]:
+    configs = {name: open_clip.get_model_config(name) for name in supported_names()}
+    return [name for name, config in configs.items() if not is_timm(config) and _facts_of_config(config) == facts]
+
+
+def _of_timm(state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> list[str]:
+    """Architectures with this text tower whose image tower, built without memory, has these shapes."""
+    configs = {name: open_clip.get_model_config(name) for name in supported_names()}
+    alike = [name for name, config in configs.items() if is_timm(config) and _text_facts(config).items() <= facts.items()]
+    shapes = {key.removeprefix("visual."): value.shape for key, value in state.items() if key.startswith("visual.")}
+    return [name for name in alike if timm_shapes(configs[name]) == shapes]
+
+
 def _facts_of_weights(state: Mapping[str, Tensor]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "text width": _rows(state, "ln_final.weight"),
@@ -47,6 +66,8 @@ def _facts_of_weights(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "vocabulary": _rows(state, "token_embedding.weight"),
         "context": _rows(state, "positional_embedding"),
     }
+    if is_timm_state(state):
+        return facts
     if "visual.proj" in state:
         convolution = state["visual.conv1.weight"].shape
         facts |= {"width": convolution[0], "patch": tuple(convolution[2:]), "layers": _count(state, "visual.transformer.resblocks.")}
@@ -64,14 +85,8 @@ def _facts_of_weights(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _facts_of_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    facts: dict[str, Any] = {
-        "text width": text.get("width", 512),
-        "text layers": text.get("layers", 12),
-        "vocabulary": text.get("vocab_size", 49408),
-        "context": text.get("context_length", 77),
-        "width": vision.get("width", 768),
-    }
+    vision = config["vision_cfg"]
+    facts = _text_facts(config) | {"width": vision.get("width", 768)}
     height, width = pair(vision.get("image_size", 224))
     if is_resnet(config):
         facts |= {"layers": tuple(vision["layers"]), "positions": (height // 32) * (width // 32) + 1}
@@ -79,6 +94,16 @@ def _facts_of_config(config: Mapping[str, Any]) -> dict[str, Any]:
         patch = pair(vision.get("patch_size", 16))
         facts |= {"patch": patch, "layers": vision.get("layers", 12), "positions": (height // patch[0]) * (width // patch[1]) + 1}
     return facts | {"joint width": config["embed_dim"]}
+
+
+def _text_facts(config: Mapping[str, Any]) -> dict[str, Any]:
+    text = config["text_cfg"]
+    return {
+        "text width": text.get("width", 512),
+        "text layers": text.get("layers", 12),
+        "vocabulary": text.get("vocab_size", 49408),
+        "context": text.get("context_length", 77) + bool(text.get("embed_cls")),
+    }
 
 
 def _rows(state: Mapping[str, Tensor], key: str) -> int:

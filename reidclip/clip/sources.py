@@ -48,6 +48,7 @@ class Source:
         state: weights by open_clip's names; None for random ones.
         seed: of the random weights.
         card: model card facts that came with the weights.
+        folder: of the file that was given, where a tokenizer may lie too.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Source:
     state: dict[str, Tensor] | None = None
     seed: int = 0
     card: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
 
 
 def find(spec: str) -> Source:
@@ -72,7 +74,7 @@ def find(spec: str) -> Source:
         return Source(spec.partition(":")[0], trunk_source.trunk_model(), state=trunk_source.trunk_weights(spec))
     if "::" in spec:
         path, _, arch = spec.rpartition("::")
-        return Source(arch, _known_config(arch), state=read_weights(Path(path)))
+        return Source(arch, _known_config(arch), state=read_weights(Path(path)), folder=Path(path).parent)
     if spec.endswith(SUFFIXES) or Path(spec).is_dir():
         return _from_file(Path(spec))
     arch, colon, tag = _arch_and_tag(spec)
@@ -146,9 +148,10 @@ def _from_file(path: Path) -> Source:
     for sidecar in (path.with_suffix(".json"), path.parent / "open_clip_config.json"):
         if sidecar.is_file():
             document = read_sidecar(sidecar)
-            return Source(path.stem, document["model_cfg"], document.get("preprocess_cfg", {}), state, card=document.get("card", {}))
+            card = document.get("card", {})
+            return Source(path.stem, document["model_cfg"], document.get("preprocess_cfg", {}), state, card=card, folder=path.parent)
     name = recognise(path, state)
-    return Source(name, _known_config(name), state=state)
+    return Source(name, _known_config(name), state=state, folder=path.parent)
 
 
 def _with_weights(name: str, document: Mapping[str, Any], path: Path) -> Source:
@@ -163,7 +166,8 @@ def _random(text: str) -> Source:
         return Source(arch, trunk_source.trunk_model(), seed=int(seed or 0))
     if arch.endswith(".json"):
         document = read_sidecar(Path(arch))
-        return Source(Path(arch).stem, document["model_cfg"], document.get("preprocess_cfg", {}), seed=int(seed or 0))
+        preprocess = document.get("preprocess_cfg", {})
+        return Source(Path(arch).stem, document["model_cfg"], preprocess, seed=int(seed or 0), folder=Path(arch).parent)
     return Source(arch, _known_config(arch), seed=int(seed or 0))
 
 
@@ -195,7 +199,8 @@ def _pretrained(arch: str, tag: str) -> Source:
         config["quick_gelu"] = True
         arch = arch if arch.endswith("-quickgelu") else f"{arch}-quickgelu"
     preprocess = {key: facts[key] for key in ("mean", "std", "interpolation") if key in facts}
-    return Source(arch, config, preprocess, read_weights(_fetch(name, arch, facts)))
+    path = _fetch(name, arch, facts)
+    return Source(arch, config, preprocess, read_weights(path), folder=path.parent)
 
 
 def _fetch(name: str, arch: str, facts: Mapping[str, Any]) -> Path:

@@ -1,8 +1,11 @@
 """The text side of CLIP, taking token embeddings, so that some of them may be learned.
 
-The text transformer is causal: positions after end-of-text cannot reach it. So only the positions up to it are encoded (12 of 77 for
+CLIP's text transformer is causal: positions after end-of-text cannot reach it. So only the positions up to it are encoded (12 of 77 for
 "A photo of a X X X X person."): same numbers, a sixth of the work. Nor can later positions reach earlier ones: what all texts begin with
-("<start> A photo of a") may be encoded once (`encode_prefix`), which leaves 7 positions. State-dict keys are CLIP's own.
+("<start> A photo of a") may be encoded once (`encode_prefix`), which leaves 7 positions.
+
+Others read the padding too (``reads_padding``): where every position sees all others (SigLIP, MobileCLIP-S), or the feature is taken at the
+last one. Of these the whole context is encoded. State-dict keys are CLIP's own.
 """
 
 from __future__ import annotations
@@ -17,25 +20,30 @@ from reidclip.clip.blocks import KeyValues, is_plain, key_values, run_block, run
 
 
 class TextEncoder(nn.Module):
-    """A causal CLIP text tower.
+    """A CLIP text tower.
 
     Attributes:
         context_length: most tokens of a text.
         width: width of token embeddings.
         joint_width: width D of text features.
+        reads_padding: whether what stands after end-of-text reaches the feature: then all ``context_length`` embeddings are wanted.
     """
 
     def __init__(self, clip: Any) -> None:
-        """Take over the text modules of an open_clip ``CLIP``."""
+        """Take over the text modules of an open_clip ``CLIP``, or of a `reidclip.clip.coca.CocaTowers`."""
         super().__init__()
         self.token_embedding = clip.token_embedding
         self.positional_embedding = clip.positional_embedding
         self.transformer = clip.transformer
         self.ln_final = clip.ln_final
         self.text_projection = clip.text_projection
-        self.context_length: int = self.positional_embedding.shape[0]
+        self.cls_emb: nn.Parameter | None = getattr(clip, "cls_emb", None)
+        self.context_length: int = self.positional_embedding.shape[0] - (self.cls_emb is not None)
         self.width: int = self.positional_embedding.shape[1]
-        self._eos_id: int | None = clip.text_eos_id if clip.text_pool_type == "eos" else None  # None: the highest id ends a text
+        self._pool: str = clip.text_pool_type
+        self._eos_id: int | None = clip.text_eos_id if self._pool == "eos" else None  # None: the highest id ends a text
+        self._causal = clip.attn_mask is not None
+        self.reads_padding: bool = not self._causal or self._pool == "last" or self.cls_emb is not None
 
     @property
     def joint_width(self) -> int:
@@ -57,7 +65,8 @@ class TextEncoder(nn.Module):
         """Encode token embeddings.
 
         Args:
-            embeddings: (B, L, width) without positions; L may be anything from the longest text to the context length.
+            embeddings: (B, L, width) without positions; L may be anything from the longest text to the context length, and is the latter
+                where the tower reads padding.
             end: (B,) position of end-of-text of each row, or one for all; never inside the prefix.
             prefix: of the P positions that all rows begin with (`encode_prefix`); ``embeddings`` then are those after them, while
                 ``end`` still counts from the start of the text.
@@ -70,12 +79,48 @@ class TextEncoder(nn.Module):
         if length > before + embeddings.shape[1] or length > self.context_length:
             have = f"there are {before + embeddings.shape[1]} tokens and {self.context_length} positions"
             raise ValueError(f"end-of-text at {length - 1}, but {have}")
+        if self.reads_padding:
+            return self._projected(self._read_whole(embeddings, end))
         blocks = self.transformer.resblocks
         past: Sequence[KeyValues | None] = prefix or [None] * len(blocks)
         x = self._with_positions(embeddings[:, : length - before], before)
         for block, seen in zip(blocks[:-1], past[:-1], strict=True):
             x = run_block(block, x, causal=True, past=seen)
-        x = self.ln_final(run_block_at(blocks[-1], x, end - before, causal=True, past=past[-1]))
+        place = 0 if self._pool == "first" else end - before
+        return self._projected(self.ln_final(run_block_at(blocks[-1], x, place, causal=True, past=past[-1])))
+
+    def _read_whole(self, embeddings: Tensor, end: Tensor | int) -> Tensor:
+        """(B, width) behind ``ln_final``, of a tower that reads padding."""
+        if embeddings.shape[1] != self.context_length:
+            raise ValueError(f"this text tower reads padding: it takes {self.context_length} tokens, not {embeddings.shape[1]}")
+        if self.cls_emb is not None:
+            return self._read_by_own_token(embeddings, end)
+        x = self._with_positions(embeddings, 0)
+        for block in self.transformer.resblocks[:-1]:
+            x = run_block(block, x, causal=self._causal)
+        place: Tensor | int = {"first": 0, "last": embeddings.shape[1] - 1}.get(self._pool, end)
+        normed: Tensor = self.ln_final(run_block_at(self.transformer.resblocks[-1], x, place, causal=self._causal))
+        return normed
+
+    def _read_by_own_token(self, embeddings: Tensor, end: Tensor | int) -> Tensor:
+        """CoCa: an embedding after the context collects the text.
+
+        Its mask is open_clip's, with which the published weights were trained: one place late, so that one padding is seen and, unless the
+        text fills the context, the collecting position does not see itself.
+        """
+        rows, length = embeddings.shape[:2]
+        assert self.cls_emb is not None
+        x = self._with_positions(torch.cat([embeddings, self.cls_emb.expand(rows, 1, -1)], dim=1), 0)
+        places = torch.arange(length + 1, device=x.device)
+        last = torch.as_tensor(end, device=x.device).expand(rows)
+        seen = (places <= places[:, None]) & (places <= last[:, None, None] + 1)  # (B, query, key)
+        mask = torch.zeros(seen.shape, dtype=x.dtype, device=x.device).masked_fill(~seen, float("-inf"))
+        heads: int = self.transformer.resblocks[0].attn.num_heads
+        x = self.transformer(x, attn_mask=mask.repeat_interleave(heads, 0))
+        normed: Tensor = self.ln_final(x[:, -1])
+        return normed
+
+    def _projected(self, x: Tensor) -> Tensor:
         dtype = self.positional_embedding.dtype
         if self.text_projection is not None:
             x = self.text_projection(x) if isinstance(self.text_projection, nn.Linear) else x @ self.text_projection
@@ -84,8 +129,10 @@ class TextEncoder(nn.Module):
 
     @property
     def takes_prefix(self) -> bool:
-        """Whether `encode_prefix` can be used: all blocks are CLIP's own kind, and no weight is trained, so that none may change."""
-        return all(is_plain(block) for block in self.transformer.resblocks) and not any(p.requires_grad for p in self.parameters())
+        """Whether `encode_prefix` can be used: the text is causal and read at its end, all blocks are CLIP's own kind, and no weight is
+        trained, so that none may change."""
+        plain = not self.reads_padding and self._pool != "first" and all(is_plain(block) for block in self.transformer.resblocks)
+        return plain and not any(p.requires_grad for p in self.parameters())
 
     @torch.inference_mode(False)  # what is remembered may meet gradients later, also when the first to ask for it wanted none
     @torch.no_grad()
@@ -113,7 +160,8 @@ class TextEncoder(nn.Module):
     def encode_text(self, token_ids: Tensor) -> Tensor:
         """Ordinary CLIP text encoding: (B, L) token ids -> (B, D) features, not normalised."""
         end = self.end_of_text(token_ids)
-        features: Tensor = self(self.embed(token_ids[:, : int(end.max()) + 1]), end)
+        kept = token_ids if self.reads_padding else token_ids[:, : int(end.max()) + 1]
+        features: Tensor = self(self.embed(kept), end)
         return features
 
     def freeze(self) -> TextEncoder:

@@ -7,6 +7,7 @@ written, rare words in more pieces. So a small text tower needs no vocabulary fi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import open_clip
@@ -19,12 +20,16 @@ _FULL = 49408
 
 
 class Tokenizer(Protocol):
-    """Texts to token ids."""
+    """Texts to token ids.
+
+    A tokenizer may also have ``reads_padding``: True where its text tower does (`reidclip.clip.text_encoder`), so that templates keep
+    what stands after the end.
+    """
 
     context_length: int | None
 
     def __call__(self, texts: str | list[str], context_length: int | None = None) -> Tensor:
-        """One text or several -> (N, context_length) int64: start, text, end, zeros."""
+        """One text or several -> (N, context_length) int64: start, text, end, padding; not every tokenizer has both marks."""
         ...
 
     def encode(self, text: str) -> list[int]:
@@ -32,16 +37,32 @@ class Tokenizer(Protocol):
         ...
 
 
-def make_tokenizer(text_cfg: Mapping[str, Any]) -> Tokenizer:
-    """The tokenizer of a text tower, from its ``vocab_size`` and ``context_length``.
+class ClipTokenizer(open_clip.SimpleTokenizer):  # type: ignore[misc]
+    """open_clip's own, which knows its tower."""
+
+    reads_padding: bool = False
+
+
+def make_tokenizer(text_cfg: Mapping[str, Any], folder: Path | None = None) -> Tokenizer:
+    """The tokenizer of a text tower.
+
+    Args:
+        text_cfg: open_clip's; ``hf_tokenizer_name`` asks for Hugging Face's, else CLIP's with ``vocab_size`` and ``context_length``.
+        folder: where Hugging Face's tokenizer may lie on this machine.
 
     Raises:
-        UserError: a vocabulary that CLIP's tokenizer cannot fill.
+        UserError: a vocabulary that CLIP's tokenizer cannot fill, or a tokenizer that is not on this machine.
     """
+    reads_padding = bool(text_cfg.get("no_causal_mask") or text_cfg.get("embed_cls") or text_cfg.get("pool_type") == "last")
+    if text_cfg.get("hf_tokenizer_name"):
+        from reidclip.clip.hf_tokenizer import open_tokenizer
+
+        return open_tokenizer(text_cfg, folder, reads_padding)
     size = int(text_cfg.get("vocab_size", _FULL))
-    if not _BYTE_SYMBOLS + 2 <= size <= _FULL:
+    if not _BYTE_SYMBOLS + 2 <= size <= _FULL and not text_cfg.get("embed_cls"):
         raise UserError(f"A vocabulary of {size} tokens is not CLIP's.", f"vocab_size may be {_BYTE_SYMBOLS + 2} to {_FULL}.")
-    tokenizer = open_clip.SimpleTokenizer(context_length=int(text_cfg.get("context_length", 77)))
+    tokenizer = ClipTokenizer(context_length=int(text_cfg.get("context_length", 77)))
+    tokenizer.reads_padding = reads_padding
     if size < _FULL:
         _keep_first_merges(tokenizer, size - _BYTE_SYMBOLS - 2)
     result: Tokenizer = tokenizer

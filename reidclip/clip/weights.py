@@ -22,6 +22,8 @@ from reidclip.errors import UserError
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 _BARE_PICKLE = b"\x80"  # first byte of a pickle outside a zip file
+_OF_CLIP = {"visual.proj", "visual.attnpool.c_proj.weight"}
+_TIMM = "visual.trunk."
 _NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size", "attn_mask"}  # constants that OpenAI's files carry along
 
 
@@ -35,7 +37,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         UserError: the file is missing, broken, an executable archive, or holds no CLIP.
     """
     tensors = _rename(read_tensors(path))
-    if "visual.proj" not in tensors and "visual.attnpool.c_proj.weight" not in tensors:
+    if not (_OF_CLIP & set(tensors)) and not ("token_embedding.weight" in tensors and any(key.startswith(_TIMM) for key in tensors)):
         example = ", ".join(sorted(tensors)[:3]) or "nothing"
         raise UserError(
             f"{path} holds no CLIP in OpenAI's or open_clip's naming (found {example}).", "Give weights with keys such as visual.proj."
@@ -122,5 +124,5 @@ def _rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for key, value in tensors.items():
         name = key.removeprefix("module.").removeprefix("text.")
         if name not in _NOT_WEIGHTS:
-            renamed[name] = value.reshape(()) if name == "logit_scale" else value
+            renamed[name] = value.reshape(()) if name in ("logit_scale", "logit_bias") else value
     return renamed
