@@ -6,10 +6,14 @@ The published programs draw without a seed at first use and keep the result on t
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from reidclip.records import Draw, Sample
+
 SEED = 0  # part of the divisions, not of a run: everybody's are the same
+NUMBER = 10  # random divisions of a data set, as published
 
 T = TypeVar("T")
 
@@ -29,3 +33,22 @@ def shuffled(items: Sequence[T], numbers: random.Random) -> list[T]:
         other = int(numbers.random() * (last + 1))
         order[last], order[other] = order[other], order[last]
     return order
+
+
+def halves(people: Iterable[int], numbers: random.Random) -> tuple[frozenset[int], frozenset[int]]:
+    """Identities to train on and to test on; of an odd number the larger half is for testing, as published."""
+    order = shuffled(sorted(people), numbers)
+    return frozenset(order[: len(order) // 2]), frozenset(order[len(order) // 2 :])
+
+
+def paths_by_person(samples: Iterable[Sample]) -> Mapping[int, list[str]]:
+    """Identity -> its pictures, sorted; identities ascending."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for sample in sorted(samples, key=lambda s: (s.pid, s.path)):
+        found[sample.pid].append(sample.path)
+    return found
+
+
+def numbered(draws: Iterable[Draw], prefix: str = "split") -> dict[str, Draw]:
+    """Draws by name, as published programs number their splits: "split-0", "split-1", ..."""
+    return {f"{prefix}-{number}": draw for number, draw in enumerate(draws)}

@@ -55,7 +55,7 @@ class FlatNames:
     Attributes:
         title: the data set's name in messages.
         folders: folder -> split.
-        pattern: of the whole base name, with at least the groups ``pid`` and ``cam``; extensions are written in any case.
+        pattern: of the whole base name, with the groups ``pid`` and ``cam`` as far as names say them; extensions in any case.
         cameras: how many there are; they are numbered from 1.
         example: a name that fits, for messages.
         expected_tree: for messages.
@@ -117,7 +117,7 @@ class FlatNames:
                 f"{root / path} is not named as in {self.title}",
                 f"Names look like {self.example}; restore the name, or move away what the release does not have.",
             )
-        if not 1 <= int(match["cam"]) <= self.cameras:
+        if "cam" in self.pattern.groupindex and not 1 <= int(match["cam"]) <= self.cameras:
             return Fault(
                 f"Pictures of cameras that {self.title} does not have",
                 path,
