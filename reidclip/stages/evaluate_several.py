@@ -13,6 +13,7 @@ from reidclip.artifacts.store import Artifact
 from reidclip.evaluation.generalisation import Generalisation
 from reidclip.evaluation.protocols import Evaluation, required_samples
 from reidclip.parallel.processes import is_first
+from reidclip.stages.diagnose_domains import diagnose_domains
 from reidclip.stages.evaluate import EvaluateJob, evaluate
 from reidclip.stages.evaluate_encoder import check_cameras, load_encoder
 from reidclip.stages.evaluate_summary import summarise_targets
@@ -114,6 +115,10 @@ def _summarised(job: SeveralJob, runs: tuple[tuple[tuple[Artifact, list[Evaluati
         (draft.path / TABLE).write_text(json.dumps(summary, indent=2), encoding="utf-8")
         averages = {row["protocol"]: row for row in rows["average"]}
         (draft.path / "metrics.json").write_text(json.dumps({"average": averages}, indent=2), encoding="utf-8")
+        if job.first.settings.diagnostics and len(job.targets) > 1:
+            artifacts = [[artifact for artifact, _ in run] for run in runs]
+            datasets = [one.dataset for one in job.runs[0]]
+            diagnose_domains(job.targets, datasets, artifacts, job.first.settings.resamples, job.first.seed, draft.path)
         checkpoint = job.first.checkpoint
         draft.describe(
             config=job.plan(),
