@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from reidclip.counted import counted
 from reidclip.data.halves import TRAINING_HALF
 from reidclip.data.join import is_distractor, place_of, with_halves_joined
 from reidclip.errors import UserError
@@ -35,24 +36,31 @@ class Chosen:
 def choose_samples(dataset: Dataset, splits: Sequence[str] = ("train",), distractors: Distractors = "drop") -> Chosen:
     """The pictures of the splits named: of splits, of random divisions (`reidclip.records.Draw`, their ``train``), or of "all".
 
-    Splits of the test half bring distractors, which are nobody to learn: they are left out, or ("identity") kept as one more person of
-    their source, as the published program of CLIP-FGDI does with the 2,798 of Market-1501, in want of a test that still knew them.
+    Splits of the test half bring distractors, which are nobody to learn: they are left out, or, with "identity", one more person of their
+    data set. The published program of CLIP-FGDI does the latter with the 2,798 of Market-1501: it renumbers the gallery first, so that it
+    no longer knows them.
+
     Nothing is checked here; see `training_samples`.
     """
     drawn = {path for name in splits if name in dataset.draws for path in dataset.draws[name].train}
-    wanted = [ALL in splits or s.split in splits or s.path in drawn for s in dataset.samples]
-    halves = {s.split in TRAINING_HALF for s, take in zip(dataset.samples, wanted, strict=True) if take}
-    numbered = with_halves_joined(dataset) if len(halves) > 1 else dataset.samples
-    nobody = [is_distractor(dataset, s) and s.split not in TRAINING_HALF for s in dataset.samples]
-    once = {
-        new.path: (new, out)
-        for new, take, out in reversed(list(zip(numbered, wanted, nobody, strict=True)))
-        if take and not (out and distractors == "drop")
-    }
-    left = len({s.path for s, take, out in zip(numbered, wanted, nobody, strict=True) if take and out})
-    what = "are left out of the training" if distractors == "drop" else "are trained on, as one more identity of their data set"
-    notes = (f"{left:,} distractors (pictures of nobody in particular) {what}.",) if left else ()
-    return Chosen(tuple(new for new, _ in reversed(once.values())), left, notes)
+    first: dict[str, int] = {}  # a picture may be in several splits: where query and gallery are the same pictures
+    for index, s in enumerate(dataset.samples):
+        if ALL in splits or s.split in splits or s.path in drawn:
+            first.setdefault(s.path, index)
+    nobody = {index for index in first.values() if is_distractor(dataset, dataset.samples[index])}
+    kept = [index for index in first.values() if distractors == "identity" or index not in nobody]
+    both_halves = len({dataset.samples[index].split in TRAINING_HALF for index in kept}) > 1
+    numbered = with_halves_joined(dataset) if both_halves else dataset.samples
+    return Chosen(tuple(numbered[index] for index in kept), len(nobody), _notes(len(nobody), distractors))
+
+
+def _notes(nobody: int, distractors: Distractors) -> tuple[str, ...]:
+    if not nobody:
+        return ()
+    drop = "is left out of the training", "are left out of the training"
+    kept = ("is trained on as an identity", "are trained on as one more identity of each data set that has some")
+    one, many = drop if distractors == "drop" else kept
+    return (counted(nobody, f"distractor, a picture of nobody, {one}.", f"distractors, pictures of nobody, {many}."),)
 
 
 def training_samples(dataset: Dataset, splits: Sequence[str] = ("train",), distractors: Distractors = "drop") -> tuple[Sample, ...]:
