@@ -11,6 +11,7 @@ import typer
 
 from reidclip.cli import options
 from reidclip.cli.console import console, progress_bar, say, set_quiet
+from reidclip.counted import counted, which
 
 
 def explain(
@@ -64,10 +65,10 @@ def explain(
 
     Heat maps over pictures: for a ViT gradient-weighted attention (Chefer et al. 2021) or attention rollout (Abnar and Zuidema 2020),
     for a ResNet HiResCAM (Draelos and Carin 2020) or Grad-CAM (Selvaraju et al. 2017) on the last map. The score behind the gradients
-    is the similarity to the picture's own feature, or with --towards to another picture's. Writes sheets with every picture beside
-    its overlays, each overlay as a file, explain.json and, with --labels, shares.csv: which share of a map lies on clothes, head,
-    limbs, background; "lift" divides it by the share of pixels there, so that 1.0 is a map without preference. Brackets: bootstrap
-    95% interval over pictures.
+    is the similarity to the picture's own feature, or with --towards to another picture's, which the sheets show first. Writes sheets with
+    every picture beside its overlays, each overlay as a file, explain.json and, with --labels, shares.csv: which share of a map lies on
+    clothes, head, limbs, background (with masks: on clothes, or not); "lift" divides it by the share of pixels there, so that 1.0 is a map
+    without preference. Brackets: bootstrap 95% interval over pictures. Of a tracklet the frame in its middle is shown.
 
     Example: reidclip explain ccaf-prcc data/prcc --split test-C --against baseline-prcc --labels parsing/schp-prcc --output looks
 
@@ -112,7 +113,8 @@ def explain(
     else:
         _print(told)
         if job.output is not None:
-            say(f"wrote {len(told['sheets'])} sheets to {job.output}" if told["sheets"] else f"wrote {job.output}")
+            sheets = counted(len(told["sheets"]), "sheet", "sheets")
+            say(f"wrote {sheets} to {job.output}" if told["sheets"] else f"wrote {job.output}")
 
 
 def _print(told: Mapping[str, Any]) -> None:
@@ -123,8 +125,12 @@ def _print(told: Mapping[str, Any]) -> None:
             console.print(f"{one['checkpoint']}: {one['map']} of {told['pictures']} pictures", markup=False, soft_wrap=True)
         if one["zero"]:
             zero = one["zero"]
-            said = f"{len(zero)} pictures have a map that is zero everywhere and are left out of the shares; the first is {zero[0]}"
-            console.print(said, markup=False, soft_wrap=True)
+            told_zero = counted(
+                len(zero), "picture has a map that is zero everywhere and is", "pictures have a map that is zero everywhere and are"
+            )
+            console.print(f"{told_zero} left out of the shares; {which(zero)}", markup=False, soft_wrap=True)
+    for note in told["notes"]:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
     for row in told.get("more_on_clothes", ()):
         if row["difference"]:
             low, high = row["difference"]["interval"]

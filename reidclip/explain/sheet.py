@@ -31,7 +31,7 @@ def explanation_sheet(shown: Sequence[Shown], titles: Sequence[str], top: float,
     """Draw a sheet, as many pictures to a line as make it about as wide as high.
 
     Args:
-        shown: at least one picture; each has as many overlays as there are titles.
+        shown: at least one picture; each has as many overlays as there are titles, or none.
         titles: of the encoders; those of a line that are too long end in dots.
         top: multiple of the average mass at the scale's end.
         headline: above everything.
@@ -58,7 +58,7 @@ def explanation_sheet(shown: Sequence[Shown], titles: Sequence[str], top: float,
         draw.text((x, y), _fitted(one.name, block - 2 * GAP, font, keep_end=True), fill=_GREY, font=font)
         said = one.captions or ("",) * len(titles)
         captions = ["", *(f"{letter} {words}".rstrip() for letter, words in zip(_letters(titles), said, strict=True))]
-        for column, (cell, caption) in enumerate(zip(row, captions, strict=True)):
+        for column, (cell, caption) in enumerate(zip(row, captions[: len(row)], strict=True)):
             sheet.paste(cell, (x + column * width, y + CAPTION))
             draw.text((x + column * width, y + CAPTION + CELL_HEIGHT + 1), _fitted(caption, width - 2, font), fill=_INK, font=font)
     _draw_scale(draw, sheet, top, font)

@@ -26,7 +26,7 @@ from reidclip.explain.regions import Regions, regions_of
 from reidclip.explain.shares import mass_by_region
 from reidclip.records import Dataset
 from reidclip.stages.choose import Say
-from reidclip.stages.explain_pictures import Labels, choose_pictures, with_labels
+from reidclip.stages.explain_pictures import Chosen, Labels, choose_pictures, with_labels
 from reidclip.train.device import pick_device
 
 Progress = Callable[[int, int], None]
@@ -45,6 +45,7 @@ class ExplainJob:
         output: folder that is made; None writes nothing.
         draw: sheets and overlays too.
         seed: of the bootstrap, and of the choice of pictures.
+        chosen: what the pictures were taken from.
     """
 
     checkpoints: tuple[Artifact, ...]
@@ -59,6 +60,7 @@ class ExplainJob:
     device: str = "auto"
     workers: int | None = None
     seed: int = 0
+    chosen: Chosen | None = None
 
     @property
     def paths(self) -> list[str]:
@@ -132,13 +134,15 @@ def plan_explain(
     if towards is not None and not towards.is_file():
         raise UserError(f"There is no picture {towards}.", "Check the path given with --towards.")
     chosen = [store.open(ref, kind="checkpoint") for ref in (checkpoint, *against)]
-    dataset = choose_pictures(images, layout, split, limit, seed, not shares_only, say)
+    pictures = choose_pictures(images, layout, split, limit, seed, not shares_only, say)
+    dataset = pictures.dataset
     found: Labels | None = None
     if labels is not None:
         dataset, found = with_labels(dataset, labels, label_set, store, say)
         regions_of(found.label_set)  # what is clothes must be known before the work
     checkpoints = tuple({a.digest: a for a in chosen}.values())
-    return ExplainJob(checkpoints, dataset, map, found, towards, output, not shares_only, per_sheet, batch_size, device, workers, seed)
+    draw = not shares_only
+    return ExplainJob(checkpoints, dataset, map, found, towards, output, draw, per_sheet, batch_size, device, workers, seed, pictures)
 
 
 def explain(job: ExplainJob, progress: Progress = lambda done, total: None) -> list[Explained]:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from reidclip.artifacts.manifest import MANIFEST
+from reidclip.artifacts.manifest import MANIFEST, DatasetRef
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.images import UInt8, picture_size, read_mask_png
 from reidclip.data.label_set_file import label_set_for
@@ -22,6 +22,7 @@ from reidclip.errors import UserError, closest
 from reidclip.records import Dataset, Sample
 from reidclip.stages.choose import Say
 from reidclip.stages.label_maps import ELSEWHERE, LabelMaps
+from reidclip.stages.reopen import open_again
 from reidclip.stages.use_masks import keep_file
 
 SHEET_LIMIT = 24
@@ -36,6 +37,16 @@ class Labels(Protocol):
         """What the labels mean."""
         ...
 
+    @property
+    def artifact(self) -> Artifact | None:
+        """What they lie in; None for a folder."""
+        ...
+
+    @property
+    def folder(self) -> Path | None:
+        """Where they lie; None for an artifact."""
+        ...
+
     def read(self, dataset: Dataset, path: str) -> UInt8:
         """(H, W) label indices at the picture's size."""
         ...
@@ -47,6 +58,7 @@ class MaskLabels:
 
     artifact: Artifact
     label_set: LabelSet = MASK_SET
+    folder: None = None
 
     def read(self, dataset: Dataset, path: str) -> UInt8:
         """1 where the mask hides clothes. Raises `UserError` for a mask of another size than its picture."""
@@ -57,9 +69,26 @@ class MaskLabels:
         return labels
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The pictures that are explained.
+
+    Attributes:
+        dataset: them and no others.
+        data: what they were taken from: the whole data set, or all pictures that were named.
+        split: of the data set; None where all of it is meant.
+        limit: how many were drawn of it; None where all are taken.
+    """
+
+    dataset: Dataset
+    data: DatasetRef
+    split: str | None
+    limit: int | None
+
+
 def choose_pictures(
     images: Sequence[Path], layout: str | None, split: str | None, limit: int | None, seed: int, draw: bool, say: Say
-) -> Dataset:
+) -> Chosen:
     """The pictures as a data set of nothing else: each once, in order; a tracklet is represented by the frame in its middle.
 
     Args:
@@ -76,18 +105,19 @@ def choose_pictures(
     for path in images:
         if not path.exists():
             raise UserError(f"There is no picture or folder {path}.", "Check the path.")
-    found = _whole(images, layout, split)
+    found, data = _whole(images, layout, split)
     if limit is None and draw and any(path.is_dir() for path in images):
         limit = SHEET_LIMIT
     count = len(found.samples)
     if limit is not None and limit < count:
         chosen = np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
         say(f"pictures: {limit} of {count}, drawn at random with seed {seed} (--limit)")
-        return dataclasses.replace(found, samples=tuple(found.samples[i] for i in chosen))
-    return found
+        return Chosen(dataclasses.replace(found, samples=tuple(found.samples[i] for i in chosen)), DatasetRef.of(data), split, limit)
+    return Chosen(found, DatasetRef.of(data), split, None)
 
 
-def _whole(images: Sequence[Path], layout: str | None, split: str | None) -> Dataset:
+def _whole(images: Sequence[Path], layout: str | None, split: str | None) -> tuple[Dataset, Dataset]:
+    """All pictures that were asked for, and the data that they are of."""
     single = images[0] if len(images) == 1 and images[0].is_dir() else None
     if (split or layout) and single is None:
         raise UserError("A split is a part of one data set, but other pictures were named.", "Give the data set's folder alone.")
@@ -97,14 +127,15 @@ def _whole(images: Sequence[Path], layout: str | None, split: str | None) -> Dat
             names = list(dict.fromkeys(s.split for s in dataset.samples))
             hint = closest(split, names)
             raise UserError(f"{dataset.root} has no pictures in split '{split}'.", f"{hint} Splits: {', '.join(names)}.".lstrip())
-        return _as_pictures(dataset, dataset.split(split))
+        return _as_pictures(dataset, dataset.split(split)), dataset
     if single is not None and (dataset := open_pictures(single, layout)).layout != NAME:
-        return _as_pictures(dataset, dataset.samples)
+        return _as_pictures(dataset, dataset.samples), dataset
     found = [path / s.path for path in images if path.is_dir() for s in load_pictures(path).samples]
     files = dict.fromkeys(os.path.abspath(path) for path in [*(p for p in images if not p.is_dir()), *found])
     # Relative to the root of the disk: label maps are found by the end of a picture's path, however far up they begin to differ.
     root = Path(Path.cwd().anchor)
-    return Dataset(NAME, root, tuple(Sample(Path(file).relative_to(root).as_posix(), -1, 0, -1, "all") for file in files))
+    named = Dataset(NAME, root, tuple(Sample(Path(file).relative_to(root).as_posix(), -1, 0, -1, "all") for file in files))
+    return named, named
 
 
 def _as_pictures(dataset: Dataset, samples: Sequence[Sample]) -> Dataset:
@@ -121,7 +152,7 @@ def with_labels(dataset: Dataset, labels: str, label_set: str | None, store: Sto
         label_set: of a folder's maps; None infers it.
 
     Raises:
-        UserError: no such labels, a picture without one, or no telling what they hold.
+        UserError: no such labels, a picture without one, no telling what they hold, or an artifact made from other pictures of these names.
     """
     folder = Path(labels)
     if folder.is_dir() and not (folder / MANIFEST).is_file():
@@ -136,6 +167,7 @@ def with_labels(dataset: Dataset, labels: str, label_set: str | None, store: Sto
         raise UserError("--label-set is for a folder of label maps; artifacts bring their own.", "Leave --label-set out.")
     artifact = _labels_artifact(labels, store)
     dataset = _in_data_of(artifact, dataset)
+    _check_unchanged(artifact)
     paths = [s.path for s in dataset.samples]
     if artifact.kind == "masks":
         missing = [path for path in paths if keep_file(path) not in artifact.files]
@@ -188,3 +220,15 @@ def _in_data_of(artifact: Artifact, dataset: Dataset) -> Dataset:
         samples.append(dataclasses.replace(sample, path=place + path.relative_to(roots[place]).as_posix()))
     joined = {place[:-1]: Dataset(dataset.layout, root, ()) for place, root in roots.items() if place}
     return dataclasses.replace(dataset, root=next(iter(roots.values())), samples=tuple(samples), sources=joined)
+
+
+def _check_unchanged(artifact: Artifact) -> None:
+    """Pictures may have been exchanged under their names since: label maps of the old ones would fit every one of them."""
+    made = artifact.manifest.dataset
+    if made is None:
+        return
+    what = f"{artifact.kind} {artifact.ref}"
+    now = DatasetRef.of(open_again(made, what))
+    if found := made.differences(now):
+        told = f"{what.capitalize()} was made from other pictures than those that now lie in {made.root}: {'; '.join(found)}."
+        raise UserError(told, f"Make it anew: reidclip {'mask' if artifact.kind == 'masks' else 'parse'} {made.root}.")

@@ -22,6 +22,7 @@ from reidclip.explain.regions import CLOTHES, regions_of
 from reidclip.explain.shares import difference, summarise
 from reidclip.explain.sheet import Shown, explanation_sheet
 from reidclip.stages.explain import Explained, ExplainJob, mass_on_picture
+from reidclip.stages.explain_pictures import Chosen, Labels
 
 SUMMARY, TABLE = "explain.json", "shares.csv"
 _NAME = 60  # characters of a picture's name that its overlay's file has
@@ -31,13 +32,36 @@ def summary(job: ExplainJob, results: Sequence[Explained]) -> dict[str, Any]:
     """Plain values for JSON: per checkpoint the kind of map, pictures without one, and mean shares with intervals."""
     told: dict[str, Any] = {
         "pictures": len(job.paths),
+        **(_taken_from(job.chosen) if job.chosen else {}),
+        "seed": job.seed,
         "towards": str(job.towards) if job.towards else None,
         "labels": job.labels.label_set.name if job.labels else None,
+        "label_maps": _label_maps(job.labels) if job.labels else None,
         "checkpoints": [_of_checkpoint(job, one) for one in results],
+        "notes": notes(results),
     }
     if job.labels is not None and len(results) > 1:
         told["more_on_clothes"] = [_against(job, results[0], other) for other in results[1:]]
     return told
+
+
+def _taken_from(chosen: Chosen) -> dict[str, Any]:
+    data = chosen.data.model_dump(mode="json", include={"layout", "root", "fingerprint"})
+    return {"data": data, "split": chosen.split, "limit": chosen.limit}
+
+
+def _label_maps(labels: Labels) -> dict[str, str]:
+    if labels.artifact is not None:
+        return {"artifact": f"{labels.artifact.kind}/{labels.artifact.ref}", "digest": labels.artifact.digest}
+    return {"folder": str(labels.folder)}
+
+
+def notes(results: Sequence[Explained]) -> list[str]:
+    """What to know before the checkpoints are compared."""
+    kinds = [f"{one.checkpoint.ref} {one.kind}" for one in results]
+    if len({one.kind for one in results}) < 2:
+        return []
+    return [f"the maps are of different kinds, which spread their mass differently ({', '.join(kinds)}): shares do not compare"]
 
 
 def _of_checkpoint(job: ExplainJob, one: Explained) -> dict[str, Any]:
@@ -124,11 +148,12 @@ def _draw(folder: Path, job: ExplainJob, results: Sequence[Explained], progress:
         (folder / "overlays" / _folder_of(one)).mkdir(parents=True)
     sheets: list[str] = []
     page: list[Shown] = []
+    above = [Shown(f"towards {job.towards.name}", read_picture(job.towards), ())] if job.towards else []
     for index in range(count):
         page.append(_shown(folder, job, results, index, top))
         if len(page) == job.per_sheet or index == count - 1:
             sheets.append(f"sheet-{len(sheets) + 1:03d}.png")
-            write_picture_png(folder / sheets[-1], np.asarray(explanation_sheet(page, titles, top, headline)))
+            write_picture_png(folder / sheets[-1], np.asarray(explanation_sheet([*above, *page], titles, top, headline)))
             page = []
         progress(index + 1, count)
     return sheets

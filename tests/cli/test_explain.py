@@ -114,6 +114,58 @@ def test_maps_of_artifacts_are_the_same_maps(reidclip: CommandLine, place: Path)
     assert by_masks == by_folder
 
 
+def test_masks_tell_clothes_from_the_rest_not_from_the_background(reidclip: CommandLine, place: Path) -> None:
+    reidclip("mask", "data", "--parsing", "maps", "--name", "m", "--store", place / "artifacts")
+    told = explain(reidclip, place, "a", "data", "--split", "test-A", "--shares-only", "--json", "--labels", "m").json
+    assert list(told["checkpoints"][0]["shares"]) == ["clothes", "not clothes"]
+
+
+def test_label_maps_of_other_pictures_are_refused(reidclip: CommandLine, place: Path) -> None:
+    """A data set rendered anew has pictures of the same names; its old masks would fit every one of them."""
+    reidclip("mask", "data", "--parsing", "maps", "--name", "m", "--store", place / "artifacts")
+    Image.new("RGB", SIZE[::-1]).save(place / "data/rgb/train/002/A_cropped_rgb001.jpg")
+    run = explain(reidclip, place, "a", "data", "--split", "test-A", "--shares-only", "--labels", "m", code=2)
+    assert "Masks m@v1 was made from other pictures than those that now lie in" in run.err and "reidclip mask" in run.err
+
+
+def test_the_summary_says_what_it_is_of(reidclip: CommandLine, place: Path) -> None:
+    reidclip("mask", "data", "--parsing", "maps", "--name", "m", "--store", place / "artifacts")
+    words = ("a", "data", "--split", "test-A", "--limit", 2, "--seed", 5, "--shares-only", "--json", "--labels")
+    told = explain(reidclip, place, *words, "m").json
+    whole = open_dataset(place / "data")
+    assert told["data"] == {"layout": "prcc", "root": str(place / "data"), "fingerprint": whole.fingerprint}
+    assert (told["split"], told["limit"], told["seed"], told["pictures"]) == ("test-A", 2, 5, 2)
+    digest = Store(place / "artifacts").open("masks/m").digest
+    assert told["label_maps"] == {"artifact": "masks/m@v1", "digest": digest}
+    assert explain(reidclip, place, *words, "maps").json["label_maps"] == {"folder": "maps"}
+
+
+def test_maps_of_different_kinds_are_told(reidclip: CommandLine, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ViT's gradient map beside a ResNet's HiResCAM; here the second of two ViTs is given rollout."""
+    from reidclip.explain.maps import choose_kind
+
+    words = ("a", "data", "--split", "test-A", "--against", "b", "--labels", "maps", "--shares-only")
+    assert explain(reidclip, place, *words, "--json").json["notes"] == []
+    kinds = iter(("auto", "rollout"))
+    monkeypatch.setattr("reidclip.stages.explain.choose_kind", lambda encoder, map_: choose_kind(encoder, next(kinds)))
+    run = explain(reidclip, place, *words)
+    assert "note: the maps are of different kinds" in run.out and "a@v1 gradient, b@v1 rollout" in run.out
+
+
+def test_a_sheet_shows_what_it_is_towards(reidclip: CommandLine, place: Path) -> None:
+    """A picture of pure green: its colour stands in the sheet that is towards it, and nowhere in the other."""
+    Image.new("RGB", (16, 32), (0, 255, 0)).save(place / "green.png")
+    words = ("a", "data/rgb/test/A/001/cropped_rgb001.jpg", "--output")
+    run = explain(reidclip, place, *words, "plain")
+    assert "wrote 1 sheet to plain" in run.err
+    explain(reidclip, place, *words, "towards", "--towards", "green.png")
+    green = [
+        int((np.asarray(Image.open(place / name / "sheet-001.png").convert("RGB")) == (0, 255, 0)).all(axis=2).sum())
+        for name in ("plain", "towards")
+    ]
+    assert green[0] == 0 and green[1] > 10_000
+
+
 def test_a_choice_at_random_is_the_seeds(reidclip: CommandLine, place: Path) -> None:
     def chosen(seed: int) -> list[str]:
         explain(reidclip, place, "a", "data", "--limit", 3, "--seed", seed, "--output", f"out-{seed}")
