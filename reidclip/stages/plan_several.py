@@ -119,7 +119,7 @@ def _own_data(checkpoint: Artifact | None, layout: str | None, store: Store, say
     """What the checkpoint was trained on: each of several sources that has something to compare, or the one data set."""
     sources = sources_of(checkpoint.manifest.dataset) if checkpoint else {}
     if checkpoint is None or len(sources) < 2:
-        return (dataset_for(None, layout, store, ("checkpoint",), say, checkpoint),)
+        return (dataset_for(None, layout, store, ("checkpoint", "masks", "prompts", "parsing"), say, checkpoint),)
     say(f"data: {' '.join(made.root for made in sources.values())} (the sources of checkpoint {checkpoint.ref})")
     opened = {domain: open_dataset(Path(made.root), layout or made.layout) for domain, made in sources.items()}
     for domain, dataset in opened.items():
