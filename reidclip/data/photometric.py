@@ -121,9 +121,9 @@ def _saturation(picture: UInt8, factor: float) -> UInt8:
 
 def _hue(picture: UInt8, turn: float) -> UInt8:
     """Every colour turned by a share of the circle."""
-    hsv = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV_FULL)  # hue as 0..255, which wraps as uint8 does
-    hsv[..., 0] += np.uint8(round(turn * 256) % 256)
-    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL), np.uint8)
+    hsv = cv2.cvtColor(picture.astype(np.float32), cv2.COLOR_RGB2HSV)  # in degrees; as uint8 it would be off by up to 8 grey levels
+    hsv[..., 0] = np.mod(hsv[..., 0] + np.float32(360 * turn), 360)
+    return np.asarray(cv2.convertScaleAbs(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)), np.uint8)
 
 
 _LEVELS = np.arange(256, dtype=np.float64)
