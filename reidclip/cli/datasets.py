@@ -11,7 +11,9 @@ import typer
 from reidclip.cli import options
 from reidclip.cli.console import console, progress_bar, say, set_quiet
 
-app = typer.Typer(no_args_is_help=True, help="Data sets: list what is supported, show one in full, verify a copy on disk.")
+app = typer.Typer(
+    no_args_is_help=True, help="Data sets: what is supported, whether a copy is whole, pictures out of a release, random splits."
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `reidclip datasets list` shows it.")]
 Folder = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the data set.")]
@@ -19,6 +21,9 @@ Counts = Annotated[bool, typer.Option("--counts/--no-counts", help="Compare with
 Open = Annotated[bool, typer.Option("--open/--no-open", help="Open every picture and look for copies; without, labels alone are checked.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings as well.")]
 Show = Annotated[int, typer.Option("--show", metavar="N", min=0, help="Name at most N files per finding; --json names all.")]
+SplitFile = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="Write the splits as JSON to this file.", show_default=False)
+]
 Output = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="Also write the report as JSON to this file.", show_default=False)
 ]
@@ -108,6 +113,66 @@ def verify(
         view.print_report(report, show_files, strict)
     if not report.passed(strict):
         raise typer.Exit(1)
+
+
+@app.command()
+def extract(data: Folder, json_: options.Json = False, verbose: options.Verbose = False, quiet: options.Quiet = False) -> None:
+    """Take the pictures out of a release that keeps them in one file: CUHK03's cuhk-03.mat.
+
+    Writes images_labeled/, images_detected/ (PNG) and testsets.json (the 20 classic test sets) beside it. Pictures that are there are left
+    as they are: repeated, it goes on where it was interrupted. Needs h5py: pip install 'reidclip\\[cuhk03]'.
+
+    Example: reidclip datasets extract data/cuhk03
+    """
+    set_quiet(quiet)
+    from reidclip.stages.datasets_extract import extract as extract_pictures
+
+    with progress_bar("extract") as progress:
+        done = extract_pictures(data, progress)
+    if json_:
+        _print_json({"root": str(done.root), "pictures": done.pictures, "written": done.written})
+    else:
+        for folder, number in done.pictures.items():
+            console.print(f"{folder}: {number:,} pictures", markup=False)
+        say(f"wrote {done.written:,} pictures and testsets.json in {done.root}")
+
+
+@app.command()
+def splits(
+    data: Folder,
+    dataset: options.Dataset = None,
+    output: SplitFile = None,
+    json_: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Show the random splits of a data set that an evaluation averages over, or write them to a file.
+
+    They are those of a file in the data's folder (reidclip-splits.json, or what published programs keep: splits.json,
+    splits_single_shot.json); without one they are drawn, from sorted names and a fixed seed, the same on every machine. A file written here
+    and put into the folder as reidclip-splits.json pins them.
+
+    Example: reidclip datasets splits data/viper --output viper-splits.json
+    """
+    set_quiet(quiet)
+    from reidclip.errors import UserError
+    from reidclip.stages.datasets_splits import read_splits
+
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        raise UserError(f"{output} is no place for a file.", "Name a file in a folder that exists.")
+    found = read_splits(data, dataset)
+    if output is not None:
+        found.write(output)
+    if json_:
+        _print_json(found.document)
+        return
+    for name, sides in found.document["splits"].items():
+        console.print(f"{name}: " + ", ".join(f"{side} {len(paths):,}" for side, paths in sides.items()), markup=False)
+    console.print(f"digest {found.document['digest']}", markup=False, soft_wrap=True)
+    for note in found.dataset.notes:
+        say(f"note: {note}")
+    if output is not None:
+        say(f"wrote {output}")
 
 
 def _print_json(value: Any) -> None:

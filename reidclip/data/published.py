@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from reidclip.data.halves import TRAINING_HALF
 from reidclip.records import Dataset, PublishedCount, Sample
 
 Status = Literal["C", "R", "T", "S", "G"]
@@ -72,4 +73,4 @@ def _outfits_of_owner(samples: Sequence[Sample]) -> list[int]:
 
 
 def _is_training(sample: Sample) -> bool:
-    return sample.split in ("train", "val")
+    return sample.split in TRAINING_HALF

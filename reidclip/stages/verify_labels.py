@@ -93,12 +93,18 @@ def check_protocols(dataset: Dataset) -> tuple[tuple[ProtocolCheck, ...], list[F
 def check_protocol(dataset: Dataset, protocol: Protocol) -> ProtocolCheck:
     """Count queries with a match from the labels alone.
 
-    A single-shot protocol is counted with its whole gallery: more queries than these are never valid.
+    A single-shot protocol is counted with its whole gallery: more queries than these are never valid. Of random divisions the one with
+    the fewest valid queries is told.
 
     Raises:
         UserError: the rule compares clothes and some are unknown.
     """
-    query, gallery = dataset.query_and_gallery(protocol)
+    rows = [_check(dataset, protocol, draw) for draw in protocol.draws or (None,)]
+    return min(rows, key=lambda row: (row.valid, -row.skipped))
+
+
+def _check(dataset: Dataset, protocol: Protocol, draw: str | None) -> ProtocolCheck:
+    query, gallery = dataset.query_and_gallery(protocol, draw)
     matches, _ = GalleryIndex(Labels.of(gallery)).pairs(Labels.of(query), protocol.rule)
     valid = int(np.unique(matches.query).size)
     return ProtocolCheck(protocol.name, protocol.rule.value, len(query), valid, len(query) - valid, len(gallery), protocol.note)
@@ -117,7 +123,13 @@ def label_findings(dataset: Dataset) -> list[Finding]:
     train = dataset.split("train")
     test = [s for s in dataset.samples if s.split not in TRAINING_HALF]
     overlap = [] if dataset.numbered_apart else _overlap(dataset.samples, test)
-    return [*_training_findings(train), *_test_findings(test), *overlap]
+    return [*(_training_findings(train) if train or not dataset.draws else _of_divisions(dataset)), *_test_findings(test), *overlap]
+
+
+def _of_divisions(dataset: Dataset) -> list[Finding]:
+    name = next(iter(dataset.draws))
+    text = f"No training split, but {len(dataset.draws)} random ones: --set 'train_splits=[\"{name}\"]' trains on the people of one."
+    return [Finding("note", "labels", text)]
 
 
 def _training_findings(train: Sequence[Sample]) -> list[Finding]:
