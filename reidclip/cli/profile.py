@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from reidclip.cli import options
 from reidclip.cli.console import console, progress_bar, say, set_quiet
-
-if TYPE_CHECKING:
-    from reidclip.stages.profile import Profile
 
 
 def profile(
@@ -34,6 +31,7 @@ def profile(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also write what --json prints to this file.", show_default=False)
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --output.")] = False,
     store: options.StoreDir = options.DEFAULT_STORE,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
@@ -54,10 +52,13 @@ def profile(
     """
     set_quiet(quiet)
     from reidclip.artifacts.store import Store
+    from reidclip.cli.profile_view import print_profile
     from reidclip.errors import UserError
     from reidclip.stages.profile import as_json, plan_profile
     from reidclip.stages.profile import profile as run_job
 
+    if output is not None and output.exists() and (output.is_dir() or not force):
+        raise UserError(f"{output} is there already.", "Name another file with --output, or overwrite it with --force.")
     job = plan_profile(
         checkpoint or (),
         Store(store),
@@ -80,7 +81,7 @@ def profile(
     if json_:
         console.print_json(json.dumps(told))
     else:
-        _print(rows, told["measured"])
+        print_profile(rows, told["measured"])
     if output is not None:
         say(f"wrote {output}")
 
@@ -93,46 +94,3 @@ def _write(path: Path, told: Mapping[str, Any]) -> None:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _print(rows: Sequence[Profile], measured: Mapping[str, Any]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    kinds = sorted({row.peak_kind for row in rows if row.peak_kind})
-    where = f"{measured['device']}, " + (f"{measured['threads']} threads, " if measured["threads"] else "")
-    lines = [
-        f"{where}{measured['precision']}, batches of {measured['batch_size']}, median of {measured['repeats']}; R1/mAP in percent",
-        "M: million parameters; GFLOPs: a multiplication and its addition are two; MB: million bytes",
-        *(f"memory: {kind}" for kind in kinds),
-    ]
-    caption = "\n".join(lines)
-    table = Table(caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("checkpoint", overflow="fold", min_width=12)
-    protocols = list(dict.fromkeys(name for row in rows for name in row.results))
-    titles = ("M", "M in\ntraining", "GFLOPs", "GMACs", "images\n/s", "memory\nMB", "disk\nMB", "width")
-    for column in (*titles, *(f"{name}-R1/mAP".replace("-", "-\n").replace("-\nR1", "\nR1") for name in protocols)):
-        table.add_column(column, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            row.checkpoint,
-            _millions(row.parameters),
-            "-" if row.trained is None or row.in_training is None else f"{_millions(row.trained)} ({_millions(row.in_training)})",
-            f"{row.flops / 1e9:.3g}",
-            f"{row.macs / 1e9:.3g}",
-            f"{row.images_per_second:.0f}",
-            "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.0f}",
-            f"{row.disk_bytes / 1e6:.1f}",
-            str(row.width),
-            *(_result(row, name) for name in protocols),
-        )
-    console.print(table)
-
-
-def _result(row: Profile, protocol: str) -> str:
-    found = row.results.get(protocol)
-    return "-" if found is None else f"{100 * found.R1:.1f}/{100 * found.mAP:.1f}"
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:.3g}" if count < 1e8 else f"{count / 1e6:.0f}"

@@ -67,6 +67,45 @@ def test_rows(reidclip: CommandLine, store: Store, tmp_path: Path) -> None:
     assert "75.0/50.0" in table and "12.5/6.2" in table and "special" not in table
 
 
+@pytest.mark.parametrize("width", [120, 80, 40])
+def test_a_narrow_place_cuts_nothing(reidclip: CommandLine, store: Store, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """Eight protocols' columns fit nowhere beside the costs: they stand below, each number whole, beside the checkpoint's name."""
+    from reidclip.cli.console import console
+
+    many = {f"cloth-changing-camera-{number}": (number / 100, number / 200) for number in range(1, 9)}
+    evaluation(store, store.open("b", "checkpoint"), **many)
+    monkeypatch.setattr(console, "_width", width)
+    out = reidclip("profile", "b", "--store", store.root, "--no-memory", "--repeats", 1, "--batch-size", 2, "--device", "cpu").out
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= width and "…" not in out
+    for r1, mean in many.values():
+        assert any(line.split()[0] == "b@v1" and f"{100 * r1:.1f}/{100 * mean:.1f}" in line for line in lines if line.split())
+    assert " ".join(out.split()).count("GFLOPs: a multiplication") == 1
+
+
+def test_output_is_not_overwritten_unasked(reidclip: CommandLine, store: Store, tmp_path: Path) -> None:
+    words = (
+        "profile",
+        "b",
+        "--store",
+        store.root,
+        "--no-memory",
+        "--repeats",
+        1,
+        "--batch-size",
+        2,
+        "--device",
+        "cpu",
+        "--output",
+        "cost.json",
+    )
+    (tmp_path / "cost.json").write_text("mine")
+    assert "cost.json is there already." in reidclip(*words, code=2).err
+    assert (tmp_path / "cost.json").read_text() == "mine"
+    reidclip(*words, "--force")
+    assert json.loads((tmp_path / "cost.json").read_text())["checkpoints"][0]["checkpoint"] == "b@v1"
+
+
 def test_trainings_tell_their_parameters(reidclip: CommandLine, tmp_path: Path) -> None:
     """What a baseline trains: the encoder, two bottlenecks and two classifiers; the bottlenecks' shifts are held only."""
     from tests.fakes import write_prcc, write_tiny_clip
