@@ -24,7 +24,7 @@ from reidclip.clip.heads import ReidHeads
 from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
 from reidclip.clip.image_features import ImageFeatures
 from reidclip.clip.weights import check_finite
-from reidclip.data.transforms import Normalisation
+from reidclip.data.transforms import NORMALISATIONS, Normalisation
 from reidclip.errors import UserError
 from reidclip.formulas.distances import at_least_float32
 
@@ -58,7 +58,7 @@ class InferenceOptions:
     @property
     def normalisation(self) -> Normalisation:
         """What pictures go through before the encoder."""
-        return Normalisation(self.mean, self.std, self.per_picture)
+        return NORMALISATIONS[_INSTANCE] if self.per_picture else Normalisation(self.mean, self.std)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; ``normalisation`` stands in place of ``mean`` and ``std`` where these are each picture's own."""

@@ -22,7 +22,8 @@ def normalisation_of(clip: ClipModel, settings: ModelSettings) -> Normalisation:
 
 def inference_options(normalisation: Normalisation, settings: FinetuneSettings | None = None) -> InferenceOptions:
     """How test features are made, before the BatchNorms and of one picture: CLIP-ReID's way where there are no settings."""
-    options = InferenceOptions(normalisation.mean, normalisation.std, per_picture=normalisation.per_picture)
+    n = normalisation
+    options = InferenceOptions(per_picture=True) if n.per_picture else InferenceOptions(n.mean, n.std)
     return options if settings is None else replace(options, resize=settings.test_resize, normalise=settings.normalise_features)
 
 

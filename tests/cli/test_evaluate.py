@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from reidclip import registry
@@ -21,6 +23,7 @@ from reidclip.data.layouts.prcc import LAYOUT
 from reidclip.data.open import open_dataset
 from reidclip.data.published import count
 from reidclip.errors import UserError
+from reidclip.evaluation.protocols import find_protocol
 from reidclip.records import PublishedCount
 from reidclip.stages.choose import settings_for
 from tests import trees
@@ -289,6 +292,24 @@ class TestSettings:
         place.checkpoint("baseline", "tiny", options=InferenceOptions(flip=saved))
         place.run("--protocol", "cloth-changing", *words)
         assert place.store.open("evaluation/baseline-prcc").manifest.config["feature"]["flip"] is flip
+
+    @pytest.mark.parametrize(("normalised", "distance"), [(True, "cosine"), (False, "Euclidean")])
+    def test_features_are_compared_as_the_encoder_makes_them(self, place: Place, normalised: bool, distance: str) -> None:
+        place.checkpoint("baseline", "tiny", options=InferenceOptions(normalise=normalised, per_picture=True))
+        metrics = place.metrics("--protocol", "cloth-changing")["cloth-changing"]
+        artifact = place.store.open("evaluation/baseline-prcc")
+        feature = artifact.manifest.config["feature"]
+        assert (feature["normalised"], feature["distance"]) == (normalised, distance)
+        features = load_file(artifact.file("features.safetensors"))["features"].astype(float)
+        paths = json.loads(artifact.file("paths.json").read_text())
+        lengths = np.linalg.norm(features, axis=1)
+        assert np.allclose(lengths, 1, atol=1e-5) if normalised else lengths.std() > 0
+        dataset = open_dataset(place.data)
+        query, gallery = dataset.query_and_gallery(find_protocol(dataset, "cloth-changing"))
+        x, y = (features[[paths.index(s.path) for s in side]] for side in (query, gallery))
+        distances = np.linalg.norm(x[:, None] - y[None], axis=2)
+        first = [gallery[row.argmin()].pid == s.pid for s, row in zip(query, distances, strict=True)]
+        assert metrics["R1"] == pytest.approx(np.mean(first))
 
     def test_a_recipe_may_say_how_its_method_is_evaluated(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         recipes = place.folder / "method" / "recipes"

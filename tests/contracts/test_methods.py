@@ -232,6 +232,16 @@ def test_prompt_tensors(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n, command in CASES if command == "finetune"])
+def test_encoder_treats_test_pictures_as_the_settings_say(bench: Bench) -> None:
+    for test_resize, normalise_features in (("bicubic", False), ("bilinear", True)):
+        how = {"normalisation": "instance", "test_resize": test_resize, "normalise_features": normalise_features}
+        context = bench.context("finetune", **how)
+        options = bench.method.encoder(context, bench.build(context, "finetune")).options
+        told = (options.per_picture, options.resize, options.normalise)
+        assert told == (True, test_resize, normalise_features)
+
+
+@pytest.mark.parametrize("name", [n for n, command in CASES if command == "finetune"])
 def test_encoder_survives_saving(bench: Bench, tmp_path: Path) -> None:
     context = bench.context("finetune")
     stages = bench.build(context, "finetune")

@@ -100,6 +100,31 @@ def test_features_and_matrix_agree_whatever_the_block() -> None:
         np.testing.assert_allclose(part.average_precision, whole.average_precision)
 
 
+def test_euclidean_distance_of_raw_features_by_hand() -> None:
+    """The longest vector has the largest dot product, and is the furthest."""
+    query, gallery = torch.tensor([[1.0, 0.0]]), torch.tensor([[5.0, 0.0], [2.0, 1.0], [1.0, 0.5], [1.0, -0.5]])
+    people = labels((2, 1, 0), (2, 1, 0), (2, 1, 0), (1, 1, 0))
+    assert rank_features(query, gallery, labels((1, 0, 0)), people, Rule.STD, measure="distance").first_rank.tolist() == [2]
+    assert rank_features(query, gallery, labels((1, 0, 0)), people, Rule.STD).first_rank.tolist() == [4]
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_euclidean_ranks_are_those_of_a_slow_version(scale: float) -> None:
+    """Long vectors of unlike lengths, around a point far from the origin, as raw features of a CLIP are."""
+    rng = np.random.default_rng(4)
+    centre = rng.standard_normal(64)
+    query, gallery = ((centre + rng.standard_normal((n, 64)) * rng.uniform(0.5, 2, (n, 1))) * scale for n in (20, 150))
+    query, gallery = query.astype(np.float32), gallery.astype(np.float32)
+    sides = [labels(*np.column_stack([rng.integers(0, 9, n), rng.integers(0, 3, n), rng.integers(0, 2, n)]).tolist()) for n in (20, 150)]
+    distances = np.sqrt(((query.astype(float)[:, None] - gallery.astype(float)[None]) ** 2).sum(2))
+    slow = rank_matrix(distances, *sides, Rule.STD, "distance")
+    fast = rank_features(torch.from_numpy(query), torch.from_numpy(gallery), *sides, Rule.STD, measure="distance")
+    assert np.array_equal(fast.first_rank, slow.first_rank) and fast.valid.all()
+    np.testing.assert_allclose(fast.average_precision, slow.average_precision)
+    by_cosine = rank_features(*(torch.nn.functional.normalize(torch.from_numpy(x)) for x in (query, gallery)), *sides, Rule.STD)
+    assert not np.array_equal(fast.first_rank, by_cosine.first_rank), "the case does not tell the measures apart"
+
+
 def test_the_callers_matrix_is_left_alone() -> None:
     similarity = torch.from_numpy(SIMILARITY.copy())
     rank_matrix(similarity, labels((1, 0, 10)), labels(*GALLERY), Rule.CC)

@@ -167,3 +167,21 @@ def test_a_perfect_encoder_is_perfect(seed: int, rule: Rule) -> None:
     if ranking.valid.any():
         metrics = summarise(ranking)
         assert metrics.R1 == metrics.mAP == metrics.mINP == 1
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 7, 1 << 20]), RULES)
+def test_raw_features_are_ranked_by_euclidean_distance(seed: int, block: int, rule: Rule) -> None:
+    """On whole numbers, where distances are exact and many of them tie: as a slow ordering of squared distances."""
+    rng = np.random.default_rng(seed)
+    q, g, width = rng.integers(1, 6), rng.integers(1, 40), rng.integers(1, 5)
+    query, gallery = (rng.integers(-3, 4, (n, width)) for n in (q, g))
+    sides = [Labels(rng.integers(-1, 3, n), rng.integers(0, 3, n), rng.integers(0, 3, n)) for n in (q, g)]
+    squared = np.array([[sum((a - b) ** 2 for a, b in zip(x, y, strict=True)) for y in gallery] for x in query])
+    slow = Case(-squared.astype(np.float32), *sides, rule)
+    ranking = rank_features(torch.from_numpy(query), torch.from_numpy(gallery), *sides, rule, block, measure="distance")
+    for row in range(q):
+        ranks = slow_ranks(slow, row)
+        assert ranking.matches[row] == len(ranks) and ranking.first_rank[row] == (ranks[0] if ranks else 0)
+        if ranks:
+            assert np.isclose(ranking.average_precision[row], np.mean([(i + 1) / r for i, r in enumerate(ranks)]))
+            assert np.isclose(ranking.inverse_negative_penalty[row], len(ranks) / ranks[-1])
