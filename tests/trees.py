@@ -166,6 +166,49 @@ FOLDER_ROWS = (
 )
 
 
+CUHK02_FILES = (
+    "P1/cam1/001_045.png",
+    "P1/cam1/001_090.png",
+    "P1/cam2/001_180.png",
+    "P1/cam1/010_045.png",
+    "P1/cam2/010_135.png",
+    "P4/cam1/001_045.png",  # another person than the first pair's
+    "P4/cam2/001_090.png",
+    "P5/cam1/001_000.png",
+    "P5/cam1/002_000.png",
+    "P5/cam2/001_090.png",
+    "P5/cam2/002_090.png",
+)
+
+CUHK_SYSU_FILES = ("p1_s1_1.jpg", "p1_s2_1.jpg", "p2_s2_2.jpg", "p11422_s16929_1.jpg")
+
+# people 3 and 4 are before both cameras; above 200 the numbers mean different people
+PRID_FILES = (
+    *(f"cam_a/person_{pid:04d}.png" for pid in (3, 4, 7, 9, 201, 385)),
+    *(f"cam_b/person_{pid:04d}.png" for pid in (3, 4, 7, 9, 201, 300, 749)),
+)
+
+# person -> their cameras in probe and gallery; person 0 is everybody else
+GRID_PEOPLE = {1: (1, 2), 2: (3, 4), 3: (5, 8), 5: (1, 6)}
+GRID_FILES = (
+    *(f"probe/{pid:04d}_{cameras[0]}_25004_107_32_106_221.jpeg" for pid, cameras in GRID_PEOPLE.items()),
+    *(f"gallery/{pid:04d}_{cameras[1]}_25023_116_134_128_330.jpeg" for pid, cameras in GRID_PEOPLE.items()),
+    "gallery/0000_1_26000_1_2_3_4.jpeg",
+    "gallery/0000_7_26001_1_2_3_4.jpeg",
+)
+GRID_TRAINING = ((1, 2), (1, 3), (5, 2))  # the people of each published division
+
+# the same place in the two folders is one person; names say the angle
+VIPER_FILES = (
+    *(f"cam_a/{name}.bmp" for name in ("000_45", "001_0", "005_90", "010_45")),
+    *(f"cam_b/{name}.bmp" for name in ("000_0", "001_90", "005_180", "010_135")),
+)
+
+ILIDS_FILES = tuple(
+    f"Persons/{pid:04d}{number:03d}.jpg" for pid, pictures in ((1, 2), (2, 4), (3, 3), (7, 2)) for number in range(1, pictures + 1)
+)
+
+
 def picture(seed: int, height: int = 32, width: int = 16) -> np.ndarray:
     """Noise, uint8 (height, width, 3)."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -237,6 +280,43 @@ def ccvid(root: Path) -> Path:
                 write_picture(root / tracklet / f"{frame:05d}.jpg", next(seeds))
         (root / f"{split}.txt").write_text("".join(f"{t}\t{pid}\t{clothes}\n" for t, pid, clothes, _ in lines), encoding="utf-8")
     return root
+
+
+def cuhk02(root: Path, extra: Iterable[str] = ()) -> Path:
+    """A CUHK02 with three training people in two pairs of cameras and two test people."""
+    return write_pictures(root, (*CUHK02_FILES, *extra))
+
+
+def cuhk_sysu(root: Path, extra: Iterable[str] = ()) -> Path:
+    """CUHK-SYSU's crops of three people."""
+    return write_pictures(root, (f"cropped_images/{name}" for name in (*CUHK_SYSU_FILES, *extra)))
+
+
+def prid(root: Path, extra: Iterable[str] = ()) -> Path:
+    """A PRID with four people before both cameras, two more before the first and three before the second."""
+    return write_pictures(root, (*PRID_FILES, *extra))
+
+
+def grid(root: Path) -> Path:
+    """A GRID with four people, two distractors and three divisions in the published structure."""
+    from scipy.io import savemat
+
+    write_pictures(root, GRID_FILES)
+    divisions = np.empty((1, len(GRID_TRAINING)), object)
+    for number, train in enumerate(GRID_TRAINING):
+        divisions[0, number] = {"features": np.zeros((1, 2)), "testIdx": np.array([[9]]), "trainIdx": np.array([train])}
+    savemat(root / "features_and_partitions.mat", {"trainIdxAll": divisions})
+    return root
+
+
+def viper(root: Path, extra: Iterable[str] = ()) -> Path:
+    """A VIPeR with four people."""
+    return write_pictures(root, (*VIPER_FILES, *extra))
+
+
+def ilids(root: Path, extra: Iterable[str] = ()) -> Path:
+    """An i-LIDS with four people of two to four pictures."""
+    return write_pictures(root, (*ILIDS_FILES, *extra))
 
 
 def table(rows: Iterable[Iterable[object]], header: str = "path,pid,camid,clothes_id,split") -> str:

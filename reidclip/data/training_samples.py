@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reidclip.counted import counted
-from reidclip.data.halves import TRAINING_HALF
+from reidclip.data.halves import OTHER_BOXES, TRAINING_HALF
 from reidclip.data.join import is_distractor, place_of, with_halves_joined
 from reidclip.errors import UserError
 from reidclip.records import Dataset, Sample
 
 ALL = "all"
-"""All splits merged: train, query and gallery, and val where there is one (protocols 1 and 3 of CLIP-FGDI)."""
+"""All splits merged: train, query and gallery, and val where there is one (protocols 1 and 3 of CLIP-FGDI); of
+CUHK03 the boxes drawn by hand, as there."""
 
 Distractors = Literal["drop", "identity"]
 
@@ -45,7 +46,7 @@ def choose_samples(dataset: Dataset, splits: Sequence[str] = ("train",), distrac
     drawn = {path for name in splits if name in dataset.draws for path in dataset.draws[name].train}
     first: dict[str, int] = {}  # a picture may be in several splits: where query and gallery are the same pictures
     for index, s in enumerate(dataset.samples):
-        if ALL in splits or s.split in splits or s.path in drawn:
+        if (ALL in splits and s.split not in OTHER_BOXES) or s.split in splits or s.path in drawn:
             first.setdefault(s.path, index)
     nobody = {index for index in first.values() if is_distractor(dataset, dataset.samples[index])}
     kept = [index for index in first.values() if distractors == "identity" or index not in nobody]

@@ -10,7 +10,7 @@ from reidclip.data.open import GROUP, open_dataset, open_pictures
 from reidclip.errors import UserError
 from reidclip.interfaces import DataLayout
 from reidclip.records import Dataset
-from tests import trees
+from tests import cuhk03_tree, trees
 
 NAMES = [info.name for info in registry.all_infos(GROUP) if info.object is not None]
 TREES = {
@@ -22,6 +22,13 @@ TREES = {
     "deepchange": trees.deepchange,
     "last": trees.last,
     "ccvid": trees.ccvid,
+    "cuhk02": trees.cuhk02,
+    "cuhk03": cuhk03_tree.cuhk03,
+    "cuhk_sysu": trees.cuhk_sysu,
+    "prid": trees.prid,
+    "grid": trees.grid,
+    "viper": trees.viper,
+    "ilids": trees.ilids,
     "folder": trees.folder,
 }
 
@@ -106,14 +113,27 @@ def test_an_outfit_belongs_to_one_identity(dataset: Dataset) -> None:
 
 
 def test_protocols_are_sound(dataset: Dataset) -> None:
-    assert len({p.name for p in dataset.protocols}) == len(dataset.protocols) > 0
+    assert len({p.name for p in dataset.protocols}) == len(dataset.protocols)
     missing = {"same-clothes", "cloth-changing"} - {p.name for p in dataset.protocols}
+    if dataset.layout == "cuhk_sysu":
+        missing.add("general")  # for training alone
+    else:
+        assert dataset.protocols
     reasons = " ".join(notes_on_missing_protocols(dataset))
     assert all(name in reasons for name in missing)
     for protocol in dataset.protocols:
-        query, gallery = dataset.query_and_gallery(protocol)
-        assert query and gallery and {s.pid for s in query} & {s.pid for s in gallery}
         assert protocol.note
+        for draw in protocol.draws or (None,):
+            query, gallery = dataset.query_and_gallery(protocol, draw)
+            assert query and gallery and {s.pid for s in query} & {s.pid for s in gallery}
+
+
+def test_divisions_are_sound(dataset: Dataset) -> None:
+    assert {name for p in dataset.protocols for name in p.draws} == set(dataset.draws)
+    people = {s.path: s.pid for s in dataset.samples}
+    for name, draw in dataset.draws.items():
+        assert set(dataset.split(name)) == {s for s in dataset.samples if s.path in draw.train}
+        assert not {people[path] for path in draw.train} & {people[path] for path in (*draw.query, *draw.gallery)}
 
 
 def test_reading_again_and_elsewhere_gives_the_same(layout: DataLayout, dataset: Dataset, tmp_path: Path) -> None:

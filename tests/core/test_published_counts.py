@@ -69,6 +69,29 @@ PUBLISHED = {
         query + gallery: clothes 321 T
         all: identities 226 S | all: tracklets 2856 T | all: frames 347833 T
     """,
+    "cuhk02": """
+        pair 1: identities 971 R | pair 2: identities 306 R | pair 3: identities 107 R | pair 4: identities 193 R | pair 5: identities 239 R
+        train: identities 1577 S | query: identities 239 R | gallery: identities 239 R
+        all: identities 1816 R | all: images 7264 G | all: cameras 10 R
+    """,
+    "cuhk03": """
+        train: identities 767 T | train: images 7368 T
+        query: identities 700 T | query: images 1400 T | gallery: identities 700 T | gallery: images 5328 T
+        train-detected: identities 767 T | train-detected: images 7365 T
+        query-detected: identities 700 T | query-detected: images 1400 T
+        gallery-detected: identities 700 T | gallery-detected: images 5332 T
+        labelled: images 14096 T | detected: images 14097 T | all: identities 1467 S | all: cameras 2 R
+    """,
+    "cuhk_sysu": "all: identities 11934 R | all: images 34574 R",
+    "prid": """
+        camera A: images 385 R | camera B: images 749 R | camera B: identities 749 R | both cameras: identities 200 R | all: cameras 2 R
+    """,
+    "grid": """
+        probe: identities 250 R | probe: images 250 R | gallery: images 1025 R
+        gallery, people: identities 250 R | gallery, distractors: images 775 S | all: cameras 8 R
+    """,
+    "viper": "all: identities 632 R | all: images 1264 R | all: cameras 2 R",
+    "ilids": "all: identities 119 R | all: images 476 R",
 }
 
 
@@ -99,6 +122,11 @@ def test_every_layout_that_publishes_counts_is_typed_here() -> None:
         ("deepchange", "all: images", ["train: images", "val-query: images", "val-gallery: images", "query: images", "gallery: images"]),
         ("ccvid", "all: tracklets", ["train: tracklets", "query: tracklets", "gallery: tracklets"]),
         ("ccvid", "all: identities", ["train: identities", "gallery: identities"]),
+        ("cuhk02", "all: identities", [f"pair {pair}: identities" for pair in (1, 2, 3, 4, 5)]),
+        ("cuhk02", "all: identities", ["train: identities", "query: identities"]),
+        ("cuhk03", "labelled: images", ["train: images", "query: images", "gallery: images"]),
+        ("cuhk03", "detected: images", ["train-detected: images", "query-detected: images", "gallery-detected: images"]),
+        ("cuhk03", "all: identities", ["train: identities", "query: identities"]),
     ],
 )
 def test_parts_add_up(layout: str, whole: str, parts: list[str]) -> None:
