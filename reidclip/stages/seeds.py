@@ -90,7 +90,8 @@ def _command(artifact: Artifact, seed: int) -> str:
     command = "prompt-learn" if artifact.kind == "prompts" else "finetune"
     if command not in words:  # made by a program rather than by the command line
         recipe = manifest.config.get("recipe")
-        words = [command, "--method", str(manifest.method), *(["--recipe", str(recipe)] if recipe else [])]
+        data = [part.root for part in manifest.dataset.parts] if manifest.dataset else []
+        words = [command, *data, "--method", str(manifest.method), *(["--recipe", str(recipe)] if recipe else [])]
     kept: list[str] = []
     skip = False
     for word in words:

@@ -13,11 +13,12 @@ from typing import Any, Literal
 from reidclip import registry
 from reidclip.artifacts.artifact import Artifact
 from reidclip.artifacts.manifest import DatasetRef
+from reidclip.data.training_samples import choose_samples
+from reidclip.evaluation.protocols import required_samples
 from reidclip.records import Dataset, Protocol
 from reidclip.synth.files import PARAMETERS
 
 LAYOUTS = "reidclip.layouts"
-ALL = "all"  # in train_splits: every picture of a data set
 Relation = Literal["same", "source", "other copy", "other", "unknown", "untrained"]
 
 
@@ -130,10 +131,6 @@ def _relation(made: DatasetRef, sources: dict[str, DatasetRef], dataset: Dataset
 
 
 def _overlap(dataset: Dataset, splits: Sequence[str], protocols: Sequence[Protocol]) -> bool:
-    """Whether a picture that the protocols compare lies in a split trained on, or in the training part of a draw trained on."""
-    drawn = {path for name in splits if name in dataset.draws for path in dataset.draws[name].train}
-    compared = [s for p in protocols if not p.draws for side in dataset.query_and_gallery(p) for s in side]
-    tested = {path for p in protocols for name in p.draws for path in (*dataset.draws[name].query, *dataset.draws[name].gallery)}
-    if ALL in splits and (compared or tested):
-        return True
-    return any(s.split in splits or s.path in drawn for s in compared) or bool(tested & drawn)
+    """Whether a picture that the protocols compare was trained on, as a training on these splits chooses its pictures."""
+    trained = {s.path for s in choose_samples(dataset, splits).samples}
+    return any(s.path in trained for s in required_samples(dataset, protocols))
