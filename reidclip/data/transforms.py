@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from reidclip.data.geometry import NO_BOX, Erasing, Fill, Geometry, Transform, apply, draw, training
 from reidclip.data.shielding import WHITE, Colour
@@ -121,24 +122,34 @@ def finish(
 
 def normalise(image: Tensor, normalisation: Normalisation) -> Tensor:
     """uint8 (..., 3, H, W) -> float32 of the same shape: (v / 255 - mean) / std per channel; of clips each frame by itself."""
+    scaled = image.float()
     if normalisation.per_picture:
-        mean, std = _own_mean_and_deviation(image)
+        mean, std = _own_mean_and_deviation(scaled)
     else:
         mean = _on_device(normalisation.mean, torch.float32, image.device)
         std = _on_device(normalisation.std, torch.float32, image.device)
-    return image.float().div_(255).sub_(mean).div_(std)
+    return scaled.div_(255).sub_(mean).div_(std)
 
 
-def _own_mean_and_deviation(image: Tensor) -> tuple[Tensor, Tensor]:
-    """uint8 (..., 3, H, W) -> mean and sqrt(biased variance + 1e-5) of v / 255, float32 (..., 3, 1, 1).
+_EXACT = 256  # whole numbers up to 255 of which the sum of squares is exact in float32, in whichever order: 256 * 255^2 < 2^24
 
-    Summed as integers, exactly: a picture's numbers do not depend on how many others are in the batch, nor on the device.
+
+def _own_mean_and_deviation(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Grey levels 0..255, float32 (..., 3, H, W) -> mean and sqrt(biased variance + 1e-5) of v / 255, (..., 3, 1, 1).
+
+    Both sums are exact: a picture's numbers do not depend on how many others are in the batch, nor on the device.
     """
-    pixels = image.shape[-2] * image.shape[-1]
-    total = image.sum((-2, -1), dtype=torch.int64, keepdim=True)
-    squares = image.int().square_().sum((-2, -1), dtype=torch.int64, keepdim=True)
-    variance = (pixels * squares - total * total).float() / float((255 * pixels) ** 2)
-    return total.float() / float(255 * pixels), (variance + _FLAT).sqrt()
+    flat = pixels.flatten(-2)
+    count = flat.shape[-1]
+    if count % _EXACT:
+        flat = functional.pad(flat, (0, -count % _EXACT))
+    pieces = flat.reshape(*flat.shape[:-1], -1, _EXACT)
+    with torch.autocast(pixels.device.type, enabled=False):  # a product of vectors, for which no squares have to be kept
+        squares = torch.einsum("...p,...p->...", pieces, pieces).long().sum(-1)
+    total = pieces.sum(-1).long().sum(-1)
+    variance = (count * squares - total * total).float() / float((255 * count) ** 2)
+    mean, deviation = total.float() / float(255 * count), (variance + _FLAT).sqrt()
+    return mean[..., None, None], deviation[..., None, None]
 
 
 @lru_cache(maxsize=64)

@@ -80,6 +80,17 @@ def test_a_pictures_numbers_do_not_depend_on_the_others() -> None:
     assert torch.equal(clips.flatten(0, 1), together), "frames of a clip are pictures by themselves"
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [(32, 16), (9, 7), (224, 224)])
+def test_half_precision_around_it_changes_nothing(dtype: torch.dtype, size: tuple[int, int]) -> None:
+    """Batches are prepared where the network runs in half precision; the brightest pictures have the largest sums."""
+    image = pictures(2, 3, *size) // 8 + 220
+    with torch.autocast("cpu", dtype):
+        within = normalise(image, INSTANCE)
+    assert within.dtype == torch.float32 and torch.equal(within, normalise(image, INSTANCE))
+    np.testing.assert_allclose(within[1, 2], slowly(image[1, 2]), atol=2e-5, rtol=1e-5)
+
+
 def test_derived_pictures_are_shielded_first() -> None:
     image, keep = pictures(2, 3, 12, 10), pictures(2, 12, 10, seed=1) % 2
     views = finish(of(image, keep=keep), INSTANCE, ("shield", "clothes"), shielding=(10, 200, 90))
