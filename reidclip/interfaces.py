@@ -167,12 +167,20 @@ class StageContext:
     cache: Path | None = None  # folder of this very run, which outlives a kill: what is dear to compute is kept there
 
 
+INHERITED = ("clip", "similarity")
+"""What finetune takes over from its prompts, by any method."""
+
+
 @runtime_checkable
 class Method(Protocol):
     """A re-identification method: the stages of one paper.
 
     ``stages`` says which commands it takes part in ("prompt-learn", "finetune"); ``settings[stage]`` is that stage's settings class;
     recipes are ``recipes/*.toml`` beside the module, one per data set and setting.
+
+    It may also have ``inherits``: settings that finetune takes over from the prompts it reads, where nobody gives them (without it:
+    `INHERITED`). And ``without_effect(stage, settings) -> Mapping``: keys that do nothing under these settings -> what makes it so, as
+    "sim = false"; a user who gives one of them is told.
     """
 
     name: str

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reidclip.interfaces import StageContext, TrainStage
+from reidclip.interfaces import INHERITED, StageContext, TrainStage
 from reidclip.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class LazyMethod:
     settings: Mapping[str, type[Settings]]
     masks: Callable[[str, Any], bool] = _never
     prompts: Callable[[Any], bool] = lambda settings: False
+    inherits: tuple[str, ...] = INHERITED
+    idle: Callable[[str, Any], Mapping[str, str]] = lambda stage, settings: {}
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -50,6 +52,10 @@ class LazyMethod:
     def needs_prompts(self, settings: Settings) -> bool:
         """Whether finetune reads prompts, under these settings."""
         return self.prompts(settings)
+
+    def without_effect(self, stage: str, settings: Settings) -> Mapping[str, str]:
+        """Settings that do nothing under the others: key -> what makes it so, as "sim = false"."""
+        return self.idle(stage, settings)
 
     def prompt_stages(self, context: StageContext) -> Sequence[TrainStage]:
         """See `reidclip.interfaces.Method.prompt_stages`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reidclip.lazy_method import LazyMethod
-from reidclip_cal.settings import CalFinetune
+from reidclip_cal.settings import CalFinetune, without_effect
 
 METHOD = LazyMethod(
     name="cal",
@@ -14,4 +14,5 @@ METHOD = LazyMethod(
     implementation="reidclip_cal.method",
     folder=Path(__file__).parent,
     settings={"finetune": CalFinetune},
+    idle=without_effect,
 )

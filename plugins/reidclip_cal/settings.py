@@ -72,3 +72,19 @@ class CalFinetune(IdLossSettings):
         if self.margin is None and self.pair_loss != "euclidean":
             raise ValueError("a soft margin goes with pair_loss 'euclidean' only")
         return self
+
+
+def without_effect(stage: str, settings: CalFinetune) -> dict[str, str]:
+    """Settings of a part that is switched off, and what switches it off."""
+    idle: dict[str, str] = {}
+    if settings.variant == "none":
+        idle |= dict.fromkeys(("cal_weight", "clothes_lr", "scale", "epsilon", "momentum"), "variant = none")
+    elif settings.variant == "classifier":
+        idle["momentum"] = "variant = classifier"
+    else:
+        idle["clothes_lr"] = f"variant = {settings.variant}"
+    if settings.id_loss == "softmax":
+        idle |= dict.fromkeys(("id_scale", "id_margin"), "id_loss = softmax")
+    if settings.triplet_weight == 0:
+        idle |= dict.fromkeys(("pair_loss", "pair_scale", "margin"), "triplet_weight = 0")
+    return idle

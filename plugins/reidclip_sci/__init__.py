@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reidclip.interfaces import INHERITED
 from reidclip.lazy_method import LazyMethod
-from reidclip_sci.settings import SciFinetune, SciPrompts, finetune_reads_prompts
+from reidclip_sci.settings import SciFinetune, SciPrompts, finetune_reads_prompts, without_effect
 
 METHOD = LazyMethod(
     name="sci",
@@ -15,4 +16,6 @@ METHOD = LazyMethod(
     folder=Path(__file__).parent,
     settings={"prompt-learn": SciPrompts, "finetune": SciFinetune},
     prompts=finetune_reads_prompts,
+    inherits=(*INHERITED, "sse", "clothes_from"),
+    idle=without_effect,
 )

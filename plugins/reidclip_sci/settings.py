@@ -70,6 +70,21 @@ class SciFinetune(IdLossSettings):
         return self.epochs * 25 // 60 if self.cal_start_epoch is None else self.cal_start_epoch
 
 
+def without_effect(stage: str, settings: SciPrompts | SciFinetune) -> dict[str, str]:
+    """Settings of a part that is switched off, and what switches it off."""
+    if isinstance(settings, SciPrompts):
+        return {} if settings.sse else dict.fromkeys(("clothes_template", "alpha", "beta", "clothes_from"), "sse = false")
+    idle: dict[str, str] = {}
+    if not settings.sim:
+        idle |= dict.fromkeys(("text_residual", "interaction_lr"), "sim = false")
+        idle |= {"context_block": "sim = false"} if settings.context_block != "none" else {}
+    if settings.cal_weight == 0:
+        idle |= dict.fromkeys(("clothes_lr", "cal_feature", "cal_scale", "cal_epsilon"), "cal_weight = 0")
+    if not settings.sse or settings.i2tce_weight == 0:
+        idle["i2tce_text"] = "i2tce_weight = 0" if settings.sse else "sse = false"
+    return idle
+
+
 def finetune_reads_prompts(settings: SciFinetune) -> bool:
     """SIM's query and eq. (20) are text."""
     return settings.sim or settings.i2tce_weight > 0

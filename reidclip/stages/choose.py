@@ -14,10 +14,11 @@ from reidclip.data.join import place_of, roots_of
 from reidclip.data.open_several import Layouts, Roots, open_datasets
 from reidclip.data.training_samples import choose_samples
 from reidclip.errors import UserError
-from reidclip.interfaces import Method
+from reidclip.interfaces import INHERITED, Method
 from reidclip.recipes import Recipe, read_recipe, recipe_names
 from reidclip.records import Dataset, Sample
 from reidclip.settings import Settings, resolve
+from reidclip.stages.check_settings import check_effect, check_text
 from reidclip.stages.config_file import beside, read_config
 from reidclip.stages.reopen import PICTURES, reopened
 from reidclip.stages.use_masks import notes_without_mask
@@ -60,22 +61,30 @@ def settings_for(
     assignments: dict[str, Any],
     inherited: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Defaults < recipe < what the step before used (``inherited``) < --config < --set, validated by the method's own model."""
+    """Defaults < recipe < what the step before used (``inherited``) < --config < --set, validated by the method's own model.
+
+    Raises:
+        UserError: see `reidclip.settings.resolve` and `reidclip.stages.check_settings`.
+    """
     model = method.settings[command]
     layers = [] if recipe is None else read_recipe(method, recipe).sections(command, model)
     layers.append(dict(inherited or {}))
-    if config is not None:
-        layers.append(read_config(config, command, model))
+    given = {} if config is None else read_config(config, command, model)
     where = f"{command} settings of method {method.name}{beside(config)}"
-    return resolve(model, *layers, assignments, where=where, plugin=method.name, commands=method.settings)
+    settings = resolve(model, *layers, given, assignments, where=where, plugin=method.name, commands=method.settings)
+    check_effect(method, command, settings, {**given, **assignments})
+    check_text(method, command, settings)
+    return settings
 
 
-def clip_of(prompts: Artifact, say: Say) -> dict[str, Any]:
-    """The CLIP and the similarity that prompts were learned with: fine-tuning against them with others makes no sense."""
+def inherited_of(prompts: Artifact, method: Method, say: Say) -> dict[str, Any]:
+    """What fine-tuning takes over from the settings that its prompts were learned with: against them, others make no sense."""
     settings = prompts.manifest.config.get("settings", {})
-    found = {key: settings[key] for key in ("clip", "similarity") if key in settings}
-    if "clip" in found:
-        say(f"clip: {found['clip']} (of prompts {prompts.ref})")
+    known = method.settings["finetune"].model_fields
+    found = {key: settings[key] for key in getattr(method, "inherits", INHERITED) if key in settings and key in known}
+    for key, value in found.items():
+        if key == "clip" or value != known[key].default:
+            say(f"{key}: {value} (of prompts {prompts.ref})")
     return found
 
 

@@ -18,8 +18,8 @@ from reidclip.records import Dataset
 from reidclip.settings import parse_assignments
 from reidclip.stages.choose import (
     Say,
-    clip_of,
     dataset_for,
+    inherited_of,
     masks_for,
     method_for,
     naming_the_recipe,
@@ -83,8 +83,8 @@ def plan_finetune(
     of_this_data = of_data(opened) if opened else lambda manifest: True
     learned = named.get("prompts") or store.newest("prompts", lambda m: method in (None, m.method) and of_this_data(m))
     chosen = method_for(method or _method_of(learned, opened, store, say), COMMAND)
-    # A recipe that was named says which CLIP; otherwise the prompts do, like everything that is not named.
-    inherited = clip_of(learned, say) if recipe is None and learned and learned.manifest.method == chosen.name else None
+    # A recipe that was named says which CLIP; otherwise the prompts do, as of all that the method takes over from them.
+    inherited = inherited_of(learned, chosen, say) if recipe is None and learned and learned.manifest.method == chosen.name else None
     recipe = recipe_for(chosen, recipe, say, learned)
     settings = cast(ModelSettings, settings_for(chosen, COMMAND, recipe, config, parse_assignments(assignments), inherited))
     kinds = ("prompts", "masks", "parsing") if chosen.needs_prompts(settings) else ("masks", "prompts", "parsing")

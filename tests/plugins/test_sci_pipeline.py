@@ -71,12 +71,13 @@ def test_prompts_of_another_method_are_refused(rendered: Path, reidclip: Command
 
 
 def test_data_without_clothes_labels(tmp_path: Path, reidclip: CommandLine) -> None:
-    """Market-1501: what to do is told, and it works."""
+    """Market-1501: what to do is told, and it works; fine-tuning takes it over from the prompts."""
     trees.market1501(tmp_path / "market")
     told = reidclip("prompt-learn", "market", "--method", "sci", *CLIP, *assigned(*SMALL), code=2).err
     assert "have no clothes label" in told and "clothes_from=identity" in told
     reidclip("prompt-learn", "market", "--method", "sci", *CLIP, *assigned(*SMALL, "clothes_from=identity"))
-    told = reidclip("finetune", "market", *assigned(*SMALL, *BATCHES), code=2).err
+    told = reidclip("finetune", "market", *assigned(*SMALL, *BATCHES, "clothes_from=labels"), code=2).err
     assert "have no clothes label" in told
-    reidclip("finetune", "market", *assigned(*SMALL, *BATCHES, "clothes_from=identity"))
+    told = reidclip("finetune", "market", *assigned(*SMALL, *BATCHES)).err
+    assert "clothes_from: identity (of prompts sci-market@v1)" in told
     assert (tmp_path / "artifacts/checkpoint/sci-market/v0001/encoder.safetensors").is_file()

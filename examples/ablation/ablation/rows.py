@@ -106,16 +106,28 @@ def _of_command(table: TableFile, row: RowTable, method: Method, command: str, r
     if command not in method.settings:
         raise UserError(f"Row '{row.name}': method '{row.method}' has no {command} stage.", "Take another method.")
     try:
-        return settings_for(method, command, recipe, None, _layer(table, row, command, method.settings[command]))
+        model = method.settings[command]
+        # What the table says to all rows may do nothing in one of them; what a row says of itself may not.
+        return settings_for(method, command, recipe, None, _of_row(row, command, model), _of_table(table, command, model))
     except UserError as error:
         raise UserError(f"Row '{row.name}': {error.what}", error.remedy) from error
 
 
 def _layer(table: TableFile, row: RowTable, command: str, model: type[Settings]) -> dict[str, Any]:
-    """What table and row say of one command: the table's own keys where the method knows them, the row's as they are."""
+    """What table and row say of one command."""
+    return {**_of_table(table, command, model), **_of_row(row, command, model)}
+
+
+def _of_table(table: TableFile, command: str, model: type[Settings]) -> dict[str, Any]:
+    """The table's own keys where the method knows them."""
+    told = {**table.settings.get("common", {}), **table.settings.get(command, {})}
+    return {key: value for key, value in told.items() if key in model.model_fields}
+
+
+def _of_row(row: RowTable, command: str, model: type[Settings]) -> dict[str, Any]:
+    """What the row says: common keys where the command knows them, the command's own as they are."""
     own: dict[str, Any] = getattr(row, command.replace("-", "_"))
-    shared = {k: v for k, v in table.settings.get(command, {}).items() if k in model.model_fields}
-    return {**_known(table, row, "common", model), **shared, **{k: v for k, v in row.common.items() if k in model.model_fields}, **own}
+    return {**{key: value for key, value in row.common.items() if key in model.model_fields}, **own}
 
 
 def _known(table: TableFile, row: RowTable, name: str, model: type[Settings]) -> dict[str, Any]:
