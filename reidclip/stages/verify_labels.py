@@ -79,7 +79,10 @@ def check_protocols(dataset: Dataset) -> tuple[tuple[ProtocolCheck, ...], list[F
     """Every protocol's queries, counted under its rule, and what is wrong with them."""
     rows: list[ProtocolCheck] = []
     findings: list[Finding] = []
-    if not dataset.protocols:
+    if not dataset.protocols and dataset.split("query") and not dataset.split("gallery"):
+        # Half a test is no choice of anybody's: a folder or list was lost. A copy without either half of it is one for training.
+        findings.append(Finding("fault", "protocols", "There are query pictures and no gallery to find them in: nothing can be evaluated."))
+    elif not dataset.protocols:
         findings.append(Finding("warning", "protocols", "No protocol: models can be trained on this data but not evaluated."))
     for protocol in dataset.protocols:
         try:

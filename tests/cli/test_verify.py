@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,21 @@ class TestLabels:
         assert "No training split" in notes and "nobody known: 1." in notes
         line = next(line for line in reidclip("datasets", "verify", root).out.splitlines() if line.startswith("cloth-changing"))
         assert line.split() == ["cloth-changing", "cc", "3", "1", "2", "4"]
+
+    @pytest.mark.parametrize(("tree", "gallery"), [(trees.ccvid, "gallery.txt"), (trees.market1501, "bounding_box_test")])
+    def test_queries_without_a_gallery_are_a_fault(
+        self, tmp_path: Path, reidclip: CommandLine, tree: Callable[[Path], Path], gallery: str
+    ) -> None:
+        """A list or folder was lost; a copy for training alone lacks the queries too, and is good."""
+        root = tree(tmp_path / "data")
+        lost = root / gallery
+        shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+        report = reidclip("datasets", "verify", root, "--no-counts", "--json", code=1).json
+        assert "no gallery to find them in" in one(findings(report, "fault", "protocols"))["text"]
+        queries = root / ("query.txt" if gallery.endswith(".txt") else "query")
+        shutil.rmtree(queries) if queries.is_dir() else queries.unlink()
+        report = reidclip("datasets", "verify", root, "--no-counts", "--json").json
+        assert "No protocol" in one(findings(report, "warning", "protocols"))["text"]
 
     def test_a_missing_training_half_is_told_once(self, tmp_path: Path, reidclip: CommandLine) -> None:
         root = trees.market1501(tmp_path / "market")
