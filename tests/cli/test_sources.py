@@ -117,3 +117,13 @@ def test_a_broken_picture_of_a_source_is_named_by_its_whole_path(reidclip: Comma
     broken.write_bytes(b"no picture")
     run = reidclip("finetune", "north", "south", "--method", "baseline", *CLIP, *assigned(*SETTINGS), code=1)
     assert str(broken) in run.err
+
+
+def test_label_maps_made_elsewhere_mirror_the_joined_paths(reidclip: CommandLine, tmp_path: Path) -> None:
+    for name in ("north", "south"):
+        shutil.copytree(tmp_path / name / "parsing", tmp_path / "maps" / name)
+    run = reidclip("mask", "south", "north", "--parsing", "maps", "--label-set", "lip", "--preview")
+    assert "from label maps in" in run.out
+    masks = Store(tmp_path / "artifacts").newest("masks")
+    assert masks is not None and masks.manifest.metrics["pictures"] == 111 - 12 + 36, "junk is no part of the data"
+    assert {name.split("/")[1] for name in masks.files if name.startswith("keep/")} == {"north", "south"}

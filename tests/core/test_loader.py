@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -324,3 +325,13 @@ def test_a_process_that_dies_tells_the_file_it_was_at(tmp_path: Path, samples: t
         list(fetch(source_of(tmp_path), samples, PLAN, transform=SMALL, workers=2))
     assert str(tmp_path / "4.png") in caught.value.what and "0.png" not in caught.value.what
     assert "--workers" in caught.value.remedy and "replace that file" in caught.value.remedy
+
+
+def test_batches_tell_the_domain_of_each_picture_by_sorted_name(tmp_path: Path) -> None:
+    samples = tuple(Sample(f"{n}.png", n, 0, n, "train", domain="ba"[n % 2]) for n in range(4))
+    source = ImageSource([write_picture(tmp_path / s.path, n) for n, s in enumerate(samples)])
+    of_training = training_labels(samples)
+    other = replace(of_training, domains={"b": 0, "c": 1, "a": 2})
+    for labels, told in ((None, [1, 0, 1, 0]), (of_training, [1, 0, 1, 0]), (other, [0, 2, 0, 2])):
+        (batch,) = fetch(source, samples, [[0, 1, 2, 3]], transform=Transform(32, 16), workers=0, labels=labels)
+        assert batch["domain"].dtype == torch.int64 and batch["domain"].tolist() == told

@@ -159,7 +159,7 @@ def test_batches_of_pictures_are_what_they_were_before_there_were_tracklets(tmp_
     source = ImageSource([tmp_path / f"{i}.png" for i in range(4)])
     found = 0
     for batch in fetch(source, samples, [[0, 3, 3, 1], [2, 0]], transform=training(32, 16), seed=7, epoch=2, workers=0, clip=CLIP):
-        for key in sorted(batch):
+        for key in sorted(batch.keys() - {"domain"}):  # came later
             found = zlib.crc32(batch[key].numpy().tobytes(), found)
     assert found == 551307194
 
