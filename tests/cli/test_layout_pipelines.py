@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from reidclip import registry
+from tests.cli import test_divided_pipelines
 from tests.cli.in_process import CommandLine, assigned, beside_a_tiny_clip
 from tests.cli.layout_trees import TREES, Expected, Shot, Tree
 
@@ -28,7 +29,7 @@ def reidclip(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 def test_every_bundled_layout_goes_through() -> None:
     bundled = {i.name for i in registry.all_infos("reidclip.layouts") if i.distribution == registry.BUNDLED_DISTRIBUTION}
-    assert set(TREES) == bundled
+    assert {*TREES, *test_divided_pipelines.TREES} == bundled
 
 
 @pytest.mark.parametrize("tree", TREES.values(), ids=list(TREES))
