@@ -39,9 +39,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     tensors = _rename(read_tensors(path))
     if not (_OF_CLIP & set(tensors)) and not ("token_embedding.weight" in tensors and any(key.startswith(_TIMM) for key in tensors)):
         example = ", ".join(sorted(tensors)[:3]) or "nothing"
-        raise UserError(
-            f"{path} holds no CLIP in OpenAI's or open_clip's naming (found {example}).", "Give weights with keys such as visual.proj."
-        )
+        remedy = "Give weights with keys such as visual.proj."
+        if {"conv1.weight", "layer1.0.conv1.weight"} & set(tensors):
+            remedy += f" A ResNet-50 of torchvision or timm is named resnet50:{path}."
+        raise UserError(f"{path} holds no CLIP in OpenAI's or open_clip's naming (found {example}).", remedy)
     check_finite(tensors, path)
     return copied(tensors)
 
