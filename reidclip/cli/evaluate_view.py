@@ -55,7 +55,8 @@ def print_summary(done: Several) -> None:
     summary = done.summary
     seeds = summary["seeds"]
     over = f"mean over seeds {', '.join(map(str, seeds))}, brackets: 95% interval over them (Student's t)" if len(seeds) > 1 else ""
-    caption = f"percent; {over or 'brackets: bootstrap 95% interval over queries'}; average: plain mean over data sets"
+    how = over or "brackets: bootstrap 95% interval over queries"
+    caption = f"percent, by {summary['distance']} distance; {how}; average: plain mean over data sets"
     table = Table(title=_title(done), caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
     for column in ("data set", "protocol", "R1", "mAP", "R5", "R10", "mINP"):
         table.add_column(column, justify="left" if column in ("data set", "protocol") else "right", no_wrap=column == "data set")
@@ -103,7 +104,8 @@ def _print_table(job: EvaluateJob, artifact: Artifact, results: list[Evaluation]
     from rich import box
     from rich.table import Table
 
-    caption = "percent; brackets: bootstrap 95% interval over queries; valid: queries with a match"
+    distance = artifact.manifest.config["feature"]["distance"]
+    caption = f"percent, by {distance} distance; brackets: bootstrap 95% interval over queries; valid: queries with a match"
     title = ": ".join(filter(None, (artifact.ref, job.provenance.told(job.dataset))))
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
     for column in ("protocol", "R1", "mAP", "R5", "R10", "mINP", "valid", "gallery"):

@@ -108,6 +108,7 @@ def _summarised(job: SeveralJob, runs: tuple[tuple[tuple[Artifact, list[Evaluati
     summary = {
         **{k: v for k, v in job.plan().items() if k in ("protocol", "seeds", "checkpoints")},
         "data": facts,
+        "distance": distance_of(runs[0][0][0]),
         "evaluations": refs,
         **rows,
     }
@@ -130,3 +131,8 @@ def _summarised(job: SeveralJob, runs: tuple[tuple[tuple[Artifact, list[Evaluati
             device=pick_device(job.first.device),
         )
     return Several(draft.artifact, summary, runs)
+
+
+def distance_of(evaluation: Artifact) -> str:
+    """By which features were compared, "cosine" or "Euclidean", as its manifest says; older ones all by cosine."""
+    return str(evaluation.manifest.config.get("feature", {}).get("distance", "cosine"))

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from reidclip import registry
 from reidclip.artifacts.artifact import Artifact
 from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Store
+from reidclip.data.halves import TRAINING_HALF
 from reidclip.data.open import open_dataset
 from reidclip.errors import UserError
 from reidclip.evaluation.generalisation import Generalisation, is_generalisation
@@ -20,7 +22,7 @@ from reidclip.stages.evaluate_generalisation import check_sources, check_unseen,
 from reidclip.stages.evaluate_several import SeveralJob
 from reidclip.stages.seeds import checkpoints_of_seeds
 from reidclip.stages.targets import open_targets
-from reidclip.stages.trained_on import sources_of
+from reidclip.stages.trained_on import LAYOUTS, sources_of
 
 
 def plan_several(
@@ -65,6 +67,7 @@ def plan_several(
     checkpoints = checkpoints_of_seeds(chosen, seeds, store, say) if seeds and chosen else (chosen,)
     if protocol:
         _check(protocol, checkpoints, targets, say)
+        _tell_other_data(targets, say)
 
     def planned(target: Dataset, one: Artifact | None, told: Say, **named: Any) -> EvaluateJob:
         wanted = own or (tuple(p.name for p in target.protocols[:1]) if protocol else ())  # the one that papers report first
@@ -113,6 +116,16 @@ def _check(protocol: Generalisation, checkpoints: Sequence[Artifact | None], tar
         else:
             check_unseen(protocol, one, targets, say)
             check_sources(protocol, one)
+
+
+def _tell_other_data(targets: Sequence[Dataset], say: Say) -> None:
+    """Where a target is not the data set that papers report on: a whole copy shows the published counts, training pictures aside."""
+    for target in targets:
+        layout = registry.get(LAYOUTS, target.layout)
+        for row in layout.published:
+            if row.status != "G" and not set(row.splits) & TRAINING_HALF and (found := row.of(target)) != row.value:
+                say(f"note: {target.root} is not the published {target.layout} data ({row.what}: {found}, published: {row.value})")
+                break
 
 
 def _own_data(checkpoint: Artifact | None, layout: str | None, store: Store, say: Say) -> tuple[Dataset, ...]:

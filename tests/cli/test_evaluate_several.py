@@ -170,6 +170,7 @@ class TestSeveral:
         run = place.run(place.first, place.second, "--protocol", "same-clothes")
         assert loaded == [made.path]
         out = " ".join(run.out.split())
+        assert "percent, by cosine distance; brackets" in out
         assert "mine-on-2-sets@v1; trained on first; not new to it: first" in out and "average of 2" in out
 
     def test_data_sets_without_a_common_protocol_have_no_average(self, place: Place) -> None:
@@ -253,6 +254,7 @@ class TestGeneralisation:
         TREES["msmt17"].write(target.parent / "msmt")  # a source lies there too
         run = place.run(target.parent, "--protocol", "dg-2", "--json")
         assert "protocol: dg-2:market1501 (by the sources of checkpoint mine@v1)" in run.err
+        assert f"note: {target} is not the published market1501 data (query: identities: 3, published: 750)" in run.err
         summary = run.json["summary"]
         assert (summary["protocol"], run.json["artifact"]) == ("dg-2:market1501", "mine-dg-2-market1501@v1")
         assert [(row["target"], row["protocol"]) for row in summary["targets"]] == [("market", "general")]
