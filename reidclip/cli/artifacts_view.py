@@ -29,7 +29,7 @@ def scan_table(found: Scan) -> Group:
         table.add_column(title, no_wrap=title != "data", overflow="fold", justify="right" if title in ("files", "size") else "left")
     for artifact in found.artifacts:
         m = artifact.manifest
-        data = " + ".join(m.dataset.sources or [Path(m.dataset.root).name]) if m.dataset else ""
+        data = _names(m.dataset) if m.dataset else ""
         cells = (artifact.ref, m.kind, _minute(m), m.method or "", data, str(m.payload.files), size(m.payload.bytes))
         table.add_row(*map(escape, cells))
     unreadable = [Text(f"{_state(b)}: {b.kind}/{b.ref}: {b.problem}", style="yellow" if b.newer else "red") for b in found.unreadable]
@@ -161,6 +161,12 @@ def _label(node: LineageNode) -> Text:
 
 def _minute(manifest: Manifest) -> str:
     return manifest.created.strftime("%Y-%m-%d %H:%M")
+
+
+def _names(dataset: DatasetRef) -> str:
+    """What a column has room for: the folder's name, or the domains; of more than two the first and how many more."""
+    names = list(dataset.sources) or [Path(dataset.root).name]
+    return " + ".join(names) if len(names) <= 2 else f"{names[0]} + {len(names) - 1} more"
 
 
 def _data(dataset: DatasetRef) -> str:
