@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ablation.command import run_table
+from ablation.own_words import in_words_of_a_table
 
 from reidclip.cli.app import error_boundary
 from reidclip.cli.console import set_quiet
@@ -62,7 +63,7 @@ def main() -> None:
     """Entry point; exit codes as of the reidclip command."""
     options = parser().parse_args()
     set_quiet(options.quiet)
-    with error_boundary(options.verbose):
+    with error_boundary(options.verbose), in_words_of_a_table():
         run_table(options)
     sys.exit(0)
 

@@ -18,6 +18,7 @@ from typing import Any
 import ablation.make
 import pytest
 from ablation.budget import Budget, budget_of
+from ablation.own_words import translated
 from ablation.rows import rows_of
 from ablation.steps import Planner
 from ablation.table_file import read_table
@@ -382,6 +383,23 @@ class TestFaults:
         (place / "t.toml").write_text(text.replace(old, new, 1))
         assert sentence in run(place, "t.toml", code=2)[1]
         assert not (place / "artifacts").exists()
+
+    def test_options_that_a_table_lacks_are_said_in_its_own_words(self, place: Path) -> None:
+        (place / "t.toml").write_text(HEAD.replace("identities = 2", "identities = 50", 1) + ROWS)
+        assert "Lower it (--set finetune.identities=4), or take more data." in run(place, "t.toml", code=2)[1]
+
+    @pytest.mark.parametrize(
+        ("theirs", "ours"),
+        [
+            ("Or --set sie_camera=false.", "Or --set common.sie_camera=false."),
+            ("for example --set 'train_splits=[\"train\"]'.", "for example --set 'common.train_splits=[\"train\"]'."),
+            ("Name one of them, for example --dataset prcc.", 'Name one of them, for example layout = "prcc" in the table.'),
+            ("Give a CLIP, such as --clip ViT-B-16:openai.", "Give a CLIP, such as --set common.clip=ViT-B-16:openai."),
+            ("Lower it: --set finetune.epochs=2.", "Lower it: --set finetune.epochs=2."),
+        ],
+    )
+    def test_words_of_a_table(self, theirs: str, ours: str) -> None:
+        assert translated(theirs) == ours
 
     def test_a_budget_that_differs_may_be_allowed(self, place: Path) -> None:
         text = (place / "t.toml").read_text().replace('name = "baseline"', 'name = "baseline"\nfinetune = { epochs = 3 }')
