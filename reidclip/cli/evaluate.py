@@ -94,8 +94,7 @@ def evaluate(
 
     Example: reidclip evaluate data/prcc --protocol cloth-changing
 
-    Example, trained on Market-1501, MSMT17 and CUHK-SYSU, tested on CUHK03, three trainings: reidclip evaluate data --protocol
-    dg-2:cuhk03 --seeds 0,1,2
+    Example, tested on CUHK03, which none of three trainings saw: reidclip evaluate data --protocol dg-2:cuhk03 --seeds 0,1,2
     """
     set_quiet(quiet)
     from reidclip.artifacts.store import Store

@@ -59,8 +59,8 @@ def check_unseen(protocol: Generalisation, checkpoint: Artifact, targets: Sequen
         for source in seen:
             if _is_same_data(source.data, target):
                 raise UserError(
-                    f"{target.root} ({target.layout}) is a target of protocol {protocol.name}, but {source.by} was made from it: "
-                    f"source {source.domain} ({source.data.layout}) at {source.data.root}.",
+                    f"{target.root} ({target.layout}) is a target of protocol {protocol.name}, but {source.by} was made from "
+                    f"{_how_same(source.data, target)}: source {source.domain} ({source.data.layout}) at {source.data.root}.",
                     f"Take a checkpoint trained without it: {train_command(protocol, checkpoint)}",
                 )
     for lost in _lost(tree):
@@ -129,6 +129,11 @@ def _lost(node: LineageNode) -> Iterator[str]:
         yield f"its {node.role} {node.ref}"
     for below in node.inputs:
         yield from _lost(below)
+
+
+def _how_same(made: DatasetRef, target: Dataset) -> str:
+    here = made.fingerprint == target.fingerprint or same_folder(Path(made.root), target.root)
+    return "it" if here else f"{target.layout} data"
 
 
 def _is_same_data(made: DatasetRef, target: Dataset) -> bool:

@@ -54,9 +54,9 @@ def _targets_at(protocol: Generalisation, root: Path, layout: str | None) -> lis
     own = layout or layout_of(root)
     if own in protocol.targets:
         return [(own, root)]
-    below = [] if own else [(name, sub) for sub in folders(root) if (name := _layout_below(sub)) in protocol.targets]
+    below = [] if own else [(name, sub) for sub in folders(root) if (name := _layout_below(sub)) is not None]
     if below:
-        return [(name, sub) for name, sub in below if name is not None]
+        return [(name, sub) for name, sub in below if name in protocol.targets]
     read = own or open_dataset(root).layout  # raises where no layout knows the folder: its error says what was looked for
     raise UserError(
         f"{root} is {read} data, which is no target of protocol {protocol.name}.", f"Its targets: {', '.join(protocol.targets)}."

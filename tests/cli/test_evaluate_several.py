@@ -283,8 +283,8 @@ class TestGeneralisation:
     def test_a_target_among_the_sources_is_refused(self, place: Place, target: Path) -> None:
         place.checkpoint(self.joined(place, "market1501", *self.SOURCES))
         error = place.run(target, "--protocol", "dg-2:market1501", code=2).err
-        assert f"{target} (market1501) is a target of protocol dg-2:market1501, but checkpoint mine@v1 was made from it" in error
-        assert "source market1501 (market1501) at /data/market1501." in error
+        assert f"{target} (market1501) is a target of protocol dg-2:market1501, but checkpoint mine@v1 was made from " in error
+        assert "market1501 data: source market1501 (market1501) at /data/market1501." in error
 
     def test_so_is_one_that_its_prompts_were_learned_on(self, place: Place, target: Path) -> None:
         prompts = place.prompts(place.ref(target))
