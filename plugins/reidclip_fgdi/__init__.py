@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reidclip.interfaces import INHERITED
 from reidclip.lazy_method import LazyMethod
 from reidclip_fgdi.settings import FgdiFinetune, FgdiPrompts
 
@@ -15,4 +16,5 @@ METHOD = LazyMethod(
     folder=Path(__file__).parent,
     settings={"prompt-learn": FgdiPrompts, "finetune": FgdiFinetune},
     prompts=lambda settings: settings.reads_prompts,
+    inherits=(*INHERITED, "height", "width", "stride", "normalisation", "test_resize"),  # the warmed encoder's input
 )

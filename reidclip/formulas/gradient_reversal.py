@@ -25,5 +25,5 @@ def reverse_gradient(x: Tensor, strength: float) -> Tensor:
 
     What learns behind this layer gets better at its task, what lies before it makes that task harder.
     """
-    reversed_: Tensor = _Reversal.apply(x, strength)  # type: ignore[no-untyped-call]
+    reversed_: Tensor = _Reversal.apply(x, strength)
     return reversed_

@@ -83,7 +83,8 @@ def inherited_of(prompts: Artifact, method: Method, say: Say) -> dict[str, Any]:
     known = method.settings["finetune"].model_fields
     found = {key: settings[key] for key in getattr(method, "inherits", INHERITED) if key in settings and key in known}
     for key, value in found.items():
-        if key == "clip" or value != known[key].default:
+        default = known[key].default
+        if key == "clip" or value != (list(default) if isinstance(default, tuple) else default):  # the manifest is JSON
             say(f"{key}: {value} (of prompts {prompts.ref})")
     return found
 

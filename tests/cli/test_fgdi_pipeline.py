@@ -42,7 +42,8 @@ def test_three_steps_from_two_sources_to_a_third(reidclip: CommandLine, tmp_path
     assert {"identity.context", "identity.text", "domain.context", "identity.relevant"} < tensors.keys()
     assert len(tensors["identity.text"]) == len(tensors["identity.relevant"]) == 8 and len(tensors["domain.context"]) == 2
     assert any(name.startswith("model.encoder.") for name in tensors)
-    reidclip("finetune", *assigned(*SIZE, *BATCH, "epochs=1"), "--workers", "0", "--device", "cpu")
+    told = reidclip("finetune", *assigned(*BATCH, "epochs=1"), "--workers", "0", "--device", "cpu").err  # size and data: the prompts'
+    assert "height: 32 (of prompts" in told and "width: 16 (of prompts" in told
     made = Store(tmp_path / "artifacts").newest("checkpoint")
     assert made is not None and made.manifest.method == "fgdi"
     assert made.manifest.dataset is not None and set(made.manifest.dataset.sources) == {"north", "south"}
