@@ -26,8 +26,8 @@ class EncoderConfig:
     """An image encoder's architecture and geometry.
 
     Attributes:
-        model: open_clip's ``embed_dim``, ``quick_gelu`` and ``vision_cfg`` (the text side is left out); or, of an encoder that is not
-            CLIP's, ``trunk`` and its options (`reidclip.clip.trunk`).
+        model: open_clip's ``embed_dim``, ``quick_gelu`` and ``vision_cfg`` (the text side is left out), of BLIP also ``blip``
+            (`reidclip.clip.blip_image`); or, of an encoder that is not CLIP's, ``trunk`` and its options (`reidclip.clip.trunk`).
         image_size: (height, width) in pixels.
         stride: ViT: distance of patches in pixels (the patch size means no overlap); ResNet: overall stride, 16 or 32; a tower of timm's:
             pixels from one place of its last map to the next, which cannot be chosen.
@@ -58,6 +58,16 @@ class EncoderConfig:
     def is_timm(self) -> bool:
         """Whether the tower is timm's (`reidclip.clip.timm_encoder`)."""
         return is_timm(self.model)
+
+    @property
+    def is_blip(self) -> bool:
+        """Whether the tower is BLIP's (`reidclip.clip.blip_image`)."""
+        return "blip" in self.model
+
+    @property
+    def is_foreign(self) -> bool:
+        """Neither CLIP's ViT, read at its class token, nor CLIP's ResNet: blocks and maps are not those that `VitEncoder` shows."""
+        return self.trunk is not None or self.is_blip or self.is_timm or self.pools_places
 
     @property
     def pools_places(self) -> bool:
@@ -122,6 +132,8 @@ def encoder_config(
         UserError: a stride, size or option that this architecture does not have.
     """
     kept = {key: copy.deepcopy(model[key]) for key in ("embed_dim", "quick_gelu", "vision_cfg") if key in model}
+    if "blip" in model:
+        kept["blip"] = {"vision": copy.deepcopy(model["blip"]["vision"])}
     if is_timm(model):
         return _timm_config(kept, image_size, stride, sie_cameras, sie_coefficient)
     resnet = is_resnet(model)
@@ -157,51 +169,6 @@ def _timm_config(model: dict[str, Any], size: Size, stride: int | None, sie_came
             f"Take sides that are multiples of {facts.reduction}.",
         )
     return config
-
-
-def check_supported(name: str, model: Mapping[str, Any]) -> None:
-    """Refuse architectures that are no dual encoder of pictures and token embeddings.
-
-    Raises:
-        UserError: naming what is not supported.
-    """
-    vision, text = model.get("vision_cfg", {}), model.get("text_cfg", {})
-    reasons = [
-        (f"its text tower is '{text.get('hf_model_name')}' of Hugging Face's", bool(text.get("hf_model_name"))),
-        ("its attention pool belongs to one input size", vision.get("timm_pool") in ("abs_attn", "rot_attn")),
-        ("its two attention pools are unfinished in open_clip", isinstance(vision.get("attentional_pool"), str)),
-        ("its picture is not pooled", vision.get("pool_type", "tok") not in ("tok", "avg")),
-        ("its text is not pooled", text.get("pool_type", "argmax") not in ("first", "last", "argmax", "eos")),
-        ("its tokenizer is CLIPS's", bool(text.get("tokenizer_mode"))),
-    ]
-    found = [reason for reason, holds in reasons if holds]
-    if found:
-        raise UserError(
-            f"'{name}' cannot be used here: {' and '.join(found)}.",
-            "Take an architecture whose text tower is open_clip's own, such as ViT-B-16:openai or ViT-B-16-SigLIP:webli.",
-        )
-
-
-def is_published_kind(model: Mapping[str, Any]) -> bool:
-    """Whether both towers are of the kind that CLIP-ReID was published with: CLIP's ViT or ResNet, and causal text read at its end.
-
-    Only of these are the lengths of features known to suit a plain dot product.
-    """
-    vision, text = model.get("vision_cfg", {}), model.get("text_cfg", {})
-    plain_vision = not is_timm(model) and not vision.get("attentional_pool") and vision.get("pool_type", "tok") == "tok"
-    return plain_vision and not text.get("no_causal_mask") and not text.get("embed_cls")
-
-
-def supported_names() -> list[str]:
-    """Architectures of open_clip that `check_supported` accepts, sorted."""
-    names = []
-    for name in open_clip.list_models():
-        try:
-            check_supported(name, open_clip.get_model_config(name))
-        except UserError:
-            continue
-        names.append(name)
-    return sorted(names)
 
 
 def build_towers(model: Mapping[str, Any]) -> Any:

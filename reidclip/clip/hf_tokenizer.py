@@ -13,7 +13,7 @@ from typing import Any
 
 import huggingface_hub
 import huggingface_hub.constants
-import open_clip
+from open_clip.tokenizer import HFTokenizer
 from torch import Tensor
 
 from reidclip.errors import UserError
@@ -66,7 +66,7 @@ def open_tokenizer(text_cfg: Mapping[str, Any], folder: Path | None, reads_paddi
     where = folder_of(folder) or _cached(name) or _fetched(name)
     length = int(text_cfg.get("context_length", 77))
     try:
-        wrapped = open_clip.HFTokenizer(str(where), context_length=length, **(text_cfg.get("tokenizer_kwargs") or {}))
+        wrapped = HFTokenizer(str(where), context_length=length, **(text_cfg.get("tokenizer_kwargs") or {}))
         tokenizer = HubTokenizer(wrapped, length, reads_padding)
         largest = max(tokenizer("A photo of a person.").max().item(), *tokenizer.encode("A photo of a person."))
     except Exception as error:  # transformers and its readers each raise their own kinds

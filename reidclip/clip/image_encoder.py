@@ -97,22 +97,12 @@ def make_image_encoder(config: EncoderConfig, visual: Any = None) -> ImageEncode
     Raises:
         UserError: the tower's position table fits no grid; or a trunk that is not known.
     """
-    if config.trunk is not None:
-        from reidclip.clip.trunk import TrunkEncoder  # it is an ImageEncoder, so it comes after this module
+    if config.is_foreign:
+        from reidclip.clip.foreign_encoder import make_foreign_encoder  # those are ImageEncoders, so they come after this module
 
-        return TrunkEncoder(config)
-    if config.is_timm:
-        from reidclip.clip.timm_encoder import make_timm_encoder
-
-        return make_timm_encoder(config, visual)
+        return make_foreign_encoder(config, visual)
     visual = build_visual(config) if visual is None else visual
-    if config.is_resnet:
-        return ResNetEncoder(config, visual)
-    if config.pools_places:
-        from reidclip.clip.pooled_vit import PooledVitEncoder
-
-        return PooledVitEncoder(config, visual)
-    return VitEncoder(config, visual)
+    return ResNetEncoder(config, visual) if config.is_resnet else VitEncoder(config, visual)
 
 
 class VitEncoder(ImageEncoder):

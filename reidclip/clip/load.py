@@ -13,10 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from reidclip.clip import weights
-from reidclip.clip.architecture import build_towers, check_supported, encoder_config, is_published_kind
+from reidclip.clip.architecture import build_towers, encoder_config
 from reidclip.clip.geometry import Size
 from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
 from reidclip.clip.sources import Source, find
+from reidclip.clip.supported import check_supported, is_published_kind
 from reidclip.clip.text_encoder import TextEncoder
 from reidclip.clip.tokenizer import Tokenizer, make_tokenizer
 from reidclip.errors import UserError
@@ -117,6 +118,12 @@ def assemble(
         from reidclip.clip.image_only import assemble_trunk  # it makes a ClipModel, so it comes after this module
 
         return assemble_trunk(source, spec, image_size=image_size, stride=stride, device=device, sie_cameras=sie_cameras)
+    if "blip" in source.model:
+        from reidclip.clip.blip_source import assemble_blip
+
+        return assemble_blip(
+            source, spec, image_size=image_size, stride=stride, device=device, sie_cameras=sie_cameras, sie_coefficient=sie_coefficient
+        )
     check_supported(source.name, source.model)
     config = encoder_config(source.model, image_size, stride, sie_cameras, sie_coefficient)
     tokenizer = make_tokenizer(source.model["text_cfg"], source.folder)
@@ -175,6 +182,8 @@ def save_clip(
         ValueError: the encoder has a geometry that open_clip's configuration cannot say.
     """
     config = image_encoder.config
+    if "blip" in model:
+        raise ValueError("a BLIP is no CLIP of open_clip's: save it with InferenceEncoder.save")
     if config.sie_cameras or (not config.is_resnet and config.stride != config.patch[0]):
         raise ValueError("camera embeddings and overlapping patches belong to a fine-tuned encoder: save it with InferenceEncoder.save")
     state = {f"visual.{key}": value for key, value in image_encoder.state_dict().items()} | text_encoder.state_dict()

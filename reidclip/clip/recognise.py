@@ -9,7 +9,8 @@ from typing import Any
 import open_clip
 from torch import Tensor
 
-from reidclip.clip.architecture import is_resnet, pair, supported_names
+from reidclip.clip.architecture import is_resnet, pair
+from reidclip.clip.supported import supported_names
 from reidclip.clip.timm_tower import is_timm, timm_shapes
 from reidclip.errors import UserError
 

@@ -8,12 +8,14 @@
 ``weights.safetensors::ViT-B-16-quickgelu``  a file, its architecture named
 ``random:ViT-B-16`` (``@7`` for seed 7)      random weights; ``random:config.json`` reads a configuration file
 ``resnet50:imagenet``, ``resnet50:FILE``     an image encoder without text, see `reidclip.clip.trunk_source`
+``blip:FOLDER``, ``random:blip``             BLIP's two encoders, see `reidclip.clip.blip_source`
 ===========================================  ===============================================================================
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +27,8 @@ import open_clip
 from torch import Tensor
 
 from reidclip.clip import trunk_source
-from reidclip.clip.architecture import check_supported, supported_names
 from reidclip.clip.recognise import recognise
+from reidclip.clip.supported import check_supported, supported_names
 from reidclip.clip.weights import SUFFIXES, read_weights
 from reidclip.errors import UserError, nearest
 
@@ -68,6 +70,10 @@ def find(spec: str) -> Source:
     """
     if spec == TINY:
         return _embedded()
+    if _is_blip(spec):
+        from reidclip.clip.blip_source import find_blip  # it makes a Source, so it comes after this module
+
+        return find_blip(spec)
     if spec.startswith("random:"):
         return _random(spec.removeprefix("random:"))
     if trunk_source.is_trunk(spec):
@@ -96,6 +102,8 @@ def on_this_machine(spec: str) -> bool:
     """
     if spec == TINY or spec.startswith("random:"):
         return True
+    if _is_blip(spec):
+        return Path(spec.partition(":")[2]).is_dir()
     if trunk_source.is_trunk(spec):
         return trunk_source.on_this_machine(spec)
     if "::" in spec or spec.endswith(SUFFIXES) or Path(spec).is_dir():
@@ -125,6 +133,10 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
         raise UserError(f"{path} holds no model configuration.", "It needs embed_dim, vision_cfg and text_cfg, as in open_clip.")
     check_supported(str(path), model)
     return dict(document)
+
+
+def _is_blip(spec: str) -> bool:
+    return re.split("[:@]", spec.removeprefix("random:"))[0] == "blip"
 
 
 def _embedded() -> Source:

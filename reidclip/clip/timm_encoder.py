@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from reidclip.clip.architecture import EncoderConfig, build_visual
+from reidclip.clip.architecture import EncoderConfig
 from reidclip.clip.image_encoder import ImageEncoder, as_map
 from reidclip.clip.image_features import ImageFeatures, TokenMaps
 from reidclip.clip.timm_tower import set_size
@@ -149,8 +149,3 @@ class TimmEncoder(ImageEncoder):
         if final.dim() == 3:
             return places[:, None].expand(-1, self._prefix + 1, -1)
         return places[:, None, None] if self._channels_last else places[:, :, None, None]
-
-
-def make_timm_encoder(config: EncoderConfig, visual: Any = None) -> TimmEncoder:
-    """The encoder of a configuration; ``visual`` as for `reidclip.clip.image_encoder.make_image_encoder`."""
-    return TimmEncoder(config, build_visual(config) if visual is None else visual)

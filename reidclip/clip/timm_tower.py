@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -77,7 +77,8 @@ def timm_shapes(model: Mapping[str, Any]) -> dict[str, torch.Size]:
 def set_size(visual: Any, size: Size) -> None:
     """Bring positions to a picture's size as timm does (bicubic, antialiased; rotary ones are computed); convolutions have none."""
     if hasattr(visual.trunk, "set_input_size"):
-        visual.trunk.set_input_size(size)
+        with nullcontext() if next(visual.parameters()).is_meta else _in_memory():  # of one without memory only shapes are asked
+            visual.trunk.set_input_size(size)
     visual.image_size = size
 
 

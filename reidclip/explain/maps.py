@@ -30,7 +30,10 @@ def choose_kind(encoder: ImageEncoder, wanted: str = "auto") -> MapKind:
     Raises:
         UserError: no such map, or one that this architecture does not have.
     """
-    fitting = _OF_RESNET if encoder.config.is_resnet else _OF_VIT
+    fitting = _OF_RESNET if encoder.config.is_resnet or getattr(encoder, "places_reach_feature", False) else _OF_VIT
+    if fitting is _OF_VIT and encoder.config.is_foreign:
+        what = "The attention of this image tower cannot be read: it is not CLIP's own ViT, nor does it pool its last map."
+        raise UserError(what, "Take a checkpoint of CLIP's own ViT or ResNet, or of a tower that pools its places.")
     if fitting is _OF_VIT and not all(map(is_plain, _blocks(encoder))):
         what = "The attention of this ViT cannot be read: its blocks are a variant of open_clip's."
         raise UserError(what, "Take a checkpoint of CLIP's own ViT.")
@@ -40,7 +43,8 @@ def choose_kind(encoder: ImageEncoder, wanted: str = "auto") -> MapKind:
     if kind is None:
         raise UserError(f"There is no map '{wanted}'.", f"Use one of auto, {', '.join(get_args(MapKind))}.")
     if kind not in fitting:
-        name, has = ("ResNet", "last feature map") if encoder.config.is_resnet else ("ViT", "attention")
+        name, has = ("ViT", "attention") if fitting is _OF_VIT else ("ResNet", "last feature map")
+        name = "tower that pools its last map" if encoder.config.is_timm else name
         told = f"Map '{kind}' does not fit this encoder: it is a {name}, whose maps are made from its {has}."
         raise UserError(told, f"Use --map {' or '.join(fitting)}, or leave --map out.")
     return kind
@@ -106,6 +110,8 @@ def _last_map(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, 
     """The map that enters the pools, and its gradient: a CLIP ResNet has two pools, and the gradient comes through both."""
     trunk: Any = encoder.image_encoder
     # The graph begins in front of the last stage: nothing before it is kept, and the map is in it whatever follows that stage.
+    if not hasattr(trunk, "layer4"):
+        return _last_map_of_whole_graph(encoder, images, camera, towards)
     begin = trunk.layer4.register_forward_pre_hook(lambda module, inputs: (inputs[0].detach().requires_grad_(),))
     try:
         with torch.enable_grad():
@@ -114,6 +120,16 @@ def _last_map(encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, 
             (gradient,) = torch.autograd.grad(score, tokens.pooled)
     finally:
         begin.remove()
+    return tokens.pooled.detach(), gradient
+
+
+def _last_map_of_whole_graph(
+    encoder: InferenceEncoder, images: Tensor, camera: Tensor | None, towards: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The same of a tower whose last stage has no name of its own: the graph begins at the picture."""
+    with torch.enable_grad():
+        tokens = encoder.image_encoder.forward_tokens(images.detach().requires_grad_(), camera)
+        (gradient,) = torch.autograd.grad(_score(encoder, tokens.features, towards), tokens.pooled)
     return tokens.pooled.detach(), gradient
 
 

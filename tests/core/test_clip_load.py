@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from reidclip.clip import sources
-from reidclip.clip.architecture import build_towers, check_supported, supported_names
+from reidclip.clip.architecture import build_towers
 from reidclip.clip.load import ClipModel, load_clip, save_clip
 from reidclip.clip.recognise import recognise
+from reidclip.clip.supported import check_supported, supported_names
 from reidclip.errors import UserError
 from tests.tiny_clip import TINY_RESNET, TINY_VIT, tiny_clip
 
