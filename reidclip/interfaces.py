@@ -6,9 +6,9 @@ Bundled plugins use the same door. Importing the object must be cheap: torch is 
 =====================  ==================  ===========================================================
 group                  protocol            bundled
 =====================  ==================  ===========================================================
-reidclip.methods       `Method`            baseline, clipreid, ccaf, sci, cal
+reidclip.methods       `Method`            baseline, clipreid, ccaf, sci, cal, fgdi
 reidclip.parsers       `Parser`            schp (and its small stand-in, schp-tiny)
-reidclip.layouts       `DataLayout`        prcc, ltcc, vcclothes, market1501, msmt17, deepchange, last, ccvid, folder
+reidclip.layouts       `DataLayout`        prcc, ltcc, vcclothes, market1501, msmt17, deepchange, last, ccvid, cuhk02, cuhk03, cuhk_sysu, prid, grid, viper, ilids, folder
 =====================  ==================  ===========================================================
 """
 
