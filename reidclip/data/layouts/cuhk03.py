@@ -108,7 +108,9 @@ class Cuhk03Layout:
                 f"Take them out: reidclip datasets extract {root}",
             )
         else:
-            raise UserError(f"{root} has no CUHK03 tree.", f"Expected:\n{EXPECTED_TREE}")
+            emptied = any((root / folder).is_dir() for boxes in BOXES for folder in (boxes.folder, boxes.word))
+            told = "has CUHK03's folders but no pictures" if emptied else "has no CUHK03 tree"
+            raise UserError(f"{root} {told}.", f"Expected:\n{EXPECTED_TREE}")
         why = "CUHK03 has no clothes labels, and nobody changes."
         notes.append(missing_protocols_note(("same-clothes", "cloth-changing"), why))
         dataset = assemble(self.name, base, samples, _NEW, notes, splits=SPLITS)

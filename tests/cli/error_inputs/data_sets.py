@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.cli.error_inputs.place import Place
+from tests.cli.error_inputs.place import PICTURES, Place
 from tests.trees import write_picture
 
 
@@ -18,7 +18,7 @@ def empty_folder(place: Place, argument: str) -> Path:
 def emptied(place: Place, argument: str) -> Path:
     """All folders of the data set, and no picture in them."""
     for path in sorted(place.data.rglob("*")):
-        if path.suffix in (".jpg", ".png"):
+        if path.suffix in PICTURES:
             path.unlink()
     return place.data
 
@@ -118,7 +118,25 @@ def finder_droppings(place: Place, argument: str) -> None:
         (place.picture().parent / name).write_bytes(b"\x00\x01")
 
 
+def data_file(place: Place, argument: str) -> Path:
+    """``data_file:PATH=TEXT``: a text file in the data set, folders included."""
+    name, _, text = argument.partition("=")
+    path = place.data / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def unlinked(place: Place, argument: str) -> Path:
+    """One file of the data set less, which is no picture."""
+    path = place.data / argument
+    path.unlink()
+    return path
+
+
 BUILDERS = (
+    data_file,
+    unlinked,
     empty_folder,
     emptied,
     data_is_a_file,

@@ -52,5 +52,8 @@ class Place:
         from reidclip.data.open import open_dataset
 
         dataset = open_dataset(self.data)
-        tested = {split for protocol in dataset.protocols for split in (protocol.query, protocol.gallery)}
-        return next(dataset.root / s.pictures[0] for s in dataset.samples if (s.split == "train" if half == "train" else s.split in tested))
+        learned = dataset.split("train") or next(dataset.split(name) for name in dataset.draws)
+        usual = [protocol for protocol in dataset.protocols if not protocol.single_shot_repeats]
+        compared = {s.path for protocol in usual for side in dataset.query_and_gallery(protocol) for s in side}
+        tested = (s for s in dataset.samples if s.path in compared)
+        return dataset.root / (learned[0] if half == "train" else next(tested)).pictures[0]
