@@ -3,13 +3,13 @@
 A plugin is a Python package that names one object per entry point in a group below; the object fulfils the Protocol beside it.
 Bundled plugins use the same door. Importing the object must be cheap: torch is imported inside the functions that need it.
 
-=====================  ==================  ===========================================================
-group                  protocol            bundled
-=====================  ==================  ===========================================================
-reidclip.methods       `Method`            baseline, clipreid, ccaf, sci, cal, fgdi
-reidclip.parsers       `Parser`            schp (and its small stand-in, schp-tiny)
-reidclip.layouts       `DataLayout`        prcc, ltcc, vcclothes, market1501, msmt17, deepchange, last, ccvid, cuhk02, cuhk03, cuhk_sysu, prid, grid, viper, ilids, folder
-=====================  ==================  ===========================================================
+================  ============  ================================================================================================================
+group             protocol      bundled
+================  ============  ================================================================================================================
+reidclip.methods  `Method`      baseline clipreid ccaf sci cal fgdi
+reidclip.parsers  `Parser`      schp (and its small stand-in, schp-tiny)
+reidclip.layouts  `DataLayout`  prcc ltcc vcclothes market1501 msmt17 deepchange last ccvid cuhk02 cuhk03 cuhk_sysu prid grid viper ilids folder
+================  ============  ================================================================================================================
 """
 
 from __future__ import annotations
