@@ -10,7 +10,7 @@ reidclip.methods  `Method`      baseline clipreid ccaf sci cal fgdi
 reidclip.parsers  `Parser`      schp (and its small stand-in, schp-tiny)
 reidclip.layouts  `DataLayout`  prcc ltcc vcclothes market1501 msmt17 deepchange last ccvid cuhk02 cuhk03 cuhk_sysu prid grid viper ilids folder
 ================  ============  ================================================================================================================
-"""
+"""  # noqa: E501  (one line per group)
 
 from __future__ import annotations
 
