@@ -65,38 +65,15 @@ def build_timm(model: Mapping[str, Any]) -> TimmModel:
         UserError: timm cannot build it.
     """
     with _in_memory():
-        return _built(model)
+        return built(model)
 
 
-def timm_shapes(model: Mapping[str, Any]) -> dict[str, torch.Size]:
-    """Shapes of a configuration's tower by its own names, found without memory."""
-    with torch.device("meta"):
-        return {key: value.shape for key, value in _built(model).state_dict().items()}
+def built(model: Mapping[str, Any]) -> TimmModel:
+    """As `build_timm`, on the meta device too without memory: for shapes alone.
 
-
-def set_size(visual: Any, size: Size) -> None:
-    """Bring positions to a picture's size as timm does (bicubic, antialiased; rotary ones are computed); convolutions have none."""
-    if hasattr(visual.trunk, "set_input_size"):
-        with nullcontext() if next(visual.parameters()).is_meta else _in_memory():  # of one without memory only shapes are asked
-            visual.trunk.set_input_size(size)
-    visual.image_size = size
-
-
-@lru_cache
-def _facts(document: str) -> TimmFacts:
-    with torch.device("meta"):
-        visual = _built(json.loads(document))
-    trunk: Any = visual.trunk
-    name = type(trunk).__name__
-    if not hasattr(trunk, "forward_intermediates") or not getattr(trunk, "feature_info", None):
-        raise UserError(f"timm's {name} does not show its last map, which this toolkit reads.", "Take another architecture.")
-    class_token = getattr(trunk, "cls_token", None) is not None and hasattr(trunk, "norm_pre")
-    projection = getattr(getattr(trunk, "patch_embed", None), "proj", None)
-    height, width = visual.image_size
-    return TimmFacts(int(trunk.feature_info[-1]["reduction"]), class_token, (height, width), isinstance(projection, nn.Conv2d))
-
-
-def _built(model: Mapping[str, Any]) -> TimmModel:
+    Raises:
+        UserError: timm cannot build it.
+    """
     try:
         facts = CLIPVisionCfg(**model["vision_cfg"])
         visual = TimmModel(
@@ -118,6 +95,34 @@ def _built(model: Mapping[str, Any]) -> TimmModel:
     return visual
 
 
+def timm_shapes(model: Mapping[str, Any]) -> dict[str, torch.Size]:
+    """Shapes of a configuration's tower by its own names, found without memory."""
+    with torch.device("meta"):
+        return {key: value.shape for key, value in built(model).state_dict().items()}
+
+
+def set_size(visual: Any, size: Size) -> None:
+    """Bring positions to a picture's size as timm does (bicubic, antialiased; rotary ones are computed); convolutions have none."""
+    if hasattr(visual.trunk, "set_input_size"):
+        with nullcontext() if next(visual.parameters()).is_meta else _in_memory():  # of one without memory only shapes are asked
+            visual.trunk.set_input_size(size)
+    visual.image_size = size
+
+
+@lru_cache
+def _facts(document: str) -> TimmFacts:
+    with torch.device("meta"):
+        visual = built(json.loads(document))
+    trunk: Any = visual.trunk
+    name = type(trunk).__name__
+    if not hasattr(trunk, "forward_intermediates") or not getattr(trunk, "feature_info", None):
+        raise UserError(f"timm's {name} does not show its last map, which this toolkit reads.", "Take another architecture.")
+    class_token = getattr(trunk, "cls_token", None) is not None and hasattr(trunk, "norm_pre")
+    projection = getattr(getattr(trunk, "patch_embed", None), "proj", None)
+    height, width = visual.image_size
+    return TimmFacts(int(trunk.feature_info[-1]["reduction"]), class_token, (height, width), isinstance(projection, nn.Conv2d))
+
+
 @contextmanager
 def _in_memory() -> Iterator[None]:
     """Within, tensors are real where they would be on the meta device, and no random numbers are drawn for them."""
@@ -133,6 +138,6 @@ class _Unfilled(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         filling = func in _DRAWING or (getattr(func, "__module__", "") == "torch.nn.init" and func.__name__.endswith("_"))
-        if filling and args:
-            return args[0]
+        if filling:
+            return args[0] if args else kwargs["tensor"]
         return func(*args, **(kwargs or {}))
