@@ -50,8 +50,8 @@ def find_blip(spec: str) -> Source:
     if is_random:
         document = _read(where) if name != "blip" else {}
         return Source("blip", _model(document), seed=int(seed or 0), folder=where.parent if document else None)
-    if not where.is_dir() or name == "blip":
-        raise UserError(f"No BLIP at '{where if name != 'blip' else ''}'.", f"Give a folder with the files of {_HUB}: --clip blip:FOLDER.")
+    if not where.is_dir() or where == Path():
+        raise UserError(f"No BLIP at '{name.partition(':')[2]}'.", f"Give a folder with the files of {_HUB}: --clip blip:FOLDER.")
     file = next((where / file for file in _WEIGHTS if (where / file).is_file()), None)
     if file is None:
         raise UserError(f"{where} holds no weights of BLIP ({' or '.join(_WEIGHTS)}).", f"Get them from https://huggingface.co/{_HUB}.")

@@ -44,7 +44,7 @@ class PooledVitEncoder(VitEncoder):
 
     def _all_features(self, before: Tensor, after: Tensor) -> ImageFeatures:
         last = self._one(before) if self.attn_pool is None else before.mean(1)
-        return self._features(last, self._pooled(after))
+        return self._features(last, self._pooled(after).to(self.proj.dtype))
 
     def _pooled(self, tokens: Tensor) -> Tensor:
         """(B, 1 + N, W) tokens -> (B, W_pooled)."""

@@ -28,8 +28,9 @@ def count_flops(encoder: InferenceEncoder) -> int:
     counts on shapes alone; nothing is computed.
     """
     with torch.device("meta"):
-        shadow = InferenceEncoder.from_config(encoder.to_config())
+        shadow = InferenceEncoder.from_config(encoder.to_config()).to("meta")  # some towers are built in memory wherever they are asked
         picture = torch.empty(1, 3, *encoder.image_encoder.config.image_size)
+    shadow.requires_grad_(False)  # the counter follows what could have a gradient, and stumbles over a pool's learned query
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         shadow(picture)
     return int(counter.get_total_flops())

@@ -91,6 +91,19 @@ def test_an_attention_pool_that_projects_leaves_the_mean_of_final_tokens_as_pool
     assert not torch.allclose(features.projected, features.pooled, atol=1e-3)
 
 
+@FAMILY
+def test_autocast_gives_full_precision_features_close_to_the_exact_ones(family: str) -> None:
+    ours = encoder_of(original(family), family, SIZE)
+    x = torch.randn(2, 3, *SIZE)
+    with torch.no_grad():
+        exact = ours(x)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            reduced = ours(x)
+    for a, b in zip(exact, reduced, strict=True):
+        assert b.dtype == torch.float32
+        assert float((a - b).norm() / a.norm()) < 0.05
+
+
 def test_gradients_reach_every_weight_of_a_timm_tower() -> None:
     ours = encoder_of(original("class-token"), "class-token", SIZE)
     sum(f.square().sum() for f in ours(torch.randn(2, 3, *SIZE))).backward()  # type: ignore[union-attr]
