@@ -20,11 +20,15 @@ def _any_begins(*starts: str) -> _Rule:
     return lambda present: any(key.startswith(starts) for key in present)
 
 
+def _clips_own(present: frozenset[str]) -> bool:
+    return "visual.conv1.weight" in present and bool({"visual.proj", "visual.attnpool.c_proj.weight"} & present)
+
+
 _KINDS: Mapping[str, tuple[str, _Rule]] = {
     CLIPREID: ("a CLIP-ReID checkpoint", _all("classifier.weight", "bottleneck_proj.weight", "image_encoder.conv1.weight")),
     SCHP: ("an SCHP human parser", _all("fushion.3.weight")),
     SIMPLE_CCREID: ("a Simple-CCReID ResNet-50", _all("base.0.weight", "base.4.0.conv1.weight", "bn.weight")),
-    CLIP: ("a CLIP", lambda present: "visual.conv1.weight" in present and bool({"visual.proj", "visual.attnpool.c_proj.weight"} & present)),
+    CLIP: ("a CLIP", lambda present: _clips_own(present) or any(key.startswith("visual.trunk.") for key in present)),
 }
 """Name of each kind that can be imported, what to call it, and how it is known; none fits two."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reidclip.clip.load import load_clip, save_clip
 from tests.cli.in_process import CommandLine, assigned
 from tests.cli.layout_trees import TREES
 from tests.towers import tower_spec
@@ -46,6 +47,13 @@ def test_zero_shot(family: str, tmp_path: Path, reidclip: CommandLine) -> None:
     spec = tower_spec(tmp_path, family)
     run = reidclip("evaluate", "data", "--zero-shot", "--clip", spec, "--workers", 0, "--json")
     assert 0 < run.json["metrics"]["general"]["mAP"] <= 1
+
+
+def test_weights_of_a_timm_tower_are_imported(tmp_path: Path, reidclip: CommandLine) -> None:
+    clip = load_clip(tower_spec(tmp_path, "class-token"), image_size=(64, 32))
+    save_clip(tmp_path / "w.safetensors", clip.image_encoder, clip.text_encoder, clip.logit_scale, clip.model)
+    reidclip("import", "w.safetensors", "--name", "towers")
+    assert 0 < reidclip("evaluate", "data", "--checkpoint", "towers", "--workers", 0, "--json").json["metrics"]["general"]["mAP"] <= 1
 
 
 def test_a_tokenizer_that_is_not_there_is_told_with_where_to_put_it(tmp_path: Path, reidclip: CommandLine) -> None:
