@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class ImageFeatures(NamedTuple):
-    """Three vectors per image, none of them normalised.
+    """Three vectors per image, none of them normalised. Of other towers than these two see their encoders (`reidclip.clip`).
 
     Attributes:
         last: (B, W_last) ViT: the class token that enters the final block, no layer norm; ResNet: average of stage 3's map.
