@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
 from reidclip.clip.prompts import PromptLearner
 from reidclip.errors import UserError
-from reidclip.interfaces import StageContext, TrainStage, Update
-from reidclip.train.finetune_stage import FinetuneStage, stage_groups, stage_schedule
-from reidclip.train.id_loss import identity_losses
+from reidclip.interfaces import StageContext, TrainStage
 from reidclip.train.model_inputs import similarity_of
 from reidclip.train.prompt_stage import prompt_learner
 from reidclip.train.reid_model import ReidModel, ReidOutputs
@@ -19,7 +16,7 @@ from reidclip.train.targets import identity_targets
 from reidclip_fgdi import equations as eq
 from reidclip_fgdi.domains import DomainPromptLearner, domain_template, homes_of
 from reidclip_fgdi.settings import FgdiFinetune, FgdiPrompts
-from reidclip_fgdi.stages import TokenStage, WarmedFeatures, WarmUpStage
+from reidclip_fgdi.stages import IdentityStage, TokenStage, WarmedFeatures
 
 _MODEL = "model."  # what names of the warmed model's tensors begin with in a prompts artifact
 
@@ -33,7 +30,7 @@ def prompt_stages(context: StageContext) -> Sequence[TrainStage]:
     sentence = domain_template(context.clip, s.domain_template, s.tokens, s.domain_tokens)
     identity = prompt_learner(context.clip, s.template, s.tokens, len(context.labels.pids), context.seed)
     rule, y = similarity_of(context.clip, s), identity_targets(context)
-    warm = WarmUpStage(context, s.stage1) if s.warm_epochs else None
+    warm = IdentityStage(context, s.stage1) if s.warm_epochs else None
     V = WarmedFeatures(context, s, warm.model if warm else None)
     judged = homes if s.adversarial_weight else None
     stages: list[TrainStage] = [warm] if warm else []
@@ -57,7 +54,7 @@ def prompt_tensors(context: StageContext, stages: Sequence[TrainStage]) -> dict[
     """
     tensors: dict[str, Tensor] = {}
     for stage in stages:
-        if isinstance(stage, WarmUpStage):
+        if isinstance(stage, IdentityStage):
             tensors |= {f"{_MODEL}{name}": value.detach() for name, value in stage.model.state_dict().items()}
         else:
             assert isinstance(stage, TokenStage)
@@ -70,33 +67,31 @@ def prompt_tensors(context: StageContext, stages: Sequence[TrainStage]) -> dict[
 
 
 # --------------------------------------------------------------------------------------------------------- stage 3: finetune
-class FgdiStage(FinetuneStage):
+class FgdiStage(IdentityStage):
     """Eq. (10): identity, triplet, the image-to-text cross-entropy and L_apn, which knows the way from domain-relevant to invariant."""
+
+    name = "main"
 
     def __init__(self, context: StageContext) -> None:
         s: FgdiFinetune = context.settings
-        self.model = ReidModel(copy.deepcopy(context.clip.image_encoder), len(context.labels.pids)).to(context.device)
-        super().__init__(context, s, self.model)
+        self.text = s
+        super().__init__(context, s)
         prompts = context.prompts or {}
         if s.warm:
             _load_warmed(self.model, prompts)
         self.rule = similarity_of(context.clip, s)
         self.invariant = prompts["identity.text"].to(context.device) if s.reads_text else None
         self.relevant = _domain_text(prompts).to(context.device) if s.reads_text and s.beta > 0 else None
-        groups = stage_groups(self.model.named_parameters(), s)
-        weights = eq.eq10_stage3_weights(s.id_weight, s.triplet_weight, s.text_weight, s.beta)
-        self.updates = [Update("main", groups, stage_schedule(s), self.losses, weights)]
 
-    def forward(self, batch: Mapping[str, Tensor]) -> ReidOutputs:
-        """Features and identity logits of the augmented pictures."""
-        outputs: ReidOutputs = self.model(self.prepare(batch)["x"], batch["camid"])
-        return outputs
+    def weights(self) -> dict[str, float]:
+        """Eq. (10)."""
+        s = self.text
+        return eq.eq10_stage3_weights(s.id_weight, s.triplet_weight, s.text_weight, s.beta)
 
     def losses(self, batch: Mapping[str, Tensor], outputs: ReidOutputs) -> dict[str, Tensor]:
         """Eq. (1), (2), (9) and the form of (8), (12) or (13) that the settings name; texts meet the projected feature."""
-        s: FgdiFinetune = self.settings
-        y = batch["pid"]
-        losses = identity_losses(outputs, y, s, eq.eq01_identity, eq.eq02_triplet)
+        s, y = self.text, batch["pid"]
+        losses = super().losses(batch, outputs)
         if self.invariant is not None and s.beta < 1:
             losses["i2tce"] = eq.eq09_image_to_text_cross_entropy(outputs.projected, self.invariant, y, self.rule, s.smoothing)
         if self.invariant is not None and self.relevant is not None:
@@ -105,7 +100,7 @@ class FgdiStage(FinetuneStage):
 
     def _guidance(self, V: Tensor, y: Tensor, T: Tensor, N: Tensor) -> Tensor:
         """L_apn in the form that the settings name."""
-        s: FgdiFinetune = self.settings
+        s = self.text
         if s.apn == "con":
             return eq.eq12_contrastive(V, T, N, y, self.rule)
         if s.apn == "apnce":

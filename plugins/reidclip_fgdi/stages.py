@@ -20,20 +20,27 @@ from reidclip.train.model_inputs import SimilarityRule
 from reidclip.train.prompt_stage import Learner, PromptStage
 from reidclip.train.reid_model import ReidModel, ReidOutputs
 from reidclip.train.schedule import warmup_cosine
+from reidclip.train.settings import IdLossSettings
 from reidclip_fgdi import equations as eq
 from reidclip_fgdi.domains import DomainClassifier
-from reidclip_fgdi.settings import FgdiPrompts, WarmUp
+from reidclip_fgdi.settings import FgdiPrompts
 
 
-class WarmUpStage(FinetuneStage):
-    """Stage 1: image encoder and heads, identity and triplet losses alone."""
+class IdentityStage(FinetuneStage):
+    """Image encoder and heads, identity and triplet losses: stage 1, and what stage 3 adds text to."""
 
-    def __init__(self, context: StageContext, settings: WarmUp) -> None:
+    name = "warm-up"
+
+    def __init__(self, context: StageContext, settings: IdLossSettings) -> None:
         self.model = ReidModel(copy.deepcopy(context.clip.image_encoder), len(context.labels.pids)).to(context.device)
         super().__init__(context, settings, self.model)
+        self.identity = settings
         groups = stage_groups(self.model.named_parameters(), settings)
-        weights = {"id": settings.id_weight, "triplet": settings.triplet_weight}
-        self.updates = [Update("warm-up", groups, stage_schedule(settings), self.losses, weights)]
+        self.updates = [Update(self.name, groups, stage_schedule(settings), self.losses, self.weights())]
+
+    def weights(self) -> dict[str, float]:
+        """Weights of the named losses."""
+        return {"id": self.identity.id_weight, "triplet": self.identity.triplet_weight}
 
     def forward(self, batch: Mapping[str, Tensor]) -> ReidOutputs:
         """Features and identity logits of the augmented pictures."""
@@ -42,7 +49,7 @@ class WarmUpStage(FinetuneStage):
 
     def losses(self, batch: Mapping[str, Tensor], outputs: ReidOutputs) -> dict[str, Tensor]:
         """Eq. (1) on both classifiers, eq. (2) on up to three features."""
-        return identity_losses(outputs, batch["pid"], self.settings, eq.eq01_identity, eq.eq02_triplet)
+        return identity_losses(outputs, batch["pid"], self.identity, eq.eq01_identity, eq.eq02_triplet)
 
 
 class WarmedFeatures:
