@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reidclip.interfaces import INHERITED
 from reidclip.lazy_method import LazyMethod
-from reidclip_fgdi.settings import FgdiFinetune, FgdiPrompts
+from reidclip_fgdi.settings import FgdiFinetune, FgdiPrompts, without_effect
 
 METHOD = LazyMethod(
     name="fgdi",
@@ -16,5 +16,6 @@ METHOD = LazyMethod(
     folder=Path(__file__).parent,
     settings={"prompt-learn": FgdiPrompts, "finetune": FgdiFinetune},
     prompts=lambda settings: settings.reads_prompts,
+    idle=without_effect,
     inherits=(*INHERITED, "height", "width", "stride", "normalisation", "test_resize"),  # the warmed encoder's input
 )

@@ -97,3 +97,26 @@ class FgdiFinetune(IdLossSettings):
     def reads_prompts(self) -> bool:
         """Whether the prompts artifact is read: for its texts, or for the warmed encoder in it."""
         return self.reads_text or self.warm
+
+
+def without_effect(stage: str, settings: FgdiPrompts | FgdiFinetune) -> dict[str, str]:
+    """Settings of a part that is switched off, and what switches it off."""
+    idle: dict[str, str] = {}
+    if isinstance(settings, FgdiPrompts):
+        if settings.adversarial_weight == 0:
+            idle["reversal"] = "adversarial_weight = 0"
+        if settings.domain_epochs == 0:
+            idle |= dict.fromkeys(("domain_tokens", "domain_template"), "domain_epochs = 0")
+        if not settings.reads_domains:
+            idle |= dict.fromkeys(("classifier_lr", "classifier_width"), "adversarial_weight = 0 and domain_epochs = 0")
+        return idle
+    if settings.apn != "ed":
+        idle["apn_normalise"] = f"apn = {settings.apn}"
+    if settings.apn in ("con", "apnce"):
+        idle["apn_margin"] = f"apn = {settings.apn}"
+    off = "text_weight = 0" if settings.text_weight == 0 else "beta = 0" if settings.beta == 0 else ""
+    if off:
+        idle |= dict.fromkeys(("apn", "apn_margin", "apn_normalise", "apn_sign"), off)
+    if settings.text_weight == 0:
+        idle["beta"] = off
+    return idle

@@ -246,3 +246,26 @@ def test_the_warm_up_takes_what_the_command_says_of_model_and_input() -> None:
     settings: Any = settings_for(METHOD, "prompt-learn", "fgdi-code", None, {"warm_epochs": 5})
     stage1 = settings.stage1
     assert (stage1.height, stage1.normalisation, stage1.epochs, stage1.margin) == (224, "instance", 5, None)
+
+
+@pytest.mark.parametrize(
+    ("command", "changes", "key", "why"),
+    [
+        ("finetune", {"beta": 0.0, "apn": "cs"}, "apn", "beta = 0"),
+        ("finetune", {"text_weight": 0.0, "beta": 0.5}, "beta", "text_weight = 0"),
+        ("finetune", {"apn": "con", "apn_margin": 0.5}, "apn_margin", "apn = con"),
+        ("finetune", {"apn": "cs", "apn_normalise": True}, "apn_normalise", "apn = cs"),
+        ("prompt-learn", {"adversarial_weight": 0.0, "reversal": 1.0}, "reversal", "adversarial_weight = 0"),
+        ("prompt-learn", {"domain_epochs": 0, "domain_tokens": 2}, "domain_tokens", "domain_epochs = 0"),
+        (
+            "prompt-learn",
+            {"domain_epochs": 0, "adversarial_weight": 0.0, "classifier_lr": 1.0},
+            "classifier_lr",
+            "adversarial_weight = 0 and",
+        ),
+    ],
+)
+def test_a_setting_that_others_switch_off_is_refused(command: str, changes: dict[str, Any], key: str, why: str) -> None:
+    with pytest.raises(UserError) as error:
+        settings_for(METHOD, command, "fgdi", None, changes)
+    assert key in error.value.what and why in error.value.what
