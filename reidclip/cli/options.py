@@ -100,7 +100,7 @@ Clip = Annotated[
     str | None,
     typer.Option(
         "--clip",
-        help="CLIP: reidclip-tiny, ARCH:TAG (ViT-B-16:openai), a weights file or resnet50:FILE; short for --set clip=...",
+        help="CLIP: reidclip-tiny, ARCH:TAG (ViT-B-16:openai), a weights file, resnet50:FILE or blip:FOLDER; short for --set clip=...",
         rich_help_panel=_SETTINGS,
         show_default=False,
     ),

@@ -223,7 +223,10 @@ def test_an_imported_clip_is_evaluated_like_the_clip_itself(run: Run, tmp_path: 
     few = ("--workers", 0, "--set", "resamples=0", "--json")
     here = json.loads(run("evaluate", data, *few).out)
     plain = json.loads(run("evaluate", data, "--zero-shot", "--clip", path, *few).out)
-    assert here["metrics"] == plain["metrics"]
+    shares = ("R1", "R5", "R10", "R20", "mAP", "mINP", "valid", "rule")  # beside them stands what each was trained on
+    assert [[row[name] for name in shares] for row in here["metrics"].values()] == [
+        [row[name] for name in shares] for row in plain["metrics"].values()
+    ]
     features = [(Path(told["path"]) / "features.safetensors").read_bytes() for told in (here, plain)]
     assert features[0] == features[1]
 
