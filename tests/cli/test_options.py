@@ -31,6 +31,8 @@ WANTED = {
     "datasets list": set(),
     "datasets show": set(),
     "datasets verify": {"--dataset", "--workers", "--counts", "--open", "--strict", "--show", "--output"},
+    "datasets extract": set(),
+    "datasets splits": {"--output"},
     "import": ON_A_STORE | {"--dry-run", "--name", "--kind", "--size", "--stride", "--neck"},
     "artifacts gc": ON_A_STORE | {"--dry-run"},
     **{f"artifacts {name}": ON_A_STORE for name in ("list", "show", "verify", "lineage", "rm")},
