@@ -359,7 +359,7 @@ def rates(stage: TrainStage, group_name: str) -> list[float]:
 def test_the_recipe_gives_the_published_rates(token_stages: tuple[Any, Any]) -> None:
     recorded = load("schedules")
     warm, *_ = stages("prompt-learn", tiny_clip())
-    third = stage3(tiny_clip(), text_weight=0)
+    (third,) = stages("finetune", tiny_clip(), warm=False, text_weight=0)
     wanted = [
         (token_stages[0], "contexts", "fgdi_prompt_lr_ctx_f64"),
         (token_stages[0], "classifier", "fgdi_prompt_lr_domain_classifier_f64"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from reidclip.records import training_labels
 from reidclip.stages.choose import settings_for
 from reidclip.train.loop import LoopOptions, run_stage, step
 from reidclip.train.optim import build_adam
+from reidclip.train.reid_model import ReidOutputs
 from reidclip_fgdi import METHOD
 from tests.fakes import write_prcc
 from tests.method_bench import CPU, Bench
+from tests.plugins import slow_formulas as slow
 
 # switches of prompt-learn -> names of its updates
 PROMPT_STAGES: list[tuple[dict[str, Any], list[str]]] = [
@@ -99,6 +102,34 @@ def test_forms_and_signs_differ(bench: Bench) -> None:
         )
     }
     assert len(values) == 8
+
+
+def by_hand(form: str, v: list[float], y: int, T: list[list[float]], N: list[list[float]]) -> float:
+    """The paper's L_apn of one picture, margin 0.3, label smoothing 0.2, dot products."""
+    if form == "ed":
+        return max(0.0, math.dist(v, T[y]) - math.dist(v, N[y]) + 0.3)
+    if form == "cs":
+        return max(0.0, slow.cosine(v, N[y]) - slow.cosine(v, T[y]) + 0.3)
+    if form == "con":
+        return -slow.log_softmax([slow.dot(v, T[y]), *(slow.dot(v, n) for n in N)])[0]
+    log_p = slow.log_softmax([slow.dot(v, text) for text in (*T, *N)])
+    return -sum((0.8 * (k == y) + 0.2 / len(T)) * log_p[k] for k in range(len(T)))
+
+
+@pytest.mark.parametrize("form", ["ed", "cs", "con", "apnce"])
+def test_the_stage_computes_the_papers_form(bench: Bench, form: str) -> None:
+    """Which text is which, and what the settings say, on the way from prompts to loss."""
+    prompts = bench.prompts()
+    draw = torch.Generator().manual_seed(7)
+    T, N = (0.3 * torch.randn(prompts["identity.text"].shape, generator=draw) for _ in range(2))
+    stage = stage3(bench, {**prompts, "identity.text": T, "identity.relevant": N}, apn=form, similarity="dot", smoothing=0.2)
+    y = torch.tensor([0, 3, 1, 0, 2, 2])
+    V = 0.3 * torch.randn(len(y), T.shape[1], generator=draw)
+    scores = torch.zeros(len(y), len(T))
+    found = stage.updates[0].losses({"pid": y}, ReidOutputs(V, V, V, scores, scores))["apn"]
+    wanted = [by_hand(form, v, label, slow.rows(T), slow.rows(N)) for v, label in zip(slow.rows(V), y.tolist(), strict=True)]
+    assert float(found) == pytest.approx(sum(wanted) / len(wanted), rel=1e-5)
+    assert min(wanted) != max(wanted)
 
 
 def test_tokens_are_learned_from_the_warmed_encoder(bench: Bench) -> None:

@@ -18,7 +18,7 @@ from reidclip.stages.published import read_published
 from tests import trees
 
 METHODS = ("baseline", "clipreid", "ccaf", "sci")
-RECIPES = [(name, recipe) for name in METHODS for recipe in recipe_names(registry.get("reidclip.methods", name))]
+RECIPES = [(name, recipe) for name in (*METHODS, "cal", "fgdi") for recipe in recipe_names(registry.get("reidclip.methods", name))]
 BENCHMARKS = {"prcc", "ltcc", "vcclothes", "market1501", "msmt17"}
 
 
@@ -70,6 +70,12 @@ SIE_OLP = {"stride": 12, "sie_camera": True, "sie_coefficient": 1.0}
 JOINED = {"train_splits": ("train", "val")}
 TRAIN = {"train_splits": ("train",)}
 
+FGDI_TOKENS = {"epochs": 120, "warm_epochs": 3, "adversarial_weight": 0.01, "reversal": 0.1, "classifier_lr": 0.01, "domain_epochs": 30,
+               "domain_tokens": 1}  # fmt: skip
+FGDI_INPUT = {"height": 224, "width": 224, "normalisation": "instance", "test_resize": "bicubic", "similarity": "dot"}
+FGDI_BATCH = {"identities": 32, "id_weight": 1.0}
+FGDI_AUGMENTATION = {"grey": 0.1, "flip": 0.4, "jitter": 0.1, "jitter_strength": (0.15, 0.1, 0.05, 0.05), "augmix": 0.6, "erase": 0.0}
+
 EXPECTED: dict[tuple[str, str, str], dict[str, Any]] = {
     ("clipreid", "prompt-learn", "market1501"): {**INPUT, **VIT, **STAGE_1, **PLAIN, **TRAIN, "epochs": 120},
     ("clipreid", "prompt-learn", "msmt17"): {**INPUT, **VIT, **STAGE_1, **PLAIN, **JOINED, "epochs": 120},
@@ -112,7 +118,31 @@ EXPECTED: dict[tuple[str, str, str], dict[str, Any]] = {
     ("sci", "finetune", "prcc"): {"epochs": 20, "lr": 3.5e-4, "milestones": (7, 12), "warmup_epochs": 2, "cal_start_epoch": 8},
     ("sci", "finetune", "market1501"): {**CNN_2, **TRAIN, "clothes_from": "identity"},
     ("sci", "finetune", "vit"): {**VIT, **VIT_2, "clothes_from": "labels", "interaction_lr": 3.5e-4},
+    # CILP-FGDI, section 5 of the methods' digest: the paper, then the published program.
+    ("fgdi", "prompt-learn", "fgdi"): {**INPUT, **VIT, **STAGE_1, **FGDI_TOKENS, "order": "shuffled", "drop_last": False},
+    ("fgdi", "prompt-learn", "fgdi-code"): {**STAGE_1, **FGDI_TOKENS, **FGDI_INPUT, "order": "fixed", "drop_last": True},
+    ("fgdi", "finetune", "fgdi"): {
+        **INPUT, **VIT, **STAGE_2, **VIT_2, **FGDI_BATCH, "first_index": 1, "beta": 0.3, "apn": "ed", "apn_margin": 0.3,
+        "apn_sign": "paper", "grey": 0.0, "jitter": 0.0, "augmix": 0.0, "normalise_features": True,
+    },
+    ("fgdi", "finetune", "fgdi-code"): {
+        **STAGE_2, **VIT_2, **FGDI_BATCH, **FGDI_INPUT, **FGDI_AUGMENTATION, "margin": None, "first_index": 4, "beta": 0.1, "apn": "cs",
+        "apn_margin": None, "apn_sign": "paper", "normalise_features": False,
+    },
+}  # fmt: skip
+
+# Stage 1 of CILP-FGDI is a table of its own within prompt-learn; its program trains it as stage 3, without text.
+WARM_UP: dict[str, dict[str, Any]] = {
+    "fgdi": {**STAGE_2, **VIT_2, **FGDI_BATCH, "epochs": 3, "margin": 0.3, "first_index": 1},
+    "fgdi-code": {**STAGE_2, **VIT_2, **FGDI_BATCH, **FGDI_INPUT, **FGDI_AUGMENTATION, "epochs": 3, "margin": None, "first_index": 1},
 }
+
+
+@pytest.mark.parametrize("recipe", WARM_UP)
+def test_the_warm_up_of_fgdi_is_the_published_one(recipe: str) -> None:
+    resolved: Any = settings_for(registry.get("reidclip.methods", "fgdi"), "prompt-learn", recipe, None, {})
+    found = resolved.stage1.model_dump()
+    assert {key: found[key] for key in WARM_UP[recipe]} == WARM_UP[recipe]
 
 
 @pytest.mark.parametrize("case", EXPECTED, ids=" ".join)
