@@ -87,6 +87,22 @@ def check_sources(protocol: Generalisation, checkpoint: Artifact) -> None:
         )
 
 
+def reported_protocol(protocol: Generalisation, target: Dataset) -> str:
+    """The target's own protocol that results of generalisation are of; another of its protocols would give another number.
+
+    Raises:
+        UserError: the target lacks it; the remedy holds what its layout noted, which names what is missing.
+    """
+    if target.protocol(protocol.evaluated) is None:
+        others = [f"--protocol {p.name}" for p in target.protocols]
+        instead = f"To evaluate it otherwise, add {' or '.join(others)}." if others else ""
+        raise UserError(
+            f"Protocol {protocol.name} is evaluated under protocol {protocol.evaluated}, which {target.root} ({target.layout}) does not have.",
+            "\n".join(filter(None, ("Complete the data set:", *target.notes, instead))),
+        )
+    return protocol.evaluated
+
+
 def train_command(protocol: Generalisation, checkpoint: Artifact) -> str:
     """The commands that train this checkpoint's method for a protocol; sources whose folder is not known are called data/LAYOUT."""
     manifest = checkpoint.manifest

@@ -16,9 +16,9 @@ from reidclip.data.open import open_dataset
 from reidclip.errors import UserError
 from reidclip.evaluation.generalisation import Generalisation, is_generalisation
 from reidclip.records import Dataset
-from reidclip.stages.choose import Say, checkpoint_for, dataset_for, of_data
+from reidclip.stages.choose import Say, checkpoint_for, dataset_for, learned_from
 from reidclip.stages.evaluate import EvaluateJob, plan_evaluate, subject_of
-from reidclip.stages.evaluate_generalisation import check_sources, check_unseen, choose_variant
+from reidclip.stages.evaluate_generalisation import check_sources, check_unseen, choose_variant, reported_protocol
 from reidclip.stages.evaluate_several import SeveralJob
 from reidclip.stages.seeds import checkpoints_of_seeds
 from reidclip.stages.targets import open_targets
@@ -70,7 +70,7 @@ def plan_several(
         _tell_other_data(targets, say)
 
     def planned(target: Dataset, one: Artifact | None, told: Say, **named: Any) -> EvaluateJob:
-        wanted = own or (tuple(p.name for p in target.protocols[:1]) if protocol else ())  # the one that papers report first
+        wanted = own or ((reported_protocol(protocol, target),) if protocol else ())
         return plan_evaluate(target, store, checkpoint=one, protocols=wanted, say=told, **named, **options)
 
     if len(targets) == 1 and not seeds and protocol is None:
@@ -105,7 +105,7 @@ def _checkpoint(named: str | None, targets: Sequence[Dataset], general: str | No
     otherwise = ", or evaluate the plain CLIP with --zero-shot"
     if named is not None or general is not None or not targets:
         return checkpoint_for(named, None, store, say, otherwise)
-    trained = [target for target in targets if store.newest("checkpoint", of_data(target)) is not None]
+    trained = [target for target in targets if store.newest("checkpoint", learned_from(target)) is not None]
     return checkpoint_for(None, (trained or list(targets))[0], store, say, otherwise)
 
 

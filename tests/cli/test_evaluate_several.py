@@ -17,6 +17,7 @@ from reidclip.artifacts.manifest import DatasetRef, InputRef
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.data.open import open_dataset
+from tests import cuhk03_tree
 from tests.cli.in_process import CommandLine, Run, assigned
 from tests.cli.layout_trees import TREES
 from tests.core.store_fixtures import PAYLOADS
@@ -331,6 +332,24 @@ class TestGeneralisation:
         run = place.run(target, "--protocol", "dg-2:market1501", *place.zero, "--json")
         assert "a plain CLIP was trained on none of the sources of dg-2:market1501" in run.err
         assert run.json["summary"]["data"][0]["trained_on"] == []
+
+    @pytest.mark.parametrize("lost", ["images_labeled", "cuhk03_new_protocol_config_labeled.mat"])
+    def test_a_target_without_the_protocol_that_is_reported_is_refused(self, place: Place, lost: str) -> None:
+        """CUHK03 with a detector's boxes alone has protocols too, but gives other numbers than the published ones."""
+        root = cuhk03_tree.cuhk03(place.folder / "cuhk03")
+        (root / lost).rename(place.folder / lost)
+        place.checkpoint(self.joined(place, "market1501", "msmt17", "cuhk_sysu"))
+        error = place.run(root, "--protocol", "dg-2:cuhk03", code=2).err
+        assert f"dg-2:cuhk03 is evaluated under protocol general, which {root} (cuhk03) does not have." in error
+        assert f"{root / lost} is missing" in error and "--protocol detected" in error
+        assert not place.store.list("evaluation")
+        (row,) = place.json(root, "--protocol", "dg-2:cuhk03", "--protocol", "detected")["summary"]["targets"]
+        assert row["protocol"] == "detected", "named, it is evaluated"
+
+    def test_a_whole_target_is_evaluated_under_the_protocol_that_is_reported(self, place: Place) -> None:
+        root = cuhk03_tree.cuhk03(place.folder / "cuhk03")
+        (row,) = place.json(root, "--protocol", "dg-2:cuhk03", *place.zero)["summary"]["targets"]
+        assert row["protocol"] == "general"
 
     def test_seeds_each_have_to_fit(self, place: Place, target: Path) -> None:
         data = self.joined(place, *self.SOURCES)
