@@ -194,7 +194,7 @@ def _arguments(dataset: Dataset) -> str:
 
 
 def checkpoint_for(ref: str | None, dataset: Dataset | None, store: Store, say: Say, otherwise: str = "") -> Artifact:
-    """The checkpoint named, else the newest trained on this data; without data the newest of all.
+    """The checkpoint named, else the newest trained on this data, alone or among others; without data the newest of all.
 
     Args:
         otherwise: what a user without one can do instead of training, for the error: ", or ...".
@@ -204,13 +204,14 @@ def checkpoint_for(ref: str | None, dataset: Dataset | None, store: Store, say: 
     """
     if ref is not None:
         return store.open(ref, kind="checkpoint")
-    trained_here = store.newest("checkpoint", of_data(dataset)) if dataset else None
+    trained_here = store.newest("checkpoint", learned_from(dataset)) if dataset else None
     newest = trained_here or store.newest("checkpoint", lambda m: m.config.get("holds", "encoder") == "encoder")  # or an imported parser
     if newest is None:
         raise UserError(f"There is no checkpoint in {store.root}.", f"Make one with reidclip finetune{otherwise}.")
     made = newest.manifest.dataset
     if dataset and made and not trained_here:
-        differs = "; ".join(made.differences(DatasetRef.of(dataset))) if Path(made.root).resolve() == dataset.root.resolve() else made.root
+        once_this = not made.sources and Path(made.root).resolve() == dataset.root.resolve()
+        differs = "; ".join(made.differences(DatasetRef.of(dataset))) if once_this else " + ".join(part.root for part in made.parts)
         raise UserError(
             f"No checkpoint in {store.root} was trained on {dataset.root} as it is; the newest, {newest.ref}, was trained on {differs}.",
             f"To evaluate that one here all the same: --checkpoint {newest.ref}.",
@@ -224,6 +225,14 @@ def of_data(dataset: Dataset) -> Callable[[Manifest], bool]:
     """A filter: made from this very data."""
     fingerprint = dataset.fingerprint
     return lambda manifest: manifest.dataset is not None and manifest.dataset.fingerprint == fingerprint
+
+
+def learned_from(dataset: Dataset) -> Callable[[Manifest], bool]:
+    """A filter: made from this very data, or from several data sets of which it is one."""
+    fingerprint, same = dataset.fingerprint, of_data(dataset)
+    return lambda manifest: (
+        same(manifest) or (manifest.dataset is not None and any(part.fingerprint == fingerprint for part in manifest.dataset.parts))
+    )
 
 
 def made_from(artifact: Artifact, dataset: Dataset, what: str) -> Artifact:

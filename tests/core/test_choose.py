@@ -12,6 +12,7 @@ from reidclip.artifacts.manifest import DatasetRef
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.cli.options import assignments
 from reidclip.data.open import open_dataset
+from reidclip.data.open_several import open_datasets
 from reidclip.errors import UserError
 from reidclip.lazy_method import LazyMethod
 from reidclip.settings import parse_assignments
@@ -39,10 +40,10 @@ class Place:
         self.first, self.second = (write_prcc(self.folder / name) for name in ("first", "second"))
         next(self.second.rglob("A_*.jpg")).unlink()
 
-    def make(self, kind: str, name: str, data: Path, **facts: Any) -> Artifact:
+    def make(self, kind: str, name: str, data: Path, of: DatasetRef | None = None, **facts: Any) -> Artifact:
         with self.store.create(kind, name) as draft:
             draft.write(PAYLOADS[kind], b"{}")
-            draft.describe(dataset=DatasetRef.of(open_dataset(data)), **facts)
+            draft.describe(dataset=of or DatasetRef.of(open_dataset(data)), **facts)
         return draft.artifact
 
     def finetune(self, data: Path | None = None, **options: Any) -> Any:
@@ -103,6 +104,21 @@ def test_a_checkpoint_of_other_data_has_to_be_named(place: Place) -> None:
         plan_evaluate(place.first, place.store)
     assert str(place.second) in caught.value.what and "--checkpoint there@v1" in caught.value.remedy
     assert plan_evaluate(place.first, place.store, checkpoint="there@v1").checkpoint.name == "there"  # type: ignore[union-attr]
+
+
+def test_a_checkpoint_of_which_the_data_is_one_source_is_found(place: Place) -> None:
+    both = DatasetRef.of(open_datasets((place.first, place.second)))
+    place.make("checkpoint", "alone", place.first)
+    place.make("checkpoint", "joined", place.first, of=both)
+    for root in (place.first, place.second):
+        assert plan_evaluate(root, place.store).checkpoint.name == "joined"  # type: ignore[union-attr]
+    place.make("checkpoint", "later", place.first)
+    assert plan_evaluate(place.first, place.store).checkpoint.name == "later"  # type: ignore[union-attr]
+    third = write_prcc(place.folder / "third")
+    next(third.rglob("C_*.jpg")).unlink()
+    place.make("checkpoint", "last", place.first, of=both)
+    with pytest.raises(UserError, match=f"the newest, last@v1, was trained on {place.first} [+] {place.second}[.]"):
+        plan_evaluate(third, place.store)
 
 
 def test_a_checkpoint_of_the_data_as_it_was_has_to_be_named(place: Place) -> None:
