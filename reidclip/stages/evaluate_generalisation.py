@@ -97,7 +97,8 @@ def reported_protocol(protocol: Generalisation, target: Dataset) -> str:
         others = [f"--protocol {p.name}" for p in target.protocols]
         instead = f"To evaluate it otherwise, add {' or '.join(others)}." if others else ""
         raise UserError(
-            f"Protocol {protocol.name} is evaluated under protocol {protocol.evaluated}, which {target.root} ({target.layout}) does not have.",
+            f"Protocol {protocol.name} is evaluated under protocol {protocol.evaluated}, "
+            f"which {target.root} ({target.layout}) does not have.",
             "\n".join(filter(None, ("Complete the data set:", *target.notes, instead))),
         )
     return protocol.evaluated

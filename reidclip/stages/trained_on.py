@@ -13,9 +13,10 @@ from typing import Any, Literal
 from reidclip import registry
 from reidclip.artifacts.artifact import Artifact
 from reidclip.artifacts.manifest import DatasetRef
+from reidclip.data.halves import OTHER_BOXES, TRAINING_HALF, in_all_boxes
 from reidclip.data.training_samples import choose_samples
 from reidclip.evaluation.protocols import required_samples
-from reidclip.records import Dataset, Protocol
+from reidclip.records import Dataset, Protocol, Sample
 from reidclip.synth.files import PARAMETERS
 
 LAYOUTS = "reidclip.layouts"
@@ -32,7 +33,7 @@ class Provenance:
             evaluation; "unknown": nothing says (imported weights); "untrained": a plain CLIP.
         sources: what it was trained on, by domain; one, called by its folder, where the data was one set.
         train_splits: splits of the sources that it was trained on.
-        test_seen: whether pictures that are compared here were trained on.
+        test_seen: whether pictures that are compared here were trained on, be it in other boxes.
     """
 
     relation: Relation
@@ -131,6 +132,20 @@ def _relation(made: DatasetRef, sources: dict[str, DatasetRef], dataset: Dataset
 
 
 def _overlap(dataset: Dataset, splits: Sequence[str], protocols: Sequence[Protocol]) -> bool:
-    """Whether a picture that the protocols compare was trained on, as a training on these splits chooses its pictures."""
-    trained = {s.path for s in choose_samples(dataset, splits).samples}
-    return any(s.path in trained for s in required_samples(dataset, protocols))
+    """Whether a photograph that the protocols compare was trained on, as a training on these splits chooses its pictures.
+
+    Where the same photographs are there in two kinds of boxes, those of the other kind count, found by the person: photographs of one
+    person are never divided, and the numbers of a box's pictures need not be the other's.
+    """
+    trained = {s.path for s in choose_samples(dataset, tuple(in_all_boxes(splits))).samples}
+    compared = required_samples(dataset, protocols)
+    if any(s.path in trained for s in compared):
+        return True
+    if not any(s.split in OTHER_BOXES for s in dataset.samples):
+        return False
+    learned = {_person(dataset, s) for s in dataset.samples if s.path in trained}  # as the data set numbers them, not the training
+    return any(_person(dataset, s) in learned for s in compared)
+
+
+def _person(dataset: Dataset, sample: Sample) -> tuple[bool, int]:
+    return dataset.numbered_apart and sample.split in TRAINING_HALF, sample.pid

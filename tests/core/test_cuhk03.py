@@ -12,12 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reidclip.artifacts.manifest import DatasetRef
+from reidclip.artifacts.store import Store
 from reidclip.data.layouts.cuhk03 import LAYOUT
 from reidclip.data.open import open_dataset
 from reidclip.data.training_samples import training_samples
 from reidclip.errors import UserError, WorkError
+from reidclip.evaluation.protocols import find_protocol
+from reidclip.records import Dataset
 from reidclip.stages.datasets_extract import extract
+from reidclip.stages.trained_on import provenance
 from tests import cuhk03_tree as tree
+from tests.core.store_fixtures import PAYLOADS
 from tests.trees import write_picture, write_pictures
 
 SUFFIX = {"labeled": "", "detected": "-detected"}
@@ -129,6 +135,50 @@ def test_repackaged(inner: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         open_dataset(tmp_path / inner / "labeled")
     assert "give the folder above it" in caught.value.remedy
+
+
+# ------------------------------------------------------------------------------------------- photographs that are there in two boxes
+def seen(dataset: Dataset, trained: list[str], protocol: str, folder: Path) -> bool:
+    """Whether a result says that its pictures were trained on, by a checkpoint trained on these splits of this data."""
+    with Store(folder / "store").create("checkpoint", "mine") as draft:
+        draft.write(PAYLOADS["checkpoint"], b"{}")
+        draft.describe(method="baseline", config={"settings": {"train_splits": trained}}, dataset=DatasetRef.of(dataset))
+    return provenance(draft.artifact, dataset, [find_protocol(dataset, protocol)]).test_seen
+
+
+TRAINED = [  # splits -> under which protocols the test photographs were trained on; two people train, each is in a test set
+    (["all"], {"general", "detected", "classic-labelled", "classic-detected"}),
+    (["train"], {"classic-labelled", "classic-detected"}),
+    (["train-detected"], {"classic-labelled", "classic-detected"}),
+    (["query-detected"], {"general", "detected", "classic-labelled", "classic-detected"}),
+    (["classic-detected-0"], {"general", "detected", "classic-labelled", "classic-detected"}),  # who trains there is in other test sets
+]
+
+
+@pytest.mark.parametrize(("trained", "expected"), TRAINED)
+def test_photographs_trained_on_in_other_boxes_are_told(trained: list[str], expected: set[str], tmp_path: Path) -> None:
+    dataset = LAYOUT.load(tree.cuhk03(tmp_path / "data"))
+    assert {p.name for p in dataset.protocols if seen(dataset, trained, p.name, tmp_path)} == expected
+
+
+@pytest.mark.parametrize(("lost", "present"), [("labeled", "detected"), ("detected", "labelled")])
+@pytest.mark.parametrize(("trained", "expected"), TRAINED)
+def test_so_are_those_of_boxes_that_are_not_here(trained: list[str], expected: set[str], lost: str, present: str, tmp_path: Path) -> None:
+    """The checkpoint was trained on another copy, which had them."""
+    root = tree.cuhk03(tmp_path / "data")
+    (root / f"cuhk03_new_protocol_config_{lost}.mat").unlink()
+    dataset = LAYOUT.load(root)
+    here = {"detected" if present == "detected" else "general", f"classic-{present}"}
+    assert {p.name for p in dataset.protocols if seen(dataset, trained, p.name, tmp_path)} == expected & here
+
+
+def test_people_of_the_two_halves_are_told_apart_by_more_than_their_number(tmp_path: Path) -> None:
+    files = ("bounding_box_train/0001_c1_1.png", "query/0001_c1_1.png", "bounding_box_test/0001_c2_6.png")
+    write_pictures(tmp_path / "data", [f"{boxes}/{file}" for boxes in tree.BOXES for file in files])
+    dataset = open_dataset(tmp_path / "data")
+    assert dataset.numbered_apart
+    assert not seen(dataset, ["train", "train-detected"], "detected", tmp_path)
+    assert seen(dataset, ["train", "query", "gallery"], "detected", tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------------------- the release's file
