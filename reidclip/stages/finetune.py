@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
@@ -30,6 +30,7 @@ from reidclip.stages.choose import (
     settings_for,
 )
 from reidclip.stages.pictures import OnError
+from reidclip.stages.same_pictures import check_same_pictures, inherited_beside_recipe
 from reidclip.stages.train_context import build_context
 from reidclip.stages.train_job import Progress, TrainJob, check_batches, labels_of
 from reidclip.stages.train_run import describe_run, draft_by_first, finish_run, run_stages
@@ -83,8 +84,7 @@ def plan_finetune(
     of_this_data = of_data(opened) if opened else lambda manifest: True
     learned = named.get("prompts") or store.newest("prompts", lambda m: method in (None, m.method) and of_this_data(m))
     chosen = method_for(method or _method_of(learned, opened, store, say), COMMAND)
-    # A recipe that was named says which CLIP; otherwise the prompts do, as of all that the method takes over from them.
-    inherited = inherited_of(learned, chosen, say) if recipe is None and learned and learned.manifest.method == chosen.name else None
+    inherited = _inherited(learned, chosen, recipe, say)
     recipe = recipe_for(chosen, recipe, say, learned)
     settings = cast(ModelSettings, settings_for(chosen, COMMAND, recipe, config, parse_assignments(assignments), inherited))
     kinds = ("prompts", "masks", "parsing") if chosen.needs_prompts(settings) else ("masks", "prompts", "parsing")
@@ -126,6 +126,13 @@ def _method_of(learned: Artifact | None, dataset: Dataset | None, store: Store, 
     return learned.manifest.method
 
 
+def _inherited(learned: Artifact | None, method: Method, recipe: str | None, say: Say) -> dict[str, Any] | None:
+    """What the prompts say: all that the method takes over; beside a recipe that was named, which says the rest, the choice of pictures."""
+    if learned is None or learned.manifest.method != method.name:
+        return None
+    return inherited_of(learned, method, say) if recipe is None else inherited_beside_recipe(learned, method, recipe, say)
+
+
 def _inputs(
     method: Method, settings: ModelSettings, named: Mapping[str, Artifact], dataset: Dataset, store: Store, say: Say
 ) -> dict[str, Artifact]:
@@ -137,6 +144,7 @@ def _inputs(
     inputs = {}
     if reads["prompts"]:
         inputs["prompts"] = prompts_for(named.get("prompts"), method.name, dataset, store, say)
+        check_same_pictures(inputs["prompts"], settings)
     if reads["masks"]:
         inputs["masks"] = masks_for(named.get("masks"), dataset, store, say, settings.train_splits)
     return inputs
