@@ -51,7 +51,8 @@ def drawn_again(
 ) -> tuple[Ranking, ...]:
     """The rankings, with another picture of the query's own person where the rule ignores the one drawn.
 
-    The draw is then among the pictures of this person that the rule leaves, so that every one of them is as likely as the others.
+    The draw is then among the pictures of this person that the rule leaves, so that every one of them is as likely as the others. Queries
+    draw in the order of their paths: their order in the data changes nothing.
 
     Args:
         query: the query samples, Q.
@@ -65,9 +66,10 @@ def drawn_again(
     matches, _ = GalleryIndex(Labels.of(ordered)).pairs(Labels.of(query), rule)
     left = [matches.gallery[a:b] for a, b in _runs(matches.query, len(query))]
     draw = random.Random(SINGLE_SHOT_SEED + 1)  # other numbers than those of the galleries
+    order = sorted(range(len(query)), key=lambda row: query[row].path)
     changed = []
     for drawn, ranking in zip(galleries, rankings, strict=True):
-        rows = [row for row in range(len(query)) if not ranking.valid[row] and len(left[row])]
+        rows = [row for row in order if not ranking.valid[row] and len(left[row])]
         own = [ordered[left[row][int(draw.random() * len(left[row]))]] for row in rows]
         changed.append(_with(ranking, rows, _ranks([query[row] for row in rows], own, drawn, closeness)) if rows else ranking)
     return tuple(changed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import random
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 from reidclip.errors import UserError
 from reidclip.evaluation.bootstrap import bootstrap_interval
 from reidclip.evaluation.divisions import of_divisions
-from reidclip.evaluation.protocols import Features, evaluate_protocol, required_samples
+from reidclip.evaluation.protocols import Features, evaluate_protocol, mean_over_repeats, required_samples
+from reidclip.evaluation.ranking import Ranking
 from reidclip.records import Dataset, Draw, Protocol, Rule, Sample
 
 # Four people before two cameras, as points on a line; a query's nearest point is its first. Person 3's second picture lies near person 1's.
@@ -54,6 +56,18 @@ def test_the_interval_resamples_pictures_with_all_their_divisions(dataset: Datas
     # a/1 is a query twice: it is one observation of twice the weight.
     values, weights = np.array([1.0, 1.0, 1.0, 0.0, 1.0, 1.0]), np.array([1.0, 2.0, 1.0, 1.0, 1.0, 1.0])
     assert found.metrics.R1_interval == bootstrap_interval(values, 500, 3, weights=weights)
+    precisions = np.array([1.0, 1.0, 1.0, 1 / 3, 1.0, 1.0])
+    assert found.metrics.mAP_interval == pytest.approx(bootstrap_interval(precisions, 500, 3, weights=weights))
+
+
+def test_the_mean_over_repeats_is_over_those_in_which_a_query_counts() -> None:
+    def ranking(valid: list[bool]) -> Ranking:
+        ranks = np.array([1 if known else 0 for known in valid])
+        return Ranking(np.array(valid), ranks, ranks.astype(float), ranks.astype(float), ranks, 3)
+
+    rankings = [ranking([True, False, False, True]), ranking([True, False, True, False])]
+    values = [np.array([1.0, np.nan, np.nan, 0.25]), np.array([0.5, np.nan, 0.125, 1.0])]
+    assert mean_over_repeats(rankings, values).tolist() == [0.75, 0.125, 0.25]
 
 
 def test_weights_of_one_change_nothing_and_equal_weights_neither() -> None:
@@ -131,13 +145,52 @@ def test_the_mean_over_many_draws_is_the_chance_of_all_galleries() -> None:
     assert found.mAP == pytest.approx(np.mean(precisions), abs=0.01)
 
 
-def test_draws_do_not_depend_on_the_order_of_the_data() -> None:
-    points = {
-        f"{camera}/{pid}/{n}": (7 * pid + 3 * n + 5 * k) % 11 / 3 for pid in range(4) for k, camera in enumerate("ab") for n in range(3)
-    }
-    dataset, protocol = classic(points, 10)
-    once = evaluate_protocol(dataset, protocol, features(points), resamples=0)
-    paths = dataset.draws["split-0"].query[::-1]
-    turned = dataclasses.replace(dataset, draws={"split-0": Draw((), paths, paths)})
-    again = evaluate_protocol(turned, protocol, features(points), resamples=0)
+CROWDED = {f"{camera}/{pid}/{n}": (7 * pid + 3 * n + 5 * k) % 11 / 3 for pid in range(4) for k, camera in enumerate("ab") for n in range(3)}
+
+
+@pytest.mark.parametrize("turn", [1, 2, 5])
+def test_results_do_not_depend_on_the_order_of_the_data(turn: int) -> None:
+    dataset, protocol = classic(CROWDED, 10)
+    once = evaluate_protocol(dataset, protocol, features(CROWDED), resamples=0)
+    paths = dataset.draws["split-0"].query
+    query, gallery = paths[::-turn] + tuple(p for p in paths if p not in paths[::-turn]), paths[::-1]
+    turned = dataclasses.replace(dataset, draws={"split-0": Draw((), query, gallery)})
+    again = evaluate_protocol(turned, protocol, features(CROWDED), resamples=0)
     assert once.divisions["split-0"].galleries == again.divisions["split-0"].galleries
+    one, other = ({s.path: tuple(r.first_rank[i] for r in e.rankings) for i, s in enumerate(e.query)} for e in (once, again))
+    assert one == other and len({rank for ranks in one.values() for rank in ranks}) > 2
+    shares = ("R1", "R5", "mAP", "mINP")
+    assert [getattr(once.metrics, s) for s in shares] == pytest.approx([getattr(again.metrics, s) for s in shares])
+
+
+def test_the_draws_are_those_that_the_protocol_fixes() -> None:
+    """Drawn again in plain loops: galleries from seed 3, a query's other picture from seed 4, both over sorted paths."""
+    dataset, protocol = classic(CROWDED, 6)
+    found = evaluate_protocol(dataset, protocol, features(CROWDED), resamples=0).divisions["split-0"]
+    at = dict(zip(CROWDED, features(CROWDED).matrix.tolist(), strict=True))
+
+    def near(first: str, second: str) -> float:
+        return float(np.dot(at[first], at[second]))
+
+    first, second = random.Random(3), random.Random(4)
+    for number, ranking in enumerate(found.rankings):
+        gallery = [sorted(p for p in CROWDED if p[2] == str(pid))[int(first.random() * 6)] for pid in range(4)]
+        assert [s.path for s in found.galleries[number]] == gallery
+        for query, rank in zip(sorted(CROWDED), ranking.first_rank, strict=True):
+            own = gallery[int(query[2])]
+            if own[0] == query[0]:  # the same camera: ignored
+                own = sorted(p for p in CROWDED if p[2] == query[2] and p[0] != query[0])[int(second.random() * 3)]
+            others = [p for p in gallery if p[2] != query[2]]
+            # Points a whole turn of the pattern apart are equal, or 1/3 apart.
+            assert rank - 1 in {sum(near(query, p) > near(query, own) + slack for p in others) for slack in (1e-4, -1e-4)}
+
+
+def test_of_equals_the_one_that_was_drawn_for_another_is_ahead() -> None:
+    """Person 1's query finds a picture of person 0 as close as its own, in every draw: those of the gallery and those drawn again."""
+    points = {"a/0/0": 1.0, "b/0/0": 1.0, "a/1/0": 0.0, "b/1/0": 1.0}
+    dataset, protocol = classic(points, 8)
+    matrix = torch.tensor([[x, 1.0] for x in points.values()])  # dot products are exact
+    found = evaluate_protocol(dataset, protocol, Features(tuple(points), matrix), resamples=0).divisions["split-0"]
+    asked = [s.path for s in found.query].index("a/1/0")
+    assert {items[1].path for items in found.galleries} == {"a/1/0", "b/1/0"}, "some draw gives the query itself"
+    assert [int(r.first_rank[asked]) for r in found.rankings] == [2] * 8
