@@ -41,6 +41,7 @@ def evaluate(
         typer.Option(
             "--split",
             metavar="N",
+            min=0,
             help="Number, from 0, of one random split of the data; may be repeated. Default: the average over all of them.",
             show_default=False,
         ),

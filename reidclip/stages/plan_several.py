@@ -64,10 +64,15 @@ def plan_several(
     chosen = None if zero_shot else _checkpoint(checkpoint, opened, general, store, say)
     protocol = choose_variant(general, chosen, say) if general else None
     targets = open_targets(protocol, data, layout) if protocol else opened or _own_data(chosen, layout, store, say)
+    if protocol:  # before a search for more checkpoints of that kind
+        _check(protocol, chosen, targets, say)
     checkpoints = checkpoints_of_seeds(chosen, seeds, store, say) if seeds and chosen else (chosen,)
     if protocol:
-        _check(protocol, checkpoints, targets, say)
+        for one in checkpoints:
+            if one is not chosen:
+                _check(protocol, one, targets, say)
         _tell_other_data(targets, say)
+        _tell_own_protocols(protocol, own, say)
 
     def planned(target: Dataset, one: Artifact | None, told: Say, **named: Any) -> EvaluateJob:
         wanted = own or ((reported_protocol(protocol, target),) if protocol else ())
@@ -109,13 +114,20 @@ def _checkpoint(named: str | None, targets: Sequence[Dataset], general: str | No
     return checkpoint_for(None, (trained or list(targets))[0], store, say, otherwise)
 
 
-def _check(protocol: Generalisation, checkpoints: Sequence[Artifact | None], targets: Sequence[Dataset], say: Say) -> None:
-    for one in checkpoints:
-        if one is None:
-            say(f"note: a plain CLIP was trained on none of the sources of {protocol.name}")
-        else:
-            check_unseen(protocol, one, targets, say)
-            check_sources(protocol, one)
+def _check(protocol: Generalisation, checkpoint: Artifact | None, targets: Sequence[Dataset], say: Say) -> None:
+    if checkpoint is None:
+        say(f"note: a plain CLIP was trained on none of the sources of {protocol.name}")
+    else:
+        check_unseen(protocol, checkpoint, targets, say)
+        check_sources(protocol, checkpoint)
+
+
+def _tell_own_protocols(protocol: Generalisation, own: Sequence[str], say: Say) -> None:
+    """What becomes of protocols that were named beside one of generalisation."""
+    if own:
+        instead = f", not by its own, {protocol.evaluated}" if protocol.evaluated not in own else ""
+        averaged = f"; the mean over them is of {own[0]}" if len(own) > 1 and len(protocol.targets) > 1 else ""
+        say(f"note: {protocol.name} chooses sources and targets; targets are compared by {' and '.join(own)}{instead}{averaged}")
 
 
 def _tell_other_data(targets: Sequence[Dataset], say: Say) -> None:

@@ -17,22 +17,26 @@ _NAMED = ("--prompts", "--masks", "--name", "--seed")  # options of a command li
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """ "0,1,2" as numbers, each once.
+    """ "0,1,2" as numbers.
 
     Raises:
-        UserError: anything else.
+        UserError: anything else, or a seed twice: it would count as two trainings.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
         raise UserError(f"--seeds {text}: not a list of seeds.", "Write whole numbers with commas: --seeds 0,1,2.")
-    return tuple(dict.fromkeys(int(part) for part in parts))
+    seeds = tuple(int(part) for part in parts)
+    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        told = f"--seeds {text}: seed{'s' if len(twice) > 1 else ''} {', '.join(map(str, twice))} more than once."
+        raise UserError(told, "Name every seed once.")
+    return seeds
 
 
 def checkpoints_of_seeds(chosen: Artifact, seeds: Sequence[int], store: Store, say: Say) -> tuple[Artifact, ...]:
     """For each seed the newest checkpoint that is otherwise like the one chosen, which is its own seed's.
 
     Alike are method and its version, settings, recipe, precision, data, and what they were made from: prompts with equal settings
-    (whose seed may be another, since they are learned once per seed), the same masks.
+    (whose seed may be another, since they may be learned once per seed; which it is, is told), the same masks.
 
     Raises:
         UserError: a seed without such a checkpoint, with the commands that train it; or a checkpoint without seed or method.
@@ -56,7 +60,29 @@ def checkpoints_of_seeds(chosen: Artifact, seeds: Sequence[int], store: Store, s
                 f"Train it: {_commands(chosen, seed, by_digest)}",
             )
     say("checkpoints: " + ", ".join(f"{a.ref} (seed {s})" for s, a in zip(seeds, found, strict=True)))
+    if told := _told_of_prompts(seeds, found):
+        say(told)
     return tuple(found)
+
+
+def _told_of_prompts(seeds: Sequence[int], found: Sequence[Artifact]) -> str:
+    """Whether the seeds cover the learning of the prompts too: an interval over fine-tunings alone is narrower. "" without prompts."""
+    of_seed: dict[str, list[str]] = {}
+    for seed, artifact in zip(seeds, found, strict=True):
+        for read in artifact.manifest.inputs:
+            if read.role == "prompts":
+                of_seed.setdefault(f"{read.ref}#{read.digest}", []).append(str(seed))  # one reference may stand for two in two stores
+    refs = [key.partition("#")[0] for key in of_seed]
+    if not of_seed or len(seeds) < 2:
+        return ""
+    if len(of_seed) == 1:
+        return f"prompts: one for all seeds ({refs[0]}); the seeds differ in the fine-tuning alone"
+    if all(len(those) == 1 for those in of_seed.values()):
+        return f"prompts: one per seed ({', '.join(refs)})"
+    mixed = "; ".join(
+        f"{ref} for seed{'s' if len(those) > 1 else ''} {', '.join(those)}" for ref, those in zip(refs, of_seed.values(), strict=True)
+    )
+    return f"note: prompts: some seeds share them, others have their own: {mixed}"
 
 
 def _facts(artifact: Artifact, by_digest: dict[str, Artifact]) -> dict[str, Any]:

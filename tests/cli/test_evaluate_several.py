@@ -235,6 +235,29 @@ class TestSeeds:
         error = place.run(place.first, "--seeds", "3,4", code=2).err
         assert f"reidclip {shlex.join(words)} --device cpu --workers 0 --seed 4" in " ".join(error.split())
 
+    def test_a_seed_named_twice_is_refused(self, place: Place) -> None:
+        place.checkpoint(place.ref(place.first))
+        assert "--seeds 0,1,0: seed 0 more than once." in place.run(place.first, "--seeds", "0,1,0", code=2).err
+
+    @pytest.mark.parametrize(
+        ("learned", "told"),
+        [
+            ((0, 0, 0), "prompts: one for all seeds (mine@v1); the seeds differ in the fine-tuning alone"),
+            ((0, 1, 2), "prompts: one per seed (mine@v1, mine@v2, mine@v3)"),
+            ((0, 0, 1), "note: prompts: some seeds share them, others have their own: mine@v1 for seeds 0, 1; mine@v2 for seed 2"),
+        ],
+    )
+    def test_whether_prompts_were_learned_per_seed_is_told(self, place: Place, learned: tuple[int, ...], told: str) -> None:
+        data = place.ref(place.first)
+        prompts = {seed: place.prompts(data, seed) for seed in sorted(set(learned))}
+        made = [place.checkpoint(data, prompts[number], seed=seed) for seed, number in enumerate(learned)]
+        run = place.run(place.first, "--checkpoint", made[0].ref, "--seeds", "0,1,2", "--dry-run")
+        assert [line for line in run.err.splitlines() if "prompts: " in line] == [told]
+
+    def test_without_prompts_nothing_is_told_of_them(self, place: Place) -> None:
+        made = [place.checkpoint(place.ref(place.first), seed=seed) for seed in (0, 1)]
+        assert "prompts" not in place.run(place.first, "--checkpoint", made[0].ref, "--seeds", "0,1", "--dry-run").err
+
 
 class TestGeneralisation:
     """Protocol dg-2:market1501, whose only target is a tree of Market-1501; checkpoints say that they were trained on the sources."""
@@ -357,3 +380,18 @@ class TestGeneralisation:
         told = place.json(target, "--protocol", "dg-2", "--seeds", "0,1", "--checkpoint", made[0].ref)
         (row,) = told["summary"]["targets"]
         assert len(row["R1_each"]) == 2 and told["artifact"] == "mine-dg-2-market1501-2-seeds@v1"
+
+    def test_a_checkpoint_that_does_not_fit_is_told_before_its_seeds_are_missed(self, place: Place, target: Path) -> None:
+        place.checkpoint(self.joined(place, "msmt17", "cuhk03"))
+        error = place.run(target, "--protocol", "dg-2:market1501", "--seeds", "0,7", code=2).err
+        assert "is not trained for protocol dg-2:market1501. Source cuhk_sysu is missing." in error and "of seed 7" not in error
+
+    def test_what_becomes_of_other_protocols_is_told(self, place: Place, target: Path) -> None:
+        place.checkpoint(self.joined(place, *self.SOURCES))
+        named = place.run(target, "--protocol", "dg-2:market1501", "--protocol", "general", "--dry-run").err
+        assert "note: dg-2:market1501 chooses sources and targets; targets are compared by general\n" in named
+        assert "chooses sources" not in place.run(target, "--protocol", "dg-2:market1501", "--dry-run").err
+
+
+def test_a_negative_split_is_refused(place: Place) -> None:
+    assert "'--split': Input should be greater than or equal to 0" in place.run(place.first, *place.zero, "--split", "-1", code=2).err
