@@ -52,6 +52,17 @@ def test_viper_refuses_cameras_of_different_numbers(tmp_path: Path) -> None:
         viper.LAYOUT.load(root)
 
 
+def test_viper_notes_pairs_whose_numbers_differ(tmp_path: Path) -> None:
+    """Each camera lacks another picture: the counts agree, and whoever stands between the two places is paired with somebody else."""
+    root = trees.viper(tmp_path)
+    assert not any("doubtful" in note for note in viper.LAYOUT.load(root).notes)
+    (root / "cam_a/001_0.bmp").unlink()
+    (root / "cam_b/010_135.bmp").unlink()
+    (note,) = (note for note in viper.LAYOUT.load(root).notes if "doubtful" in note)
+    assert note.startswith("2 pairs are doubtful") and f"{root / 'cam_a/005_90.bmp'} and {root / 'cam_b/001_90.bmp'}" in note
+    assert "unpack VIPeR again" in note
+
+
 def test_prid_joins_people_1_to_200_and_no_others(tmp_path: Path) -> None:
     dataset = prid.LAYOUT.load(trees.prid(tmp_path))
     assert sorted(s.path for s in dataset.samples if s.camid == 0) == [f"cam_a/person_{n:04d}.png" for n in (3, 4, 7, 9)]

@@ -8,8 +8,10 @@ each with either camera as the query, are the 20 published divisions: even ones 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+from reidclip.counted import counted
 from reidclip.data.draws import NUMBER, generator, halves, numbered
 from reidclip.data.layouts.divided import base_of, divided
 from reidclip.data.layouts.flat import FlatNames
@@ -74,11 +76,33 @@ class ViperLayout:
                 f"{base} has {len(sides[0])} pictures in cam_a and {len(sides[1])} in cam_b, and people are paired by their place.",
                 "Unpack VIPeR again: each person has one picture in either folder.",
             )
+        tree = replace(tree, notes=[*tree.notes, *_doubtful_pairs(base, *sides)])
         samples = [Sample(path, pid, camera, -1, _SIDES[camera]) for camera, paths in enumerate(sides) for pid, path in enumerate(paths)]
         return divided(self.name, "VIPeR", root, base, tree, samples, _PROTOCOL, lambda: numbered(_draws(*sides)))
 
 
 LAYOUT = ViperLayout()
+
+
+def _doubtful_pairs(base: Path, first: list[str], second: list[str]) -> list[str]:
+    """A note where names begin with different numbers at the same place: with a picture lost in either folder the counts still agree.
+
+    No more than a note, since published programs pair by place whatever the names say.
+    """
+    odd = [pair for pair in zip(first, second, strict=False) if _number(pair[0]) != _number(pair[1])]
+    if not odd:
+        return []
+    pairs = counted(len(odd), "pair is", "pairs are")
+    return [
+        f"{pairs} doubtful: people are paired by their place in the sorted folders, and the numbers before '_' differ, first of "
+        f"{base / odd[0][0]} and {base / odd[0][1]}. A picture may be missing in either folder; unpack VIPeR again."
+    ]
+
+
+def _number(path: str) -> str:
+    """What stands before "_" in a name; "" in a name without it, which says nothing."""
+    number, line, _ = path.rpartition("/")[2].partition("_")
+    return number if line else ""
 
 
 def _draws(first: list[str], second: list[str]) -> list[Draw]:
