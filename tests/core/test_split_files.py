@@ -132,3 +132,13 @@ def test_prid_people_who_are_not_there(tmp_path: Path) -> None:
     (trees.prid(tmp_path) / "splits_single_shot.json").write_text(json.dumps([{"train": [3], "test": [201]}]))
     with pytest.raises(UserError, match="names person 201, who is not before both cameras"):
         open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("person", [[3], {"pid": 3}, "3", 3.0, True, None])
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_prid_people_who_are_no_numbers(side: str, person: Any, tmp_path: Path) -> None:
+    path = trees.prid(tmp_path) / "splits_single_shot.json"
+    path.write_text(json.dumps([{"train": [3, 9], "test": [4, 7], side: [person]}]))
+    with pytest.raises(UserError) as caught:
+        open_dataset(tmp_path)
+    assert f"{path} names {person!r} where the number of a person is expected" in caught.value.what and caught.value.remedy

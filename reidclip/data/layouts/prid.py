@@ -135,6 +135,12 @@ def _kept_by_programs(file: Path, document: Any, pictures: Pictures) -> dict[str
     samples = list(pictures.samples.values())
     shared, draws = _shared(samples), []
     for split in entries_of(file, document, ("train", "test")):
+        odd = [pid for side in ("train", "test") for pid in split[side] if type(pid) is not int]  # true and false would pass as numbers
+        if odd:
+            raise UserError(
+                f"{file} names {odd[0]!r} where the number of a person is expected.",
+                "Take it away to have the splits drawn, or restore it.",
+            )
         unknown = [pid for side in ("train", "test") for pid in split[side] if pid not in shared]
         if unknown:
             raise UserError(
