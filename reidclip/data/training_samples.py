@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -78,6 +79,8 @@ def training_samples(dataset: Dataset, splits: Sequence[str] = ("train",), distr
     if nobody:
         first = dataset.absolute(nobody[0]) if dataset.sources else nobody[0].path
         raise UserError(f"{len(nobody)} training pictures have no identity; the first is {first}.", "Name them, or leave them out.")
+    if not train and (lacking := _without_all(dataset, splits)):
+        raise lacking
     if len({s.pid for s in train}) < 2:
         raise UserError(f"The training split of {place_of(dataset)} has one identity only.", "Re-identification needs at least two.")
     return train
@@ -102,11 +105,24 @@ def _check_sources(dataset: Dataset, train: Sequence[Sample], splits: Sequence[s
     given = {s.path.partition("/")[0] for s in train}
     for domain, source in dataset.sources.items():
         if domain not in given:
+            if lacking := _without_all(source, splits):
+                raise lacking
             known = ", ".join(_splits_of(source)) or "none"
             raise UserError(
                 f"Data set '{domain}' ({place_of(source)}) has no pictures of the splits that are trained on ({', '.join(splits)}).",
                 f"Name one of its own as well (--set train_splits=...: {known}, or {ALL}), or leave the data set out.",
             )
+
+
+def _without_all(dataset: Dataset, splits: Sequence[str]) -> UserError | None:
+    """The error of a data set that "all" leaves nothing of: its boxes are a detector's, and another training than the published ones."""
+    present = sorted({s.split for s in dataset.samples})
+    if ALL not in splits or not present or not OTHER_BOXES.issuperset(present):
+        return None
+    return UserError(
+        f"train_splits names '{ALL}', which means the labelled boxes, and {place_of(dataset)} has detected boxes only.",
+        f"Add the labelled boxes to the data set, or train on the others by name: --set 'train_splits={json.dumps(present)}'.",
+    )
 
 
 def _splits_of(dataset: Dataset) -> list[str]:

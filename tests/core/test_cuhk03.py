@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 
 from reidclip.artifacts.manifest import DatasetRef
 from reidclip.artifacts.store import Store
+from reidclip.data.join import join
 from reidclip.data.layouts.cuhk03 import LAYOUT
 from reidclip.data.open import open_dataset
 from reidclip.data.training_samples import training_samples
@@ -24,7 +26,7 @@ from reidclip.stages.datasets_extract import extract
 from reidclip.stages.trained_on import provenance
 from tests import cuhk03_tree as tree
 from tests.core.store_fixtures import PAYLOADS
-from tests.trees import write_picture, write_pictures
+from tests.trees import cuhk_sysu, write_picture, write_pictures
 
 SUFFIX = {"labeled": "", "detected": "-detected"}
 
@@ -60,6 +62,33 @@ def test_classic_divisions(tmp_path: Path) -> None:
 def test_all_pictures_are_the_labelled_ones(tmp_path: Path) -> None:
     samples = training_samples(LAYOUT.load(tree.cuhk03(tmp_path)), ("all",))
     assert sorted(s.path for s in samples) == [f"images_labeled/{name}" for name in tree.names("labeled")]
+
+
+def test_all_of_detected_boxes_alone_is_refused(tmp_path: Path) -> None:
+    """Alone, and among several sources, where another one does have pictures to train on."""
+    root = tree.cuhk03(tmp_path / "cuhk03")
+    shutil.rmtree(root / "images_labeled")
+    dataset = LAYOUT.load(root)
+    for data in (dataset, join([dataset, open_dataset(cuhk_sysu(tmp_path / "sysu"))])):
+        with pytest.raises(UserError) as caught:
+            training_samples(data, ("all",))
+        assert caught.value.what == f"train_splits names 'all', which means the labelled boxes, and {root} has detected boxes only."
+        assert 'train_splits=["gallery-detected", "query-detected", "train-detected"]' in caught.value.remedy
+    assert len(training_samples(dataset, ("train-detected", "query-detected", "gallery-detected"))) == 11
+
+
+def test_training_on_both_kinds_of_boxes_keeps_a_person_one_person(tmp_path: Path) -> None:
+    """Also where the halves are numbered apart: the other boxes of the training half are no test half."""
+    files = [f"bounding_box_train/{pid:04d}_c{camera}_1.png" for pid in (1, 5) for camera in (1, 2)]
+    files += ["query/0001_c1_1.png", "bounding_box_test/0001_c2_6.png"]
+    write_pictures(tmp_path, [f"{boxes}/{file}" for boxes in tree.BOXES for file in files])
+    dataset = open_dataset(tmp_path)
+    assert dataset.numbered_apart
+    both = training_samples(dataset, ("train", "train-detected"))
+    assert {s.split: {t.pid for t in both if t.split == s.split} for s in both} == {"train": {1, 5}, "train-detected": {1, 5}}
+    with_test = training_samples(dataset, ("train", "train-detected", "query"))
+    people = {split: {s.pid for s in with_test if s.split == split} for split in ("train", "train-detected", "query")}
+    assert people["train"] == people["train-detected"] and len(people["train"]) == 2 and not people["train"] & people["query"]
 
 
 def test_one_kind_of_boxes_is_enough(tmp_path: Path) -> None:
