@@ -116,6 +116,20 @@ def on_this_machine(spec: str) -> bool:
     return _cached(facts) is not None or (_OPEN_CLIP_CACHE.expanduser() / Path(str(facts.get("url", "-"))).name).is_file()
 
 
+def weights_file(spec: str) -> Path | None:
+    """The file or folder of weights that a spec names; None where it names a published model, or random weights. Nothing is looked up.
+
+    Whoever reads the spec of another run cannot ask for the file: its path may be relative, or of another machine.
+    """
+    if spec == TINY or spec.startswith("random:"):
+        return None
+    if _is_blip(spec) or trunk_source.is_trunk(spec):
+        _, _, what = spec.partition(":")
+        return None if what in ("", trunk_source.IMAGENET) else Path(what)
+    named = "::" not in spec and not spec.endswith(SUFFIXES) and _arch_and_tag(spec)[0] in open_clip.list_models()
+    return None if named else Path(spec.rpartition("::")[0] or spec)
+
+
 def read_sidecar(path: Path) -> Mapping[str, Any]:
     """A configuration file: ``model_cfg``, ``preprocess_cfg``, ``card``; a bare model configuration is accepted too.
 

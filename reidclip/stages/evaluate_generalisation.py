@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from reidclip.errors import UserError
 from reidclip.evaluation.generalisation import Generalisation, fitting, variants
 from reidclip.records import Dataset
 from reidclip.stages.choose import Say
+from reidclip.stages.lineage_gaps import gaps
 from reidclip.stages.trained_on import is_published, same_folder, sources_of, train_splits_of
 
 
@@ -53,7 +54,7 @@ def check_unseen(protocol: Generalisation, checkpoint: Artifact, targets: Sequen
     Raises:
         UserError: a target's layout (of published data), fingerprint or folder is among the sources.
     """
-    tree = Store(checkpoint.path.resolve().parents[2]).lineage(checkpoint)  # STORE/kind/name/version
+    tree = _lineage(checkpoint)
     seen = list(_seen(tree))
     for target in targets:
         for source in seen:
@@ -63,28 +64,38 @@ def check_unseen(protocol: Generalisation, checkpoint: Artifact, targets: Sequen
                     f"{_how_same(source.data, target)}: source {source.domain} ({source.data.layout}) at {source.data.root}.",
                     f"Take a checkpoint trained without it: {train_command(protocol, checkpoint)}",
                 )
-    for lost in _lost(tree):
-        say(f"note: {lost} is no longer in the store as it was, so nothing says whether it saw the targets")
+    for gap in gaps(tree):
+        say(f"note: {gap}")
 
 
 def check_sources(protocol: Generalisation, checkpoint: Artifact) -> None:
     """The checkpoint was trained on the protocol's sources, all of them and nothing else, and on the splits that it names.
 
+    So was what it was made from by training, such as prompts with an encoder warmed up for them, as far as lineage knows.
+
     Raises:
         UserError: one sentence per difference.
     """
-    layouts, splits = _layouts(checkpoint), train_splits_of(checkpoint)
+    faults = _faults(protocol, _layouts(checkpoint), train_splits_of(checkpoint))
+    for node in _trained(_lineage(checkpoint).inputs):
+        others = _faults(protocol, _layouts(node), train_splits_of(node))
+        faults += [f"Its {node.kind} {node.ref}: {fault}" for fault in others]
+    if faults:
+        raise UserError(
+            f"Checkpoint {checkpoint.ref} is not trained for protocol {protocol.name}. {' '.join(faults)}",
+            f"Train one: {train_command(protocol, checkpoint)}",
+        )
+
+
+def _faults(protocol: Generalisation, layouts: Sequence[str], splits: tuple[str, ...]) -> list[str]:
+    """How a training on these sources and splits differs from the protocol's, in sentences."""
     faults = [f"Source {name} is missing." for name in protocol.sources if name not in layouts]
     faults += [f"Source {name} is none of its sources." for name in dict.fromkeys(layouts) if name not in protocol.sources]
     faults += [f"Source {name} was joined {layouts.count(name)} times." for name in protocol.sources if layouts.count(name) > 1]
     if splits != protocol.train_splits:
         meant = "all pictures of its sources" if protocol.whole else "the training split of its sources alone"
         faults.append(f"It was trained on the splits {', '.join(splits)}; the protocol trains on {meant}.")
-    if faults:
-        raise UserError(
-            f"Checkpoint {checkpoint.ref} is not trained for protocol {protocol.name}. {' '.join(faults)}",
-            f"Train one: {train_command(protocol, checkpoint)}",
-        )
+    return faults
 
 
 def reported_protocol(protocol: Generalisation, target: Dataset) -> str:
@@ -141,11 +152,16 @@ def _seen(node: LineageNode) -> Iterator[Seen]:
         yield from _seen(below)
 
 
-def _lost(node: LineageNode) -> Iterator[str]:
-    if node.state != "ok":
-        yield f"its {node.role} {node.ref}"
-    for below in node.inputs:
-        yield from _lost(below)
+def _lineage(checkpoint: Artifact) -> LineageNode:
+    return Store(checkpoint.path.resolve().parents[2]).lineage(checkpoint)  # STORE/kind/name/version
+
+
+def _trained(nodes: Iterable[LineageNode]) -> Iterator[Artifact]:
+    """Artifacts that a training on a data set made, anywhere below."""
+    for node in nodes:
+        if node.artifact is not None and node.kind in ("prompts", "checkpoint") and node.artifact.manifest.dataset is not None:
+            yield node.artifact
+        yield from _trained(node.inputs)
 
 
 def _how_same(made: DatasetRef, target: Dataset) -> str:

@@ -32,6 +32,7 @@ class SeveralJob:
         seeds: of the checkpoints; empty where no seeds were asked for.
         protocol: of generalisation, or None.
         name: of the summary.
+        notes: what its reader should know: parts of the protocol that could not be checked, targets that are no whole copies.
     """
 
     runs: tuple[tuple[EvaluateJob, ...], ...]
@@ -39,6 +40,7 @@ class SeveralJob:
     seeds: tuple[int, ...]
     protocol: Generalisation | None
     name: str
+    notes: tuple[str, ...] = ()
 
     @property
     def first(self) -> EvaluateJob:
@@ -110,6 +112,7 @@ def _summarised(job: SeveralJob, runs: tuple[tuple[tuple[Artifact, list[Evaluati
         "data": facts,
         "distance": distance_of(runs[0][0][0]),
         "evaluations": refs,
+        "notes": list(job.notes),
         **rows,
     }
     with job.first.store.create("evaluation", job.name) as draft:
@@ -128,6 +131,7 @@ def _summarised(job: SeveralJob, runs: tuple[tuple[tuple[Artifact, list[Evaluati
             plugin_version=checkpoint.manifest.plugin_version if checkpoint else None,
             inputs=[InputRef.of(artifact, role="evaluation") for run in runs for artifact, _ in run],
             metrics={f"average, {p}": {key: row[key] for key in ("R1", "mAP") if row[key] is not None} for p, row in averages.items()},
+            notes=job.notes,
             device=pick_device(job.first.device),
         )
     return Several(draft.artifact, summary, runs)

@@ -17,9 +17,10 @@ from reidclip.errors import UserError
 from reidclip.evaluation.generalisation import Generalisation, is_generalisation
 from reidclip.records import Dataset
 from reidclip.stages.choose import Say, checkpoint_for, dataset_for, learned_from
-from reidclip.stages.evaluate import EvaluateJob, plan_evaluate, subject_of
+from reidclip.stages.evaluate import DEFAULT_CLIP, EvaluateJob, plan_evaluate, subject_of
 from reidclip.stages.evaluate_generalisation import check_sources, check_unseen, choose_variant, reported_protocol
 from reidclip.stages.evaluate_several import SeveralJob
+from reidclip.stages.lineage_gaps import gap_of_clip
 from reidclip.stages.seeds import checkpoints_of_seeds
 from reidclip.stages.targets import open_targets
 from reidclip.stages.trained_on import LAYOUTS, sources_of
@@ -64,15 +65,22 @@ def plan_several(
     chosen = None if zero_shot else _checkpoint(checkpoint, opened, general, store, say)
     protocol = choose_variant(general, chosen, say) if general else None
     targets = open_targets(protocol, data, layout) if protocol else opened or _own_data(chosen, layout, store, say)
+    notes: dict[str, None] = {}  # each once, in order: several checkpoints may have one in common
+
+    def note(text: str) -> None:
+        if text not in notes:
+            say(text)
+        notes[text] = None
+
     if protocol:  # before a search for more checkpoints of that kind
-        _check(protocol, chosen, targets, say)
+        _check(protocol, chosen, targets, note, options.get("clip"))
     checkpoints = checkpoints_of_seeds(chosen, seeds, store, say) if seeds and chosen else (chosen,)
     if protocol:
         for one in checkpoints:
             if one is not chosen:
-                _check(protocol, one, targets, say)
-        _tell_other_data(targets, say)
-        _tell_own_protocols(protocol, own, say)
+                _check(protocol, one, targets, note)
+        _tell_other_data(targets, note)
+        _tell_own_protocols(protocol, own, note)
 
     def planned(target: Dataset, one: Artifact | None, told: Say, **named: Any) -> EvaluateJob:
         wanted = own or ((reported_protocol(protocol, target),) if protocol else ())
@@ -83,7 +91,8 @@ def plan_several(
         return SeveralJob(((job,),), (job.dataset.name,), (), None, job.name)
     runs = [tuple(planned(t, one, say if i == 0 else _silent) for t in targets) for i, one in enumerate(checkpoints)]
     default = _default_name(subject_of(chosen, runs[0][0].clip), protocol, targets, seeds)
-    return SeveralJob(tuple(runs), _names(targets), tuple(seeds), protocol, check_name(name or default))
+    kept = tuple(text.removeprefix("note: ") for text in notes)
+    return SeveralJob(tuple(runs), _names(targets), tuple(seeds), protocol, check_name(name or default), kept)
 
 
 def _silent(text: str) -> None:
@@ -114,9 +123,11 @@ def _checkpoint(named: str | None, targets: Sequence[Dataset], general: str | No
     return checkpoint_for(None, (trained or list(targets))[0], store, say, otherwise)
 
 
-def _check(protocol: Generalisation, checkpoint: Artifact | None, targets: Sequence[Dataset], say: Say) -> None:
+def _check(protocol: Generalisation, checkpoint: Artifact | None, targets: Sequence[Dataset], say: Say, clip: str | None = None) -> None:
     if checkpoint is None:
         say(f"note: a plain CLIP was trained on none of the sources of {protocol.name}")
+        if gap := gap_of_clip("the plain CLIP", clip or DEFAULT_CLIP):
+            say(f"note: {gap}")
     else:
         check_unseen(protocol, checkpoint, targets, say)
         check_sources(protocol, checkpoint)
