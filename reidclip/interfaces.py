@@ -38,6 +38,7 @@ class DataLayout(Protocol):
 
     It may also have ``yields(root) -> bool``: True when it recognises the tree by so little that any other layout that does comes first.
     ``near_miss(root) -> str``: what keeps a folder that has some of the tree from being recognised, one sentence, or "".
+    ``inner: tuple[str, ...]``: folders below the one that users name in which the tree may lie; data there is called by the layout.
     And ``protocols``, where a whole copy always has the same ones, for `reidclip datasets show`.
     """
 

@@ -120,6 +120,7 @@ class Dataset:
             train on.
         sources: of joined data, the data sets by domain; a picture's path then begins with its domain ("msmt17/train/0000/...jpg"), and
             identities, cameras and clothes are numbered anew over all of them. Empty where the data is one set.
+        called: what it is called where its folder's name says nothing; "" where the folder's name is its own.
     """
 
     layout: str
@@ -132,6 +133,7 @@ class Dataset:
     distractors: frozenset[int] = frozenset()
     draws: Mapping[str, Draw] = field(default_factory=dict)
     sources: Mapping[str, Dataset] = field(default_factory=dict)
+    called: str = ""
 
     def split(self, name: str) -> tuple[Sample, ...]:
         """Samples of one split, in order; of a draw those that may be trained on. Empty when there are none."""
@@ -185,7 +187,7 @@ class Dataset:
     def name(self) -> str:
         """Short name for artifacts: the root folder's name in lower case; of joined data the domains, or the first and how many more."""
         if not self.sources:
-            return self.root.resolve().name.lower()
+            return self.called or self.root.resolve().name.lower()
         whole = "+".join(self.sources)
         return whole if len(whole) <= _LONGEST_NAME else f"{next(iter(self.sources))}-and-{len(self.sources) - 1}-more"
 

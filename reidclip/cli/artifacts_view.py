@@ -17,6 +17,7 @@ from reidclip.artifacts.artifact import Artifact, is_newer
 from reidclip.artifacts.lineage import LineageNode
 from reidclip.artifacts.manifest import DatasetRef, Manifest
 from reidclip.artifacts.store import Scan, Unreadable
+from reidclip.data.called import name_by_layout
 from reidclip.stages.artifacts import Verified
 
 _STATE_STYLE = {"ok": "", "missing": "bold red", "changed": "bold yellow"}
@@ -165,7 +166,7 @@ def _minute(manifest: Manifest) -> str:
 
 def _names(dataset: DatasetRef) -> str:
     """What a column has room for: the folder's name, or the domains; of more than two the first and how many more."""
-    names = list(dataset.sources) or [Path(dataset.root).name]
+    names = list(dataset.sources) or [name_by_layout(dataset.layout, dataset.root) or Path(dataset.root).name]
     return " + ".join(names) if len(names) <= 2 else f"{names[0]} + {len(names) - 1} more"
 
 

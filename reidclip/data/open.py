@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from reidclip import registry
+from reidclip.data.called import name_by_layout
 from reidclip.data.files import folders
 from reidclip.data.layouts.pictures import load_pictures
 from reidclip.errors import ReidclipError, UserError, WorkError
@@ -117,7 +118,8 @@ def _load(layout: DataLayout, name: str, root: Path) -> Dataset:
 
 def _with_absolute_root(dataset: Dataset) -> Dataset:
     """A manifest that holds the root must lead back to it from any working folder. Links are left as they are."""
-    return dataclasses.replace(dataset, root=Path(os.path.abspath(dataset.root)))
+    root = Path(os.path.abspath(dataset.root))
+    return dataclasses.replace(dataset, root=root, called=name_by_layout(dataset.layout, root))
 
 
 def _known_below(root: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 from reidclip.artifacts.manifest import DatasetRef, InputRef
-from reidclip.artifacts.names import check_name, safe_name
+from reidclip.artifacts.names import check_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder
 from reidclip.clip.weights import SUFFIXES
@@ -31,6 +31,7 @@ from reidclip.stages.evaluate_encoder import check_cameras, load_encoder
 from reidclip.stages.evaluate_protocols import chosen_protocols
 from reidclip.stages.evaluate_settings import given_values, of_recipe, resolve_evaluate
 from reidclip.stages.evaluate_splits import told_of_splits, write_ranks, write_splits
+from reidclip.stages.evaluation_names import evaluation_name
 from reidclip.stages.extract import extract_features
 from reidclip.stages.trained_on import Provenance, provenance
 from reidclip.train.device import pick_device
@@ -106,6 +107,7 @@ def plan_evaluate(
     workers: int | None = None,
     seed: int = 0,
     cache: CacheKind = "auto",
+    beside: Sequence[Dataset] = (),
     say: Say = lambda text: None,
 ) -> EvaluateJob:
     """Decide what is evaluated on what.
@@ -117,6 +119,7 @@ def plan_evaluate(
         protocols: names; empty takes all of the data set but the single-shot variants.
         splits: which of a protocol's random divisions; empty averages over all.
         recipe: of the checkpoint's method; None takes the one it was trained by. Only its table [evaluate] is read.
+        beside: what else is evaluated together with it, for names that differ.
 
     Raises:
         UserError: anything that does not fit.
@@ -139,6 +142,7 @@ def plan_evaluate(
     seen = provenance(chosen, dataset, selected)
     if odd := seen.told(dataset):
         say(f"note: {odd}")
+    elsewhere = seen.relation in ("other", "source")
     settings = resolve_evaluate(*of_recipe(chosen, recipe), *values)
     comparison = compare(chosen, dataset, selected, settings, store)
     if comparison.withheld:
@@ -149,7 +153,9 @@ def plan_evaluate(
         selected,
         chosen,
         spec,
-        check_name(name or _default_name(subject_of(chosen, spec), dataset, seen)),
+        check_name(
+            name or evaluation_name(subject_of(chosen, spec), dataset, store, elsewhere=seen.relation in ("other", "source"), beside=beside)
+        ),
         settings,
         comparison,
         device,
@@ -165,13 +171,6 @@ def plan_evaluate(
 def subject_of(checkpoint: Artifact | None, clip: str) -> str:
     """What is evaluated, as a part of an artifact's name."""
     return checkpoint.name if checkpoint else f"zero-shot-{Path(clip).stem if Path(clip).suffix in SUFFIXES else clip}"
-
-
-def _default_name(subject: str, dataset: Dataset, seen: Provenance) -> str:
-    """Checkpoint and data set; "-on-" where the checkpoint was trained on another one, or on more."""
-    if seen.relation in ("other", "source"):
-        return safe_name(f"{subject}-on-{dataset.name}")
-    return safe_name(subject if subject.endswith(f"-{safe_name(dataset.name)}") else f"{subject}-{dataset.name}")
 
 
 def _checkpoint(named: str | Artifact | None, dataset: Dataset | None, store: Store, say: Say) -> Artifact:

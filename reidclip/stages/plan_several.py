@@ -9,7 +9,7 @@ from typing import Any
 
 from reidclip import registry
 from reidclip.artifacts.artifact import Artifact
-from reidclip.artifacts.names import check_name, safe_name
+from reidclip.artifacts.names import check_name
 from reidclip.artifacts.store import Store
 from reidclip.data.halves import TRAINING_HALF
 from reidclip.data.open import open_dataset
@@ -20,6 +20,7 @@ from reidclip.stages.choose import Say, checkpoint_for, dataset_for, learned_fro
 from reidclip.stages.evaluate import DEFAULT_CLIP, EvaluateJob, plan_evaluate, subject_of
 from reidclip.stages.evaluate_generalisation import check_sources, check_unseen, choose_variant, reported_protocol
 from reidclip.stages.evaluate_several import SeveralJob
+from reidclip.stages.evaluation_names import names_apart, summary_name
 from reidclip.stages.lineage_gaps import gap_of_clip
 from reidclip.stages.seeds import checkpoints_of_seeds
 from reidclip.stages.targets import open_targets
@@ -84,15 +85,21 @@ def plan_several(
 
     def planned(target: Dataset, one: Artifact | None, told: Say, **named: Any) -> EvaluateJob:
         wanted = own or ((reported_protocol(protocol, target),) if protocol else ())
-        return plan_evaluate(target, store, checkpoint=one, protocols=wanted, say=told, **named, **options)
+        return plan_evaluate(target, store, checkpoint=one, protocols=wanted, say=told, beside=targets, **named, **options)
 
     if len(targets) == 1 and not seeds and protocol is None:
         job = planned(targets[0], chosen, say, name=name)
         return SeveralJob(((job,),), (job.dataset.name,), (), None, job.name)
     runs = [tuple(planned(t, one, say if i == 0 else _silent) for t in targets) for i, one in enumerate(checkpoints)]
-    default = _default_name(subject_of(chosen, runs[0][0].clip), protocol, targets, seeds)
-    kept = tuple(text.removeprefix("note: ") for text in notes)
-    return SeveralJob(tuple(runs), _names(targets), tuple(seeds), protocol, check_name(name or default), kept)
+    default = summary_name(subject_of(chosen, runs[0][0].clip), protocol.name if protocol else None, targets, seeds)
+    return SeveralJob(
+        tuple(runs),
+        names_apart(targets),
+        tuple(seeds),
+        protocol,
+        check_name(name or default),
+        tuple(n.removeprefix("note: ") for n in notes),
+    )
 
 
 def _silent(text: str) -> None:
@@ -162,14 +169,3 @@ def _own_data(checkpoint: Artifact | None, layout: str | None, store: Store, say
         if not dataset.protocols:
             say(f"note: source {domain} has no query and gallery pictures")
     return tuple(dataset for dataset in opened.values() if dataset.protocols) or tuple(opened.values())
-
-
-def _names(datasets: Sequence[Dataset]) -> tuple[str, ...]:
-    """Folder names, with their parents' where two are alike."""
-    count = Counter(d.name for d in datasets)
-    return tuple(d.name if count[d.name] == 1 else f"{d.root.parent.name}/{d.name}" for d in datasets)
-
-
-def _default_name(subject: str, protocol: Generalisation | None, datasets: Sequence[Dataset], seeds: Sequence[int]) -> str:
-    where = protocol.name if protocol else (f"on-{datasets[0].name}" if len(datasets) == 1 else f"on-{len(datasets)}-sets")
-    return safe_name(f"{subject}-{where}{f'-{len(seeds)}-seeds' if seeds else ''}")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from reidclip import registry
 from reidclip.artifacts.artifact import Artifact
 from reidclip.artifacts.manifest import DatasetRef
+from reidclip.data.called import name_by_layout
 from reidclip.data.halves import OTHER_BOXES, TRAINING_HALF, in_all_boxes
 from reidclip.data.training_samples import choose_samples
 from reidclip.evaluation.protocols import required_samples
@@ -77,7 +78,7 @@ def sources_of(made: DatasetRef | None) -> dict[str, DatasetRef]:
     """The data sets behind a reference, by domain: those that were joined, or the one itself, called by its folder; none for None."""
     if made is None:
         return {}
-    return dict(made.sources) or {Path(made.root).name.lower(): made}
+    return dict(made.sources) or {name_by_layout(made.layout, made.root) or Path(made.root).name.lower(): made}
 
 
 def provenance(checkpoint: Artifact | None, dataset: Dataset, protocols: Sequence[Protocol] = ()) -> Provenance:

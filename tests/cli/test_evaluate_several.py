@@ -18,6 +18,7 @@ from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.data.open import open_dataset
 from tests import cuhk03_tree
+from tests import trees
 from tests.cli.in_process import CommandLine, Run, assigned
 from tests.cli.layout_trees import TREES
 from tests.core.store_fixtures import PAYLOADS
@@ -172,7 +173,7 @@ class TestSeveral:
         assert loaded == [made.path]
         out = " ".join(run.out.split())
         assert "percent, by cosine distance; brackets" in out
-        assert "mine-on-2-sets@v1; trained on first; not new to it: first" in out and "average of 2" in out
+        assert "mine-on-first-second@v1; trained on first; not new to it: first" in out and "average of 2" in out
 
     def test_data_sets_without_a_common_protocol_have_no_average(self, place: Place) -> None:
         market = TREES["market1501"].write(place.folder / "market")
@@ -193,7 +194,37 @@ class TestSeveral:
     def test_a_dry_run_plans_all_and_writes_nothing(self, place: Place) -> None:
         plan = place.run(place.first, place.second, *place.zero, "--dry-run").json
         assert [t["data"]["root"] for t in plan["targets"]] == [str(place.first), str(place.second)]
-        assert plan["writes"] == "evaluation/zero-shot-tiny-on-2-sets" and not place.store.list()
+        assert plan["writes"] == "evaluation/zero-shot-tiny-on-first-second" and not place.store.list()
+
+
+class TestNames:
+    @pytest.fixture
+    def alike(self, place: Place) -> tuple[Path, Path]:
+        """Two data sets in folders of one name."""
+        return place.first.rename(_made(place.folder / "a") / "dom"), place.second.rename(_made(place.folder / "b") / "dom")
+
+    def test_data_sets_in_folders_of_one_name_are_evaluated_under_two(self, place: Place, alike: tuple[Path, Path]) -> None:
+        words = (*place.zero, "--protocol", "same-clothes")
+        names = [place.json(root, *words)["artifact"] for root in (*alike, *alike)]
+        assert names == [f"zero-shot-tiny-{name}" for name in ("dom@v1", "b-dom@v1", "dom@v2", "b-dom@v2")]
+
+    def test_so_they_are_together(self, place: Place, alike: tuple[Path, Path]) -> None:
+        told = place.json(*alike, *place.zero, "--protocol", "same-clothes")
+        assert [e["artifact"] for e in told["evaluations"]] == ["zero-shot-tiny-a-dom@v1", "zero-shot-tiny-b-dom@v1"]
+        assert told["artifact"] == "zero-shot-tiny-on-a-dom-b-dom@v1"
+
+    def test_a_folder_inside_a_data_set_is_no_name(self, place: Place) -> None:
+        root = trees.prid(place.folder / "mine" / "prid_2011" / "single_shot")
+        for folder in (root, place.folder / "mine"):
+            plan = place.run(folder, *place.zero, "--dry-run").json
+            assert plan["data"]["root"] == str(root) and plan["writes"] == "evaluation/zero-shot-tiny-prid"
+        place.checkpoint(place.ref(root))
+        assert "trained on prid, evaluated on first" in place.run(place.first, "--checkpoint", "mine", "--dry-run").err
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 class TestSeeds:

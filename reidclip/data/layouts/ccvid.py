@@ -61,6 +61,7 @@ class CcvidLayout:
     name = "ccvid"
     title = "CCVID (Gu et al.; CVPR 2022)"
     expected_tree = EXPECTED_TREE
+    inner = (_INNER,)
     source = "The authors published it for research use (CC BY-NC-SA 4.0); see the paper's repository, guxinqian/Simple-CCReID."
     published = _PUBLISHED
     protocols = _PROTOCOLS

@@ -63,6 +63,7 @@ class Cuhk02Layout:
     name = "cuhk02"
     title = "CUHK02 (Li and Wang; CVPR 2013)"
     expected_tree = EXPECTED_TREE
+    inner = (_INNER,)
     source = "The authors give it on request for research use; see their page (The Chinese University of Hong Kong, Xiaogang Wang)."
     published = _PUBLISHED
     protocols = _PROTOCOLS

@@ -71,6 +71,7 @@ class Cuhk03Layout:
     name = "cuhk03"
     title = "CUHK03 (Li et al.; CVPR 2014; new protocol: Zhong et al.; CVPR 2017)"
     expected_tree = EXPECTED_TREE
+    inner = (cuhk03_np.INNER,)
     source = (
         "The authors give it on request for research use (The Chinese University of Hong Kong, Xiaogang Wang); the new division and "
         "CUHK03-NP are with the code of Zhong et al. (person-re-ranking)."

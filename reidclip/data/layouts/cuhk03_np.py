@@ -11,7 +11,7 @@ from reidclip.data.layouts.flat import FlatNames
 from reidclip.records import Sample
 
 _FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
-_INNER = "cuhk03-np"
+INNER = "cuhk03-np"
 
 
 def _names(prefix: str, boxes: Boxes) -> FlatNames:
@@ -30,12 +30,12 @@ _OF_BOXES = {boxes: _names(f"{boxes.word}/", boxes) for boxes in BOXES}
 
 def known_in(root: Path) -> bool:
     """True for a folder with CUHK03-NP's names in ``labeled`` or ``detected``, or one that holds ``cuhk03-np``."""
-    return any(names.known_in(base) for base in (root, root / _INNER) for names in _OF_BOXES.values())
+    return any(names.known_in(base) for base in (root, root / INNER) for names in _OF_BOXES.values())
 
 
 def base_of(root: Path) -> Path:
     """The folder that holds ``labeled`` and ``detected``."""
-    return root if any(names.known_in(root) for names in _OF_BOXES.values()) else root / _INNER
+    return root if any(names.known_in(root) for names in _OF_BOXES.values()) else root / INNER
 
 
 def is_one_box(root: Path) -> bool:

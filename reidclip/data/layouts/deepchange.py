@@ -76,6 +76,7 @@ class DeepChangeLayout:
     name = "deepchange"
     title = "DeepChange (Xu, Zhu; ICCV 2023)"
     expected_tree = EXPECTED_TREE
+    inner = (_INNER,)
     source = "The authors give it to those who sign an agreement for research use; see the paper's project page (Peng Xu, Xiatian Zhu)."
     published = _PUBLISHED
     protocols = _PROTOCOLS

@@ -62,6 +62,7 @@ class GridLayout:
     name = "grid"
     title = "QMUL GRID (Loy, Xiang, Gong; CVPR 2009)"
     expected_tree = EXPECTED_TREE
+    inner = _INNER
     source = "The authors published it for research use; see the page of QMUL underground re-identification (Chen Change Loy)."
     published = _PUBLISHED
     protocols = (_PROTOCOL,)

@@ -49,6 +49,7 @@ class IlidsLayout:
     name = "ilids"
     title = "QMUL i-LIDS (Zheng, Gong, Xiang; BMVC 2009)"
     expected_tree = EXPECTED_TREE
+    inner = _INNER
     source = "The authors share the pictures for research use; see the paper's page (Queen Mary University of London, Shaogang Gong)."
     published = _PUBLISHED
     protocols = (_PROTOCOL,)

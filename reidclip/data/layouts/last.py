@@ -91,6 +91,7 @@ class LastLayout:
     name = "last"
     title = "LaST (Shu et al.; TCSVT 2021)"
     expected_tree = EXPECTED_TREE
+    inner = (_INNER,)
     source = "The authors published it for research use; see the paper's repository (Xiujun Shu), shuxjweb/last."
     published = _PUBLISHED
     protocols = _PROTOCOLS

@@ -62,6 +62,7 @@ class Market1501Layout:
     name = "market1501"
     title = "Market-1501 (Zheng et al.; ICCV 2015)"
     expected_tree = EXPECTED_TREE
+    inner = (_INNER,)
     source = "The authors published it for research use; see the paper's project page (Liang Zheng), and ask them where its links are dead."
     published = _PUBLISHED
     protocols = _PROTOCOLS

@@ -67,6 +67,7 @@ class PridLayout:
     name = "prid"
     title = "PRID 2011, single shot (Hirzer et al.; SCIA 2011)"
     expected_tree = EXPECTED_TREE
+    inner = _INNER
     source = "The authors published it for research use; see the paper's page (Graz University of Technology, Horst Bischof)."
     published = _PUBLISHED
     protocols = (_PROTOCOL,)

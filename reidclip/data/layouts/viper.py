@@ -53,6 +53,7 @@ class ViperLayout:
     name = "viper"
     title = "VIPeR (Gray et al.; PETS 2007)"
     expected_tree = EXPECTED_TREE
+    inner = _INNER
     source = "The authors published it for research use; see the paper's page (University of California, Santa Cruz)."
     published = _PUBLISHED
     protocols = (_PROTOCOL,)
