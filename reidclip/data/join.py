@@ -40,7 +40,7 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
         datasets: in any order; the result does not depend on it.
 
     Raises:
-        UserError: the same folder twice.
+        UserError: the same folder twice, or a copy of it: everybody in it would be two people.
     """
     if len(datasets) == 1:
         return datasets[0]
@@ -146,12 +146,23 @@ def _draws(sources: Mapping[str, Dataset]) -> dict[str, Draw]:
 
 
 def _check_distinct(datasets: Sequence[Dataset]) -> None:
-    seen: set[str] = set()
+    seen: dict[str, Dataset] = {}
     for dataset in datasets:
         place = os.path.realpath(dataset.root)
         if place in seen:
             raise UserError(f"The data set {dataset.root} is given twice.", "Name every data set once.")
-        seen.add(place)
+        copy = next((other for other in seen.values() if _is_copy(dataset, other)), None)
+        if copy is not None:
+            raise UserError(
+                f"The data sets {copy.root} and {dataset.root} are one: their pictures have equal paths, sizes and labels.",
+                f"Leave one of them out: joined, everybody in {dataset.root} would be two people.",
+            )
+        seen[place] = dataset
+
+
+def _is_copy(dataset: Dataset, other: Dataset) -> bool:
+    """Whether two folders hold the same data. Files are looked at only where the samples leave it open."""
+    return bool(dataset.samples) and dataset.samples == other.samples and dataset.fingerprint == other.fingerprint
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from reidclip.records import Dataset, Draw, Sample, training_labels
 from tests import trees
 
 HALVES = {"train": 0, "val": 0, "query": 1, "gallery": 1}
+
+
+def _below(folder: str, given: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """No two data sets have all their paths in common: they would be copies."""
+    return tuple(replace(s, path=f"{folder}/{s.path}") for s in given)
+
 
 samples = st.lists(
     st.builds(
@@ -34,7 +41,7 @@ samples = st.lists(
 ).map(lambda found: tuple(replace(s, path=f"p/{n}.png") for n, s in enumerate(found)))
 sources = st.lists(st.tuples(samples, st.booleans(), st.frozensets(st.integers(0, 4))), min_size=2, max_size=4).map(
     lambda found: [
-        Dataset("folder", Path(f"/nowhere/set-{n}"), given, numbered_apart=apart, distractors=nobody)
+        Dataset("folder", Path(f"/nowhere/set-{n}"), _below(str(n), given), numbered_apart=apart, distractors=nobody)
         for n, (given, apart, nobody) in enumerate(found)
     ]
 )
@@ -103,6 +110,13 @@ def test_distractors_stay_distractors_in_the_half_that_has_them(datasets: list[D
 
 
 # ------------------------------------------------------------------------------------------------------------ real trees
+def _market(root: Path, number: int) -> Path:
+    """A tree whose names are those of its like, but not its pictures."""
+    trees.market1501(root)
+    trees.write_picture(next((root / "query").iterdir()), seed=number, height=24 + 8 * number)
+    return root
+
+
 @pytest.fixture
 def places(tmp_path: Path) -> tuple[Path, Path]:
     return trees.market1501(tmp_path / "Market"), trees.msmt17(tmp_path / "msmt17")
@@ -140,14 +154,14 @@ def test_one_folder_is_the_data_set_itself(places: tuple[Path, Path]) -> None:
 
 
 def test_equal_names_are_told_apart_by_the_folders_above(tmp_path: Path) -> None:
-    roots = [trees.market1501(tmp_path / place) for place in ("a/one/data", "b/one/data", "b/two/data", "other")]
+    roots = [_market(tmp_path / place, n) for n, place in enumerate(("a/one/data", "b/one/data", "b/two/data", "other"))]
     joined = open_datasets(roots)
     assert list(joined.sources) == ["a-one-data", "b-one-data", "other", "two-data"]
     assert all(joined.absolute(s).is_file() for s in joined.samples)
 
 
 def test_names_that_differ_in_case_alone_get_numbers(tmp_path: Path) -> None:
-    roots = [trees.market1501(tmp_path / name) for name in ("Set", "set")]
+    roots = [_market(tmp_path / name, n) for n, name in enumerate(("Set", "set"))]
     if os.path.samefile(*roots):
         pytest.skip("this file system knows no upper and lower case")
     joined = open_datasets(roots)
@@ -162,6 +176,16 @@ def test_the_same_folder_twice_is_refused(places: tuple[Path, Path], twin: str) 
         other.symlink_to(places[0])
     with pytest.raises(UserError, match="is given twice"):
         open_datasets([places[0], other])
+
+
+def test_a_copy_elsewhere_is_refused_and_another_data_set_of_equal_names_is_not(places: tuple[Path, Path], tmp_path: Path) -> None:
+    copy = tmp_path / "mirror" / "m1501"
+    shutil.copytree(places[0], copy)
+    with pytest.raises(UserError) as caught:
+        open_datasets([places[0], places[1], copy])
+    assert f"The data sets {places[0]} and {copy} are one" in caught.value.what and "two people" in caught.value.remedy
+    next((copy / "query").iterdir()).write_bytes(b"other picture")
+    assert list(open_datasets([places[0], copy]).sources) == ["m1501", "market"]
 
 
 def test_domains_of_a_data_set_keep_their_names_below_its_own(tmp_path: Path) -> None:
