@@ -15,6 +15,7 @@ from reidclip.evaluation.matching import Labels
 from reidclip.evaluation.protocols import Features, evaluate_protocol, find_protocol, required_samples
 from reidclip.evaluation.ranking import cmc, rank_features, rank_matrix, summarise
 from reidclip.evaluation.single_shot import single_shot_galleries
+from reidclip.formulas.distances import closeness_to
 from reidclip.records import Dataset, Protocol, Rule, Sample
 
 # One query: person 1, camera 0, clothes 10. Gallery by falling similarity; the comment says what each item is to the query.
@@ -123,6 +124,29 @@ def test_euclidean_ranks_are_those_of_a_slow_version(scale: float) -> None:
     np.testing.assert_allclose(fast.average_precision, slow.average_precision)
     by_cosine = rank_features(*(torch.nn.functional.normalize(torch.from_numpy(x)) for x in (query, gallery)), *sides, Rule.STD)
     assert not np.array_equal(fast.first_rank, by_cosine.first_rank), "the case does not tell the measures apart"
+
+
+def test_euclidean_ranks_hold_around_a_point_far_from_the_origin() -> None:
+    """The mean is ten times the spread: squared lengths swallow the differences unless both sides are moved there first."""
+    rng = np.random.default_rng(0)
+    centre = 10 * rng.standard_normal(256)
+    query, gallery = (torch.from_numpy(centre + rng.standard_normal((n, 256))).float() for n in (50, 2000))
+    exact = torch.cdist(query.double(), gallery.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    order = exact.argsort(dim=1)
+    found = closeness_to(gallery, "distance")(query).gather(1, order)
+    inverted = (found[:, 1:] > found[:, :-1]).float().mean()  # neighbours in the order of their distances
+    assert inverted < 0.001
+    blocks = torch.cat([closeness(rows) for closeness in [closeness_to(gallery, "distance")] for rows in query.split(7)])
+    torch.testing.assert_close(blocks.gather(1, order), found)
+
+
+def test_a_gallery_far_from_the_origin_is_left_alone() -> None:
+    gallery, query = torch.tensor([[5.0, 0.0], [5.0, 0.0], [7.0, 1.0]]), torch.tensor([[6.0, 0.0]])
+    kept = gallery.clone(), query.clone()
+    found = closeness_to(gallery, "distance")(query)[0]
+    assert torch.equal(gallery, kept[0]) and torch.equal(query, kept[1])
+    assert found[0] == found[1], "equal rows tie"
+    assert (found[0] - found[2]).item() == pytest.approx((2 - 1) / 2)  # half the difference of the squared distances, 1 and 2
 
 
 def test_the_callers_matrix_is_left_alone() -> None:
