@@ -153,9 +153,7 @@ def plan_evaluate(
         selected,
         chosen,
         spec,
-        check_name(
-            name or evaluation_name(subject_of(chosen, spec), dataset, store, elsewhere=seen.relation in ("other", "source"), beside=beside)
-        ),
+        check_name(name or evaluation_name(subject_of(chosen, spec), dataset, store, elsewhere=elsewhere, beside=beside)),
         settings,
         comparison,
         device,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from reidclip.artifacts.names import safe_name
 from reidclip.artifacts.store import Artifact, Store
-from reidclip.data.join import join_datasets
+from reidclip.data.join import join
 from reidclip.records import Dataset
 
 KIND = "evaluation"
@@ -44,7 +44,7 @@ def names_apart(datasets: Sequence[Dataset]) -> tuple[str, ...]:
 
 def summary_name(subject: str, protocol: str | None, datasets: Sequence[Dataset], seeds: Sequence[int]) -> str:
     """Checkpoint and protocol of generalisation, or the data sets as they would be called if they were joined; and how many seeds."""
-    where = protocol or f"on-{join_datasets([replace(d, samples=(), draws={}) for d in datasets]).name}"
+    where = protocol or f"on-{join([replace(d, samples=(), draws={}) for d in datasets]).name}"
     return safe_name(f"{subject}-{where}{f'-{len(seeds)}-seeds' if seeds else ''}")
 
 
