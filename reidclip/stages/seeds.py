@@ -96,11 +96,12 @@ def _facts(artifact: Artifact, by_digest: dict[str, Artifact]) -> dict[str, Any]
 
 
 def _of_input(read: InputRef, by_digest: dict[str, Artifact]) -> str:
-    """What an input has in common with those of other seeds: prompts their facts, everything else its digest."""
+    """What an input has in common with those of other seeds: prompts their facts, everything else its digest.
+
+    Of prompts that are no longer in the store nothing says how they were learned: they are like themselves alone.
+    """
     artifact = by_digest.get(read.digest)
-    if read.role != "prompts":
-        return read.digest
-    return "" if artifact is None else repr(sorted(_facts(artifact, by_digest).items()))
+    return read.digest if read.role != "prompts" or artifact is None else repr(sorted(_facts(artifact, by_digest).items()))
 
 
 def _commands(chosen: Artifact, seed: int, by_digest: dict[str, Artifact]) -> str:
