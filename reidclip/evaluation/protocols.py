@@ -51,7 +51,7 @@ class Features:
         return self.matrix[[self._row[s.path] for s in samples]]
 
     def closeness(self, query: Sequence[Sample], gallery: Sequence[Sample]) -> Tensor:
-        """(Q, G), larger is closer: what `rank_features` ranks by."""
+        """(Q, G), larger is closer, among the gallery's: what `rank_features` ranks by."""
         return closeness_to(self.of(gallery).float(), self.measure)(self.of(query).float())
 
 

@@ -23,7 +23,7 @@ from reidclip.records import Rule, Sample
 SINGLE_SHOT_SEED = 3  # part of the protocol, not of a run: everybody's draw is the same
 
 Closeness = Callable[[Sequence[Sample], Sequence[Sample]], Tensor]
-"""(Q queries, G gallery samples) -> (Q, G), larger is closer."""
+"""(Q queries, G gallery samples) -> (Q, G), larger is closer; numbers of one row and one call are comparable."""
 
 
 def single_shot_galleries(gallery: Sequence[Sample], repeats: int) -> tuple[tuple[Sample, ...], ...]:
@@ -84,9 +84,9 @@ def _runs(row: NDArray[np.int64], rows: int) -> list[tuple[int, int]]:
 def _ranks(query: Sequence[Sample], own: Sequence[Sample], drawn: Sequence[Sample], closeness: Closeness) -> NDArray[np.int64]:
     """Rank of each query's own picture among it and the pictures drawn of the others; of equals the one drawn is ahead."""
     items = list({s.path: s for s in own}.values())
-    column = {s.path: number for number, s in enumerate(items)}
-    to_others = closeness(query, drawn).cpu().numpy()
-    to_own = closeness(query, items).cpu().numpy()[np.arange(len(query)), [column[s.path] for s in own]]
+    column = {s.path: number for number, s in enumerate(items, len(drawn))}
+    to_all = closeness(query, [*drawn, *items]).cpu().numpy()  # together: of two galleries the numbers are not comparable
+    to_others, to_own = to_all[:, : len(drawn)], to_all[np.arange(len(query)), [column[s.path] for s in own]]
     another = np.array([[q.pid != g.pid for g in drawn] for q in query])
     ahead: NDArray[np.int64] = ((to_others >= to_own[:, None]) & another).sum(axis=1)
     return ahead + 1

@@ -31,7 +31,7 @@ def closeness_to(gallery: Tensor, measure: Measure) -> Callable[[Tensor], Tensor
     Similarities are dot products. Euclidean distances are ranked by q.g - |g|^2 / 2 = (|q|^2 - |q - g|^2) / 2: the length of the query is
     the same for its whole gallery, and left out, no pass over the matrix is needed beyond the product. Equal rows of the gallery tie.
     Both sides are moved by the gallery's mean first, nearly, against the cancellation that `euclidean_distances` tells of; it is one mean
-    for all rows asked about, so that the numbers do not depend on how these come in blocks.
+    for all rows asked about, so that the numbers do not depend on how these come in blocks. Those of two galleries are not comparable.
     """
     if measure == "similarity":
         return lambda rows: rows @ gallery.T

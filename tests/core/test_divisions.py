@@ -185,6 +185,15 @@ def test_the_draws_are_those_that_the_protocol_fixes() -> None:
             assert rank - 1 in {sum(near(query, p) > near(query, own) + slack for p in others) for slack in (1e-4, -1e-4)}
 
 
+def test_pictures_drawn_again_are_ranked_by_distance_too() -> None:
+    """On a line: everybody's pictures are nearer to each other than to anybody else's, so that every query finds its own first."""
+    points = {f"{camera}/{pid}/{n}": 20.0 * pid + n + 3 * k for pid in range(4) for k, camera in enumerate("ab") for n in range(2)}
+    dataset, protocol = classic(points, 10)
+    line = Features(tuple(points), torch.tensor(list(points.values()))[:, None], "distance")
+    found = evaluate_protocol(dataset, protocol, line, resamples=0).divisions["split-0"]
+    assert [set(ranking.first_rank.tolist()) for ranking in found.rankings] == [{1}] * 10
+
+
 def test_of_equals_the_one_that_was_drawn_for_another_is_ahead() -> None:
     """Person 1's query finds a picture of person 0 as close as its own, in every draw: those of the gallery and those drawn again."""
     points = {"a/0/0": 1.0, "b/0/0": 1.0, "a/1/0": 0.0, "b/1/0": 1.0}
