@@ -68,10 +68,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 Run = tuple[list[list[float]], dict[str, torch.Tensor]]
-LONG = {"epochs": 25, "lr": 1e-3}
+WARM_UP = {"identities": 3, "images_per_identity": 2, "pad": 2, "lr": 1e-3}
+LONG: dict[str, Any] = {"epochs": 25, "lr": 1e-3, "warm_epochs": 15, "warm_up": WARM_UP, "domain_epochs": 20}
 RESNET: dict[str, Any] = {"method": "baseline", "command": "finetune", "settings": {**LONG, "height": 64, "width": 32}, "tower": "resnet"}
 TOGETHER = {
     **{f"{name}-{command}": {"method": name, "command": command, "settings": LONG} for name, command in CASES},
+    # Its domain classifier has a BatchNorm, too: see below.
+    "fgdi-prompt-learn": {"method": "fgdi", "command": "prompt-learn", "settings": LONG, "double": True},
     "lone": {"method": "clipreid", "command": "prompt-learn", "settings": {**LONG, "batch_size": 23}},
     # BatchNorm over six pictures enlarges rounding: at the others' rate it doubles every few steps, and of this network one process with
     # channels-last weights leaves one with contiguous weights as soon as it leaves two processes. So float32 is compared over 50 slow
