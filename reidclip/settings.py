@@ -157,6 +157,9 @@ def _sentence(model: type[BaseModel], error: Any, commands: Mapping[str, type[Se
     if error["type"] == "missing":
         return f"key '{path}' is missing."
     said = error["msg"].removeprefix("Value error, ")  # pydantic's word for what a validator of ours said
+    whole = error["type"] == "value_error" and isinstance(error["input"], Mapping)  # of several keys together: the sentence names them
+    if whole:
+        return f"{f'table {path!r}: ' if path else ''}{said.rstrip('.')}."
     return f"key '{path}': {said[0].lower()}{said[1:]} (given: {error['input']!r})."
 
 

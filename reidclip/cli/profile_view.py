@@ -84,8 +84,18 @@ def _caption(rows: Sequence[Profile], measured: Mapping[str, Any]) -> str:
         f"{where}{measured['precision']}, batches of {measured['batch_size']}, median of {measured['repeats']}; R1/mAP in percent",
         "M: million parameters; GFLOPs: a multiplication and its addition are two; MB: million bytes",
         *(f"memory: {kind}" for kind in kinds),
+        *_of_which_data(rows),
     ]
     return "\n".join(lines)
+
+
+def _of_which_data(rows: Sequence[Profile]) -> list[str]:
+    """One line per data set that results are of, with its checkpoints where they are of several."""
+    read: dict[str, list[str]] = {}
+    for row in rows:
+        for data in sorted({result.data for result in row.results.values()}):
+            read.setdefault(data, []).append(row.checkpoint)
+    return [f"R1/mAP of {data or 'unknown data'}" + (f": {', '.join(refs)}" if len(read) > 1 else "") for data, refs in read.items()]
 
 
 def _training(row: Profile) -> str:

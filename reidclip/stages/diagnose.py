@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reidclip.data.join import is_distractor
 from reidclip.evaluation.diagnostics.chart import GREEN, RED, Series, histogram_chart, scatter_chart
 from reidclip.evaluation.diagnostics.histogram import TwoHistograms
 from reidclip.evaluation.diagnostics.pairs import pair_distances
@@ -59,7 +60,7 @@ def diagnose(
         "pairs": {r.protocol.name: _pairs(r, features, out) for r in results},
         "clothes_probe": _probe(features, samples, job.settings.resamples, job.seed),
         "prompts": _prompts(job, out, progress),
-        "map": _map(features, samples, job.settings.map_people, job.seed, out),
+        "map": _map(features, [s for s in samples if not is_distractor(job.dataset, s)], job.settings.map_people, job.seed, out),
     }
     (folder / TABLE).write_text(json.dumps(found, indent=1), encoding="utf-8")
     return found

@@ -48,11 +48,12 @@ class ProfileJob:
 
 @dataclass(frozen=True)
 class Result:
-    """Of one protocol: shares in 0..1 of the newest evaluation of the checkpoint that has it."""
+    """Of one protocol: shares in 0..1 of the newest evaluation of the checkpoint that has it, and the folder of its data set."""
 
     R1: float
     mAP: float  # noqa: N815 - the field's name
     evaluation: str
+    data: str
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,12 @@ def results_of(checkpoint: Artifact, store: Store) -> dict[str, Result]:
             continue  # numbers of two data sets in one row would be taken for one's
         for name, metrics in artifact.manifest.metrics.items():
             if isinstance(metrics, dict) and {"R1", "mAP"} <= metrics.keys():
-                found[name] = Result(float(metrics["R1"]), float(metrics["mAP"]), artifact.ref)
+                found[name] = Result(float(metrics["R1"]), float(metrics["mAP"]), artifact.ref, _folder_of(artifact))
     return found
+
+
+def _folder_of(artifact: Artifact) -> str:
+    return " + ".join(part.root for part in artifact.manifest.dataset.parts) if artifact.manifest.dataset else ""
 
 
 def _data_of(artifact: Artifact) -> str | None:

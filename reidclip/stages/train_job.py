@@ -144,6 +144,11 @@ def check_batches(settings: ModelSettings, dataset: Dataset, accumulate: int = 1
 
 def _check_balance(settings: FinetuneSettings, train: Sequence[Sample]) -> None:
     pids, domains, images = [s.pid for s in train], [s.domain for s in train], settings.images_per_identity
+    if settings.identities < (sources := len(set(domains))):
+        raise UserError(
+            f"A balanced batch takes at least one identity of each of {sources} data sets, and a batch has {settings.identities} in all.",
+            f"Raise it (--set identities={sources}), or leave the balance out (--set balance_domains=false).",
+        )
     check_shares(pids, domains, settings.identities, images, distinct=settings.sampler == "pk")
 
 

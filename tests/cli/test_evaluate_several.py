@@ -17,8 +17,7 @@ from reidclip.artifacts.manifest import DatasetRef, InputRef
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.data.open import open_dataset
-from tests import cuhk03_tree
-from tests import trees
+from tests import cuhk03_tree, trees
 from tests.cli.in_process import CommandLine, Run, assigned
 from tests.cli.layout_trees import TREES
 from tests.core.store_fixtures import PAYLOADS
@@ -195,6 +194,15 @@ class TestSeveral:
         plan = place.run(place.first, place.second, *place.zero, "--dry-run").json
         assert [t["data"]["root"] for t in plan["targets"]] == [str(place.first), str(place.second)]
         assert plan["writes"] == "evaluation/zero-shot-tiny-on-first-second" and not place.store.list()
+
+
+def test_the_map_shows_no_distractors(place: Place) -> None:
+    root = TREES["market1501"].write(place.folder / "market")
+    nobody = {s.path for s in open_dataset(root).split("gallery") if s.pid == 0}
+    told = place.json(root, *place.zero, "--diagnostics")
+    drawn = place.store.open(f"evaluation/{told['artifact']}").file("diagnostics/map.csv").read_text(encoding="utf-8")
+    assert nobody and told["diagnostics"]["map"]["people"] and 0 not in told["diagnostics"]["map"]["people"]
+    assert not any(path in drawn for path in nobody)
 
 
 class TestNames:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reidclip.artifacts.manifest import InputRef
+from reidclip.artifacts.manifest import DatasetRef, InputRef
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.clip.inference import InferenceEncoder
 from reidclip.profiling.count import count_flops, count_parameters
@@ -81,6 +81,19 @@ def test_a_narrow_place_cuts_nothing(reidclip: CommandLine, store: Store, monkey
     for r1, mean in many.values():
         assert any(line.split()[0] == "b@v1" and f"{100 * r1:.1f}/{100 * mean:.1f}" in line for line in lines if line.split())
     assert " ".join(out.split()).count("GFLOPs: a multiplication") == 1
+
+
+def test_the_data_that_results_are_of_is_named(reidclip: CommandLine, tmp_path: Path) -> None:
+    store = Store(tmp_path / "artifacts")
+    made = checkpoint(store, "a", 0)
+    with store.create("evaluation", "a") as draft:
+        (draft.path / "metrics.json").write_text("{}")
+        data = DatasetRef(layout="prcc", root="/sets/mine", fingerprint="0", samples=1, splits={"train": 1})
+        read = [InputRef.of(made, role="checkpoint")]
+        draft.describe(config={}, inputs=read, metrics={"general": {"R1": 0.5, "mAP": 0.25}}, dataset=data)
+    words = ("profile", "a", "--store", store.root, "--no-memory", "--repeats", 1, "--batch-size", 2, "--device", "cpu")
+    assert "R1/mAP of /sets/mine" in reidclip(*words).out
+    assert reidclip(*words, "--json").json["checkpoints"][0]["results"]["general"]["data"] == "/sets/mine"
 
 
 def test_output_is_not_overwritten_unasked(reidclip: CommandLine, store: Store, tmp_path: Path) -> None:

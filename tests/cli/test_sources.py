@@ -37,6 +37,14 @@ def reidclip(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return beside_a_tiny_clip(monkeypatch, capsys, tmp_path)
 
 
+def test_a_balanced_batch_of_fewer_identities_than_data_sets_is_refused(reidclip: CommandLine, tmp_path: Path) -> None:
+    synth(tmp_path / "west", layout="market1501", ids=4, test_ids=2, images_per_camera=2, size=(32, 16), seed=3, workers=1)
+    small = assigned(*SIZE, "identities=2", "images_per_identity=2", "balance_domains=true")
+    error = reidclip("finetune", "south", "north", "west", "--method", "baseline", *CLIP, *small, "--dry-run", code=2).err
+    assert "A balanced batch takes at least one identity of each of 3 data sets, and a batch has 2 in all." in error
+    assert "--set identities=3" in error
+
+
 def test_the_plan_tells_every_source(reidclip: CommandLine, tmp_path: Path) -> None:
     told = reidclip("finetune", "south", "north", "--method", "baseline", *CLIP, *assigned(*SETTINGS), "--dry-run").json
     assert told["writes"] == "checkpoint/baseline-north-south"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import model_validator
 
 from reidclip.errors import UserError
 from reidclip.settings import Settings, resolve
@@ -20,6 +21,25 @@ class Tune(Settings):
 
     epochs: int = 1
     identities: int = 16
+
+
+class Pair(Settings):
+    """Keys that have to fit together."""
+
+    low: int = 0
+    high: int = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Pair:
+        if self.low > self.high:
+            raise ValueError("low may not be above high.")
+        return self
+
+
+class Nested(Settings):
+    """With a table."""
+
+    pair: Pair = Pair()
 
 
 COMMANDS = {"prompt-learn": Learn, "finetune": Tune}
@@ -48,3 +68,16 @@ def test_keys_are_listed_once_however_many_are_wrong(plugin: str | None) -> None
 
 def test_a_value_alone_lists_no_keys() -> None:
     assert "Known:" not in message({"tokens": "many"}).what
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "told"),
+    [
+        (Pair, {"low": 3}, "Wrong settings: low may not be above high."),
+        (Nested, {"pair": {"low": 3}}, "Wrong settings: table 'pair': low may not be above high."),
+    ],
+)
+def test_keys_that_do_not_fit_together_are_told_by_the_sentence_alone(model: type[Settings], values: dict[str, object], told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        resolve(model, values, where="settings", plugin="m")
+    assert caught.value.what == told
