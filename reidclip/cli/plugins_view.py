@@ -75,9 +75,10 @@ def print_details(details: PluginDetails) -> None:
     for command, rows in details.settings.items():
         console.print(f"\n[bold]settings{' of ' + command if command else ''}[/]")
         for setting in rows:
-            console.print(f"  [bold]{escape(setting.key)}[/]: {escape(setting.type)} = {escape(setting.default)}", soft_wrap=True)
+            indent = "  " * (1 + setting.key.count("."))  # keys of a table stand below it
+            console.print(f"{indent}[bold]{escape(setting.key)}[/]: {escape(setting.type)} = {escape(setting.default)}", soft_wrap=True)
             if setting.description:
-                console.print(f"      {setting.description}", markup=False, soft_wrap=True)
+                console.print(f"{indent}    {setting.description}", markup=False, soft_wrap=True)
     if details.published:
         console.print("\n[bold]published results[/]")
         console.print(details.published, markup=False, soft_wrap=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from reidclip import registry
 from reidclip.errors import UserError, nearest
@@ -20,6 +22,8 @@ from reidclip.settings import Settings, resolve
 from reidclip.stages.equations import PAPER_FILE, Equation, find_equation, published_results
 
 METHODS = "reidclip.methods"
+TABLE_BELOW = "its keys below"
+"""In place of a table's value: each of its keys has a row of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +148,25 @@ def _with_values(details: PluginDetails, method: Method, recipe: str) -> PluginD
     for command, rows in details.settings.items():
         model = method.settings[command]
         values = resolve(model, *read_recipe(method, recipe).sections(command, model), where=f"recipe {recipe}", plugin=method.name)
-        settings[command] = tuple(replace(row, value=_shown(getattr(values, row.key))) for row in rows)
+        settings[command] = tuple(replace(row, value=_shown(reduce(getattr, row.key.split("."), values))) for row in rows)
     return replace(details, settings=settings, recipe=recipe)
 
 
 def describe_settings(model: type[Settings]) -> tuple[SettingInfo, ...]:
-    """Every field of a settings class, in the order of its definition."""
-    return tuple(SettingInfo(key, _type_name(f.annotation), _default(f), f.description or "") for key, f in model.model_fields.items())
+    """Every field of a settings class, in the order of its definition; those of a table follow it as "table.key"."""
+    return tuple(_described(model, "", {}))
+
+
+def _described(model: type[Settings], prefix: str, defaults: Mapping[str, Any]) -> Iterator[SettingInfo]:
+    """Rows of a model; ``defaults`` are what the setting that it is a table of puts in place of the model's own."""
+    for key, field in model.model_fields.items():
+        default = defaults[key] if key in defaults else _default_of(field)
+        shown = "required" if default is PydanticUndefined else _shown(default)
+        yield SettingInfo(f"{prefix}{key}", _type_name(field.annotation), shown, field.description or "")
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Settings):
+            own = {name: getattr(default, name) for name in inner.model_fields} if isinstance(default, inner) else {}
+            yield from _described(inner, f"{prefix}{key}.", own)
 
 
 def _details(group: str, name: str) -> PluginDetails:
@@ -171,19 +187,21 @@ def _details(group: str, name: str) -> PluginDetails:
     )
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    return _shown(field.get_default(call_default_factory=True))
+def _default_of(field: FieldInfo) -> Any:
+    return PydanticUndefined if field.is_required() else field.get_default(call_default_factory=True)
 
 
 def _shown(value: Any) -> str:
-    return repr(value) if not isinstance(value, Settings) else type(value).__name__
+    return repr(value) if not isinstance(value, Settings) else TABLE_BELOW
 
 
 def _type_name(annotation: Any) -> str:
     """``Literal["a", "b"] | None`` -> ``'a' | 'b' | None``."""
     origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _type_name(typing.get_args(annotation)[0])  # bounds are the description's to tell
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return "table"
     if origin is typing.Literal:
         return " | ".join(repr(value) for value in typing.get_args(annotation))
     if origin in (typing.Union, types.UnionType):

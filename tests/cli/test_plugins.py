@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from pydantic import Field
@@ -257,3 +257,32 @@ def test_settings_are_described() -> None:
         ("epochs", "int", "3", ""),
         ("size", "int", "8", "Of something."),
     ]
+
+
+class Inner(Settings):
+    """A table."""
+
+    lr: float = Field(1.0, description="How fast.")
+    shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.5,)
+
+
+class Outer(Settings):
+    """With a table whose default is not the table's own."""
+
+    warm_up: Inner = Field(Inner(lr=0.25), description="Before all else.")
+    epochs: int
+
+
+def test_keys_of_a_table_are_described_with_the_defaults_that_hold() -> None:
+    assert [(s.key, s.type, s.default, s.description) for s in describe_settings(Outer)] == [
+        ("warm_up", "table", "its keys below", "Before all else."),
+        ("warm_up.lr", "float", "0.25", "How fast."),
+        ("warm_up.shares", "tuple[float, ...]", "(0.5,)", ""),
+        ("epochs", "int", "required", ""),
+    ]
+
+
+def test_they_are_shown_below_it_and_with_a_recipe() -> None:
+    shown = run("show", "fgdi")
+    assert "\n  warm_up: table = its keys below\n" in shown and "\n    warm_up.lr: float = " in shown and "Annotated" not in shown
+    assert "warm_up.lr" in run("show", "fgdi", "--recipe", "tiny")
