@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from reidclip.records import Dataset
 from reidclip.stages.choose import Say, checkpoint_for, dataset_for, learned_from
 from reidclip.stages.evaluate import DEFAULT_CLIP, EvaluateJob, plan_evaluate, subject_of
 from reidclip.stages.evaluate_generalisation import check_sources, check_unseen, choose_variant, reported_protocol
+from reidclip.stages.evaluate_protocols import chosen_protocols
 from reidclip.stages.evaluate_several import SeveralJob
 from reidclip.stages.evaluation_names import names_apart, summary_name
 from reidclip.stages.lineage_gaps import gap_of_clip
@@ -35,6 +36,7 @@ def plan_several(
     zero_shot: bool = False,
     protocols: Sequence[str] = (),
     seeds: Sequence[int] = (),
+    splits: Sequence[int] = (),
     layout: str | None = None,
     name: str | None = None,
     say: Say = lambda text: None,
@@ -48,6 +50,7 @@ def plan_several(
         checkpoint: reference; None takes the newest of the targets, with a protocol of generalisation or without data the newest of all.
         protocols: names; one of them may be a protocol of generalisation ("dg-1", "dg-2:msmt17"), the others choose the targets'.
         seeds: of the checkpoints to average over; empty evaluates the one chosen alone.
+        splits: which random divisions, as `plan_evaluate`; of several data sets one without any is evaluated as a whole, which is told.
         layout: of all targets.
         name: of the summary, or of the only evaluation.
         options: see `reidclip.stages.evaluate.plan_evaluate`.
@@ -55,7 +58,7 @@ def plan_several(
     Raises:
         UserError: anything that does not fit.
     """
-    options |= {"zero_shot": zero_shot, "layout": layout}
+    options |= {"zero_shot": zero_shot, "layout": layout, "splits": splits}
     general, own = _parted(protocols)
     if seeds and zero_shot:
         raise UserError("--seeds averages over checkpoints, and a plain CLIP has none.", "Leave --seeds or --zero-shot out.")
@@ -83,9 +86,14 @@ def plan_several(
         _tell_other_data(targets, note)
         _tell_own_protocols(protocol, own, note)
 
+    def wanted(target: Dataset) -> Sequence[str]:
+        return own or ((reported_protocol(protocol, target),) if protocol else ())
+
+    undivided = _undivided(targets, wanted, note) if splits else frozenset()
+
     def planned(target: Dataset, one: Artifact | None, told: Say, **named: Any) -> EvaluateJob:
-        wanted = own or ((reported_protocol(protocol, target),) if protocol else ())
-        return plan_evaluate(target, store, checkpoint=one, protocols=wanted, say=told, beside=targets, **named, **options)
+        named |= {**options, "splits": () if target.root in undivided else splits}
+        return plan_evaluate(target, store, checkpoint=one, protocols=wanted(target), say=told, beside=targets, **named)
 
     if len(targets) == 1 and not seeds and protocol is None:
         job = planned(targets[0], chosen, say, name=name)
@@ -100,6 +108,16 @@ def plan_several(
         check_name(name or default),
         tuple(n.removeprefix("note: ") for n in notes),
     )
+
+
+def _undivided(targets: Sequence[Dataset], wanted: Callable[[Dataset], Sequence[str]], say: Say) -> frozenset[Path]:
+    """Roots of the targets that have no random divisions to choose among while others do; where none has any, choosing is an error."""
+    lacking = [t for t in targets if not any(p.draws for p in chosen_protocols(t, wanted(t), _silent))]
+    if len(lacking) == len(targets):
+        return frozenset()
+    for target in lacking:
+        say(f"note: {target.root} has no random splits to choose among; --split leaves it as it is")
+    return frozenset(target.root for target in lacking)
 
 
 def _silent(text: str) -> None:

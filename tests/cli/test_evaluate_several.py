@@ -179,6 +179,20 @@ class TestSeveral:
         run = place.run(place.first, market, *place.zero)
         assert "no average: the data sets have no protocol in common" in run.out
 
+    def test_a_split_is_chosen_where_there_are_some(self, place: Place) -> None:
+        viper = trees.viper(place.folder / "viper")
+        run = place.run(place.first, viper, *place.zero, "--split", "3", "--json")
+        assert f"note: {place.first} has no random splits to choose among; --split leaves it as it is" in run.err
+        whole, divided = (e["metrics"] for e in run.json["evaluations"])
+        assert list(divided["general"]["splits"]["each"]) == ["split-3"] and "splits" not in whole["cloth-changing"]
+        assert whole == place.json(place.first, *place.zero)["metrics"]
+
+    def test_a_split_that_none_of_them_has_is_refused(self, place: Place) -> None:
+        error = place.run(place.first, place.second, *place.zero, "--split", "3", code=2).err
+        assert "--split chooses among random divisions, and there are none" in error
+        viper = trees.viper(place.folder / "viper")
+        assert "There is no split 20 under protocol general" in place.run(place.first, viper, *place.zero, "--split", "20", code=2).err
+
     def test_diagnostics_tell_data_sets_apart(self, place: Place) -> None:
         told = place.json(place.first, place.second, *place.zero, "--diagnostics", "--protocol", "same-clothes")
         probe = told["diagnostics"]["domain_probe"]
