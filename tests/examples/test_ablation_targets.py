@@ -218,6 +218,7 @@ class TestProcesses:
         assert "another process is at it" in told and slept == [ablation.make.POLL_SECONDS]
         assert folders(copy) == folders(finished)
 
+    @pytest.mark.slow  # two interpreters that import torch
     def test_two_processes_make_every_step_once(self, place: Path) -> None:
         text = (place / "d.toml").read_text()
         (place / "d.toml").write_text(text.split("[[row]]")[0] + '[[row]]\nname = "clipreid"\nmethod = "clipreid"\n')
