@@ -7,7 +7,8 @@ weights or configuration, as ``tokenizer/`` or in the same folder, then in the h
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,26 @@ _HUB_SECONDS = 10.0
 
 
 class HubTokenizer:
-    """open_clip's wrapper around a tokenizer of `transformers`, with what templates need.
+    """open_clip's wrapper around a tokenizer of `transformers`, with what templates need; read when the first text comes.
+
+    Methods without text never need the files.
+
+    Args:
+        read: gives the wrapper; called once.
 
     Attributes:
         context_length: tokens of the text tower.
         reads_padding: whether the tower does.
     """
 
-    def __init__(self, wrapped: Any, context_length: int, reads_padding: bool) -> None:
-        self._wrapped = wrapped
+    def __init__(self, read: Callable[[], Any], context_length: int, reads_padding: bool) -> None:
+        self._read = read
         self.context_length: int | None = context_length
         self.reads_padding = reads_padding
+
+    @cached_property
+    def _wrapped(self) -> Any:
+        return self._read()
 
     def __call__(self, texts: str | list[str], context_length: int | None = None) -> Tensor:
         """See `reidclip.clip.tokenizer.Tokenizer`."""
@@ -50,25 +60,26 @@ class HubTokenizer:
         return self._ids(text, marks=True)
 
     def _ids(self, text: str, marks: bool) -> list[int]:
-        clean = self._wrapped.clean_fn(text)
-        ids: list[int] = self._wrapped.tokenizer(clean, add_special_tokens=marks)["input_ids"]
-        return ids
+        return _token_ids(self._wrapped, text, marks)
 
 
 def open_tokenizer(text_cfg: Mapping[str, Any], folder: Path | None, reads_padding: bool) -> HubTokenizer:
-    """The tokenizer of a text configuration with ``hf_tokenizer_name``.
+    """The tokenizer of a text configuration with ``hf_tokenizer_name``; not read before the first text.
 
-    Raises:
-        UserError: `transformers` is not installed, or the tokenizer is not on this machine and cannot be fetched, or is broken.
+    Its first use raises a UserError where `transformers` is not installed, or the tokenizer is not on this machine and cannot be fetched,
+    or is broken.
     """
+    length = int(text_cfg.get("context_length", 77))
+    return HubTokenizer(partial(_opened, dict(text_cfg), folder, length), length, reads_padding)
+
+
+def _opened(text_cfg: Mapping[str, Any], folder: Path | None, length: int) -> Any:
     name = str(text_cfg["hf_tokenizer_name"])
     require_transformers(f"The tokenizer {name} of this model", "tokenizers")
-    where = folder_of(folder) or _cached(name) or _fetched(name)
-    length = int(text_cfg.get("context_length", 77))
+    where = folder_of(folder) or _cached(name) or _fetched(name, folder)
     try:
         wrapped = HFTokenizer(str(where), context_length=length, **(text_cfg.get("tokenizer_kwargs") or {}))
-        tokenizer = HubTokenizer(wrapped, length, reads_padding)
-        largest = max(tokenizer("A photo of a person.").max().item(), *tokenizer.encode("A photo of a person."))
+        largest = max(wrapped("A photo of a person.", length).max().item(), *_token_ids(wrapped, "A photo of a person.", marks=False))
     except Exception as error:  # transformers and its readers each raise their own kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"The tokenizer in {where} cannot be read: {reason}.", f"Get it again: {_page(name)}.") from error
@@ -77,7 +88,12 @@ def open_tokenizer(text_cfg: Mapping[str, Any], folder: Path | None, reads_paddi
             f"The tokenizer in {where} writes token {largest}, but the text tower knows {text_cfg['vocab_size']}.",
             f"Put this model's own there: {_page(name)}.",
         )
-    return tokenizer
+    return wrapped
+
+
+def _token_ids(wrapped: Any, text: str, marks: bool) -> list[int]:
+    ids: list[int] = wrapped.tokenizer(wrapped.clean_fn(text), add_special_tokens=marks)["input_ids"]
+    return ids
 
 
 def require_transformers(what: str, extra: str) -> None:
@@ -102,17 +118,18 @@ def _cached(name: str) -> Path | None:
     return next((Path(path).parent for path in found if isinstance(path, str)), None)
 
 
-def _fetched(name: str) -> str:
+def _fetched(name: str, folder: Path | None) -> str:
     """The name itself when the hub answers: `transformers` then fetches what it needs."""
     try:
         huggingface_hub.get_session().head(f"{huggingface_hub.constants.ENDPOINT}/{name}", timeout=_HUB_SECONDS)
     except Exception as error:  # the hub's client has several kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0].rstrip(".")
-        raise UserError(
-            f"The tokenizer {name} is not on this machine and cannot be fetched ({reason}).",
-            f"Download tokenizer.json and tokenizer_config.json from {_page(name)} where there is a network, and put them into a folder "
-            f"'{_FOLDER}' beside the file given as --clip.",
-        ) from error
+        files = f"Download tokenizer.json and tokenizer_config.json from {_page(name)} where there is a network"
+        if folder is None:  # a model by its name: there is no file that they could lie beside
+            remedy = f"{files}, as `hf download {name}` does, and copy the hub's cache to {huggingface_hub.constants.HF_HUB_CACHE}."
+        else:
+            remedy = f"{files}, and put them into {folder / _FOLDER}."
+        raise UserError(f"The tokenizer {name} is not on this machine and cannot be fetched ({reason}).", remedy) from error
     return name
 
 

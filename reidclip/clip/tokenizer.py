@@ -51,7 +51,7 @@ def make_tokenizer(text_cfg: Mapping[str, Any], folder: Path | None = None) -> T
         folder: where Hugging Face's tokenizer may lie on this machine.
 
     Raises:
-        UserError: a vocabulary that CLIP's tokenizer cannot fill, or a tokenizer that is not on this machine.
+        UserError: a vocabulary that CLIP's tokenizer cannot fill. Hugging Face's is read with the first text, see `open_tokenizer`.
     """
     reads_padding = bool(text_cfg.get("no_causal_mask") or text_cfg.get("embed_cls") or text_cfg.get("pool_type") == "last")
     if text_cfg.get("hf_tokenizer_name"):

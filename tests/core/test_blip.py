@@ -115,13 +115,20 @@ def _cut(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(document))
 
 
+def test_the_tokenizer_is_wanted_by_the_first_text(folder: Path) -> None:
+    (folder / "vocab.txt").unlink()
+    clip = load_clip(f"blip:{folder}", image_size=SIZE)
+    with pytest.raises(UserError, match="is not on this machine and cannot be fetched") as error:
+        clip.tokenizer("a person")
+    assert str(folder / "tokenizer") in error.value.remedy
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
         (lambda f: (f / "model.safetensors").unlink(), "holds no weights of BLIP"),
         (lambda f: (f / "config.json").write_text("{"), "cannot be read as JSON"),
         (lambda f: (f / "config.json").write_text('{"model_type": "blip"}'), "is no configuration of BLIP"),
-        (lambda f: (f / "vocab.txt").unlink(), "is not on this machine and cannot be fetched"),
         (_cut, "are not those of its config.json"),
     ],
 )

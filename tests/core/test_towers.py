@@ -13,9 +13,10 @@ import torch
 from reidclip.clip.architecture import build_towers, encoder_config, pair
 from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
 from reidclip.clip.inference import InferenceEncoder
-from reidclip.clip.load import load_clip, save_clip
+from reidclip.clip.load import assemble, load_clip, save_clip
 from reidclip.clip.prompts import PromptLearner, PromptTemplate
 from reidclip.clip.recognise import recognise
+from reidclip.clip.sources import Source
 from reidclip.clip.supported import supported_names
 from reidclip.clip.text_encoder import TextEncoder
 from reidclip.clip.timm_tower import built, is_timm
@@ -272,3 +273,18 @@ def test_every_supported_architecture_has_features_at_the_size_of_people(name: s
     assert features.projected.shape == (1, encoder.joint_width) == (1, text.joint_width)
     assert (features.last.shape[1], features.pooled.shape[1]) == (encoder.last_width, encoder.pooled_width)
     assert places.shape[1] == config.grid[0] * config.grid[1]
+
+
+def test_a_siglip_without_its_tokenizer_reads_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error comes with the first text, and speaks of no file where a model is given by its name."""
+
+    def offline() -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.get_session", offline)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda name, file: None)
+    clip = assemble(Source("small", copy.deepcopy(FAMILIES["siglip"])), "random:small", image_size=SIZE)
+    assert torch.isfinite(clip.image_encoder(torch.zeros(1, 3, *SIZE)).pooled).all()
+    with pytest.raises(UserError, match="cannot be fetched") as error:
+        clip.tokenizer("a person")
+    assert "hf download" in error.value.remedy and "beside" not in error.value.remedy
