@@ -99,6 +99,7 @@ def test_one_kind_of_boxes_is_enough(tmp_path: Path) -> None:
     notes = " ".join(dataset.notes)
     assert "labelled boxes are not read" in notes and "No protocol general: there are no query and no gallery pictures." in notes
     (root / "cuhk03_new_protocol_config_detected.mat").unlink()
+    (root / "testsets.json").unlink()
     with pytest.raises(UserError, match=r"config_labeled\.mat and .*config_detected\.mat is missing"):
         LAYOUT.load(root)
 
@@ -132,6 +133,22 @@ def test_without_test_sets_the_classic_protocols_are_missing(tmp_path: Path) -> 
     dataset = LAYOUT.load(tmp_path)
     assert [p.name for p in dataset.protocols] == ["general", "detected"] and not dataset.draws
     assert "No protocol classic-labelled or classic-detected: the 20 test sets are in the release alone" in dataset.notes[-1]
+
+
+def test_classic_protocols_need_no_new_division(tmp_path: Path) -> None:
+    root = tree.cuhk03(tmp_path)
+    whole = LAYOUT.load(root)
+    for boxes in tree.BOXES:
+        (root / f"cuhk03_new_protocol_config_{boxes}.mat").unlink()
+    dataset = open_dataset(root)
+    assert [p.name for p in dataset.protocols] == ["classic-labelled", "classic-detected"]
+    assert dataset.draws == whole.draws and {s.path for s in dataset.samples} == {s.path for s in whole.samples}
+    assert {s.split for s in dataset.samples} == {"undivided", "undivided-detected"}
+    assert any("cuhk03_new_protocol_config_labeled.mat is missing" in note for note in dataset.notes)
+    assert any(note.startswith("No protocol general or detected") for note in dataset.notes)
+    (root / "testsets.json").unlink()
+    with pytest.raises(UserError, match="says who trains and who tests"):
+        LAYOUT.load(root)
 
 
 def test_pictures_and_division_must_agree(tmp_path: Path) -> None:

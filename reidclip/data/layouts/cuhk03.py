@@ -17,7 +17,7 @@ from reidclip.data.faults import Fault, without_faults
 from reidclip.data.layouts import cuhk03_np, cuhk03_release
 from reidclip.data.layouts.assemble import assemble
 from reidclip.data.layouts.cuhk03_boxes import BOXES, SPLITS
-from reidclip.data.layouts.cuhk03_classic import classic_draws
+from reidclip.data.layouts.cuhk03_classic import classic_draws, with_classic_divisions
 from reidclip.data.missing_protocols import missing_protocols_note
 from reidclip.data.published import count
 from reidclip.errors import UserError
@@ -99,7 +99,7 @@ class Cuhk03Layout:
         notes: list[str] = []
         faults: list[Fault] = []
         if cuhk03_release.known_in(root):
-            base, samples = root, cuhk03_release.read(root, notes, faults)
+            base, samples = root, cuhk03_release.read(root, notes, faults, with_classic_divisions(root))
         elif cuhk03_np.known_in(root):
             base = cuhk03_np.base_of(root)
             samples = cuhk03_np.read(base, notes, faults)

@@ -38,4 +38,6 @@ LABELLED = Boxes("labelled", "labeled", "")
 DETECTED = Boxes("detected", "detected", "-detected")
 BOXES = (LABELLED, DETECTED)
 PARTS = ("train", "query", "gallery")
-SPLITS = tuple(boxes.split(part) for boxes in BOXES for part in PARTS)
+UNDIVIDED = "undivided"
+"""In place of a part: pictures of which only classic divisions are known."""
+SPLITS = tuple(boxes.split(part) for boxes in BOXES for part in (*PARTS, UNDIVIDED))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reidclip.data.found_draws import Pictures, listed_splits
-from reidclip.data.layouts.cuhk03_boxes import BOXES, PARTS, Boxes
+from reidclip.data.layouts.cuhk03_boxes import BOXES, PARTS, UNDIVIDED, Boxes
 from reidclip.data.layouts.cuhk03_release import person
 from reidclip.data.missing_protocols import missing_protocols_note
 from reidclip.data.split_files import read_json
@@ -16,6 +16,11 @@ from reidclip.records import Dataset, Draw, Sample
 
 TESTSETS = "testsets.json"
 FORMAT = "reidclip cuhk03 testsets 1"
+
+
+def with_classic_divisions(root: Path) -> frozenset[Boxes]:
+    """The kinds of boxes whose classic divisions a file tells."""
+    return frozenset(boxes for boxes in BOXES if any(path.is_file() for path in _files(root, boxes)))
 
 
 def classic_draws(dataset: Dataset) -> tuple[dict[str, Draw], list[str]]:
@@ -27,7 +32,7 @@ def classic_draws(dataset: Dataset) -> tuple[dict[str, Draw], list[str]]:
     draws: dict[str, Draw] = {}
     lacking = []
     for boxes in BOXES:
-        splits = {boxes.split(part) for part in PARTS}
+        splits = {boxes.split(part) for part in (*PARTS, UNDIVIDED)}
         samples = [s for s in dataset.samples if s.split in splits]
         found = _of_boxes(dataset.root, boxes, samples) if samples else {}
         draws |= {name.replace("split", f"classic-{boxes.name}"): draw for name, draw in found.items()}
@@ -37,8 +42,13 @@ def classic_draws(dataset: Dataset) -> tuple[dict[str, Draw], list[str]]:
     return draws, [missing_protocols_note(lacking, why)] if lacking else []
 
 
+def _files(root: Path, boxes: Boxes) -> tuple[Path, Path]:
+    """This toolkit's, and what torchreid keeps."""
+    return root / TESTSETS, root / f"splits_classic_{boxes.word}.json"
+
+
 def _of_boxes(root: Path, boxes: Boxes, samples: list[Sample]) -> dict[str, Draw]:
-    own, kept = root / TESTSETS, root / f"splits_classic_{boxes.word}.json"
+    own, kept = _files(root, boxes)
     if own.is_file():
         return {f"split-{n}": _draw(samples, people) for n, people in enumerate(_testsets(own))}
     return listed_splits(kept, read_json(kept), Pictures(samples)) if kept.is_file() else {}

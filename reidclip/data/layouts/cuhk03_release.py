@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from reidclip.data.faults import Fault
-from reidclip.data.layouts.cuhk03_boxes import BOXES, PARTS, Boxes
+from reidclip.data.layouts.cuhk03_boxes import BOXES, PARTS, UNDIVIDED, Boxes
 from reidclip.data.layouts.flat import FlatNames, NamedPicture
 from reidclip.data.mat_files import cells, read_mat
 from reidclip.data.split_files import read_json
@@ -56,19 +56,28 @@ def person(pair: int, number: int) -> int:
     return pair * _PEOPLE_OF_A_PAIR + number
 
 
-def read(root: Path, notes: list[str], faults: list[Fault]) -> list[Sample]:
+def read(root: Path, notes: list[str], faults: list[Fault], classic: Container[Boxes] = ()) -> list[Sample]:
     """All samples that a division names; what is skipped is added to ``notes``, what does not fit to ``faults``.
 
+    Args:
+        classic: kinds of boxes whose classic divisions are known; where there is no new one, their pictures are in the split "undivided".
+
     Raises:
-        UserError: no division of either kind of boxes, one that cannot be read, or SciPy is needed and not installed.
+        UserError: no division, new or classic, of either kind of boxes, one that cannot be read, or SciPy is needed and not installed.
     """
     samples: list[Sample] = []
     divisions = {boxes: _division(root, boxes) for boxes, names in _OF_BOXES.items() if names.known_in(root)}
-    if not any(divisions.values()):
+    if not any(division or boxes in classic for boxes, division in divisions.items()):
         missing = " and ".join(str(root / boxes.division) for boxes in divisions)
         raise UserError(f"{missing} is missing, which says who trains and who tests.", "It comes with the code of Zhong et al., CVPR 2017.")
     for boxes, names in _OF_BOXES.items():
         division = divisions.get(boxes)
+        if not any(divisions.values()) and boxes in divisions and boxes in classic:
+            tree = names.read(root)
+            notes += [*tree.notes, f"Of {boxes.name} boxes only classic divisions are known: {root / boxes.division} is missing."]
+            faults += tree.faults
+            samples += [_sample(picture, boxes, UNDIVIDED) for picture in tree.pictures]
+            continue
         if division is None:
             lacking = root / (boxes.division if boxes in divisions else boxes.folder)
             notes.append(f"Pictures of {boxes.name} boxes are not read: {lacking} is missing.")
@@ -86,16 +95,7 @@ def _placed(root: Path, boxes: Boxes, pictures: list[NamedPicture], division: Ma
     present = {p.path.rpartition("/")[2]: p for p in pictures}
     for name, picture in present.items():
         if name in division:
-            fields = picture.fields
-            samples.append(
-                Sample(
-                    picture.path,
-                    person(int(fields["pair"]), int(fields["pid"])),
-                    int(fields["cam"]) - 1,
-                    -1,
-                    boxes.split(division[name]),
-                )
-            )
+            samples.append(_sample(picture, boxes, division[name]))
         else:
             kind = f"Pictures of {boxes.name} boxes that are in no part of the new division"
             faults.append(Fault(kind, picture.path, f"{root / picture.path} is in no part of the new division", "Move it away."))
@@ -103,6 +103,11 @@ def _placed(root: Path, boxes: Boxes, pictures: list[NamedPicture], division: Ma
         path = root / boxes.folder / name
         faults.append(Fault("Pictures of the new division that are missing", f"{boxes.folder}/{name}", f"there is no file {path}", _AGAIN))
     return samples
+
+
+def _sample(picture: NamedPicture, boxes: Boxes, part: str) -> Sample:
+    fields = picture.fields
+    return Sample(picture.path, person(int(fields["pair"]), int(fields["pid"])), int(fields["cam"]) - 1, -1, boxes.split(part))
 
 
 _AGAIN = "Take the pictures out of the release again: reidclip datasets extract DATA."
