@@ -17,3 +17,9 @@ def missing_protocols_note(names: Sequence[str], reason: str) -> str:
 def notes_on_missing_protocols(dataset: Dataset) -> tuple[str, ...]:
     """Those of the data set's notes that say why it lacks protocols, in order."""
     return tuple(note for note in dataset.notes if note.startswith(_OPENING))
+
+
+def parted_note(note: str) -> tuple[str, str]:
+    """A note of `missing_protocols_note` as ("No protocol cloth-changing", reason); every other note with an empty reason."""
+    opening, _, reason = note.partition(": ")
+    return (opening, reason) if note.startswith(_OPENING) and reason else (note, "")

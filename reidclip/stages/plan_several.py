@@ -25,6 +25,7 @@ from reidclip.stages.evaluation_names import names_apart, summary_name
 from reidclip.stages.lineage_gaps import gap_of_clip
 from reidclip.stages.seeds import checkpoints_of_seeds
 from reidclip.stages.targets import open_targets
+from reidclip.stages.tell_together import told_together
 from reidclip.stages.trained_on import LAYOUTS, sources_of
 
 
@@ -98,11 +99,16 @@ def plan_several(
     if len(targets) == 1 and not seeds and protocol is None:
         job = planned(targets[0], chosen, say, name=name)
         return SeveralJob(((job,),), (job.dataset.name,), (), None, job.name)
-    runs = [tuple(planned(t, one, say if i == 0 else _silent) for t in targets) for i, one in enumerate(checkpoints)]
+    names = names_apart(targets)
+    with told_together(say) as say_of:
+        runs = [
+            tuple(planned(t, one, say_of(called) if i == 0 else _silent) for t, called in zip(targets, names, strict=True))
+            for i, one in enumerate(checkpoints)
+        ]
     default = summary_name(subject_of(chosen, runs[0][0].clip), protocol.name if protocol else None, targets, seeds)
     return SeveralJob(
         tuple(runs),
-        names_apart(targets),
+        names,
         tuple(seeds),
         protocol,
         check_name(name or default),

@@ -219,6 +219,15 @@ def test_the_map_shows_no_distractors(place: Place) -> None:
     assert not any(path in drawn for path in nobody)
 
 
+def test_what_is_the_same_of_several_data_sets_is_told_once(place: Place) -> None:
+    layouts = ("market1501", "market1501", "msmt17")
+    roots = [TREES[layout].write(place.folder / name) for name, layout in zip("abc", layouts, strict=True)]
+    told = place.run(*roots, *place.zero, "--dry-run").err
+    (line,) = [line for line in told.splitlines() if "No protocol same-clothes or cloth-changing" in line]
+    why = [f"{name} has no clothes labels, and nobody changes." for name in ("Market-1501", "MSMT17")]
+    assert line == f"note: a, b, c: No protocol same-clothes or cloth-changing: {' '.join(why)}"
+
+
 class TestNames:
     @pytest.fixture
     def alike(self, place: Place) -> tuple[Path, Path]:
