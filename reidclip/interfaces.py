@@ -168,7 +168,7 @@ class StageContext:
     cache: Path | None = None  # folder of this very run, which outlives a kill: what is dear to compute is kept there
 
 
-INHERITED = ("clip", "similarity", "train_splits", "distractors")
+INHERITED = ("clip", "similarity", "height", "width", "stride", "normalisation", "test_resize", "train_splits", "distractors")
 """What finetune takes over from its prompts, by any method."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reidclip.interfaces import INHERITED
 from reidclip.lazy_method import LazyMethod
 from reidclip_fgdi.settings import FgdiFinetune, FgdiPrompts, without_effect
 
@@ -17,5 +16,4 @@ METHOD = LazyMethod(
     settings={"prompt-learn": FgdiPrompts, "finetune": FgdiFinetune},
     prompts=lambda settings: settings.reads_prompts,
     idle=without_effect,
-    inherits=(*INHERITED, "height", "width", "stride", "normalisation", "test_resize"),  # the warmed encoder's input
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,14 +77,18 @@ def settings_for(
     return settings
 
 
-def inherited_of(prompts: Artifact, method: Method, say: Say) -> dict[str, Any]:
-    """What fine-tuning takes over from the settings that its prompts were learned with: against them, others make no sense."""
+def inherited_of(prompts: Artifact, method: Method, say: Say, given: Collection[str] = ()) -> dict[str, Any]:
+    """What fine-tuning takes over from the settings that its prompts were learned with: against them, others make no sense.
+
+    Keys that the user has ``given`` win over these, so nothing is told of them.
+    """
     settings = prompts.manifest.config.get("settings", {})
     known = method.settings["finetune"].model_fields
     found = {key: settings[key] for key in getattr(method, "inherits", INHERITED) if key in settings and key in known}
     for key, value in found.items():
         default = known[key].default
-        if key == "clip" or value != (list(default) if isinstance(default, tuple) else default):  # the manifest is JSON
+        unusual = key == "clip" or value != (list(default) if isinstance(default, tuple) else default)  # the manifest is JSON
+        if unusual and key not in given:
             say(f"{key}: {value} (of prompts {prompts.ref})")
     return found
 

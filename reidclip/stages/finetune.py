@@ -84,9 +84,10 @@ def plan_finetune(
     of_this_data = of_data(opened) if opened else lambda manifest: True
     learned = named.get("prompts") or store.newest("prompts", lambda m: method in (None, m.method) and of_this_data(m))
     chosen = method_for(method or _method_of(learned, opened, store, say), COMMAND)
-    inherited = _inherited(learned, chosen, recipe, say)
+    assigned = parse_assignments(assignments)
+    inherited = _inherited(learned, chosen, recipe, say, assigned)
     recipe = recipe_for(chosen, recipe, say, learned)
-    settings = cast(ModelSettings, settings_for(chosen, COMMAND, recipe, config, parse_assignments(assignments), inherited))
+    settings = cast(ModelSettings, settings_for(chosen, COMMAND, recipe, config, assigned, inherited))
     kinds = ("prompts", "masks", "parsing") if chosen.needs_prompts(settings) else ("masks", "prompts", "parsing")
     dataset = opened or dataset_for(None, layout, store, kinds, say, next(iter(named.values()), None))
     inputs = _inputs(chosen, settings, named, dataset, store, say)
@@ -126,11 +127,11 @@ def _method_of(learned: Artifact | None, dataset: Dataset | None, store: Store, 
     return learned.manifest.method
 
 
-def _inherited(learned: Artifact | None, method: Method, recipe: str | None, say: Say) -> dict[str, Any] | None:
+def _inherited(learned: Artifact | None, method: Method, recipe: str | None, say: Say, given: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the prompts say: all that the method takes over; beside a recipe that was named, which says the rest, the choice of pictures."""
     if learned is None or learned.manifest.method != method.name:
         return None
-    return inherited_of(learned, method, say) if recipe is None else inherited_beside_recipe(learned, method, recipe, say)
+    return inherited_of(learned, method, say, given) if recipe is None else inherited_beside_recipe(learned, method, recipe, say)
 
 
 def _inputs(

@@ -44,6 +44,9 @@ def test_three_steps_from_two_sources_to_a_third(reidclip: CommandLine, tmp_path
     assert any(name.startswith("model.encoder.") for name in tensors)
     told = reidclip("finetune", *assigned(*BATCH, "epochs=1"), "--workers", "0", "--device", "cpu").err  # size and data: the prompts'
     assert "height: 32 (of prompts" in told and "width: 16 (of prompts" in told
+    other = reidclip("finetune", *assigned("height=64", *BATCH), "--method", "fgdi", "--dry-run")
+    assert "height:" not in other.err and "width: 16 (of prompts" in other.err, "what is given is told by nobody else"
+    assert other.json["settings"]["height"] == 64
     made = Store(tmp_path / "artifacts").newest("checkpoint")
     assert made is not None and made.manifest.method == "fgdi"
     assert made.manifest.dataset is not None and set(made.manifest.dataset.sources) == {"north", "south"}
