@@ -93,7 +93,9 @@ def _check_splits(dataset: Dataset, splits: Sequence[str]) -> None:
         return
     known = ", ".join(present) or "none"
     if missing == ["train"]:
-        raise UserError(f"{place_of(dataset)} has no training pictures (splits: {known}).", "Training needs a 'train' split.")
+        lacking = [note for note in dataset.notes if note.endswith(" is missing.")]  # a file without which pictures are in no split
+        remedy = " ".join(["Training needs a 'train' split.", *lacking])
+        raise UserError(f"{place_of(dataset)} has no training pictures (splits: {known}).", remedy)
     raise UserError(
         f"train_splits names '{missing[0]}', but {place_of(dataset)} has no pictures of such a split (splits: {known}).",
         "Name splits that it has, for example --set 'train_splits=[\"train\"]'.",

@@ -146,6 +146,9 @@ def test_classic_protocols_need_no_new_division(tmp_path: Path) -> None:
     assert {s.split for s in dataset.samples} == {"undivided", "undivided-detected"}
     assert any("cuhk03_new_protocol_config_labeled.mat is missing" in note for note in dataset.notes)
     assert any(note.startswith("No protocol general or detected") for note in dataset.notes)
+    with pytest.raises(UserError, match="has no training pictures") as caught:
+        training_samples(dataset)
+    assert "cuhk03_new_protocol_config_labeled.mat is missing" in caught.value.remedy
     (root / "testsets.json").unlink()
     with pytest.raises(UserError, match="says who trains and who tests"):
         LAYOUT.load(root)
