@@ -38,6 +38,10 @@ class UserError(ReidclipError):
     exit_code = 2
 
 
+class UnknownClothesError(UserError):
+    """Training pictures without a clothes label, under a method that learns from clothes."""
+
+
 class InterruptedRunError(ReidclipError):
     """Ctrl-C in long work whose state was kept; the message says how to go on."""
 

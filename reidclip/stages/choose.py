@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.join import place_of, roots_of
 from reidclip.data.open_several import Layouts, Roots, open_datasets
 from reidclip.data.training_samples import choose_samples
-from reidclip.errors import UserError
+from reidclip.errors import UnknownClothesError, UserError
 from reidclip.interfaces import INHERITED, Method
 from reidclip.recipes import Recipe, read_recipe, recipe_names
-from reidclip.records import Dataset, Sample
+from reidclip.records import Dataset
 from reidclip.settings import Settings, resolve
 from reidclip.stages.check_settings import check_effect, check_text
 from reidclip.stages.config_file import beside, read_config
@@ -102,15 +102,15 @@ def note_on_layout(method: Method, recipe: str | None, dataset: Dataset, say: Sa
 
 
 @contextmanager
-def naming_the_recipe(method: Method, recipe: str | None, dataset: Dataset, train: Iterable[Sample]) -> Iterator[None]:
+def naming_the_recipe(method: Method, recipe: str | None, dataset: Dataset) -> Iterator[None]:
     """What a method refuses for want of clothes labels it may do by its recipe for such data: the error then names it too."""
     try:
         yield
-    except UserError as error:
+    except UnknownClothesError as error:
         found = _recipe_of_layout(method, dataset.layout)
-        if found is None or found.name == recipe or all(s.clothes_id >= 0 for s in train):
+        if found is None or found.name == recipe:
             raise
-        raise UserError(
+        raise UnknownClothesError(
             error.what, f"{error.remedy} Or take the recipe for this data: --recipe {found.name} ({found.title.rstrip('.')})."
         ) from error
 

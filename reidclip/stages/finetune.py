@@ -160,7 +160,7 @@ def finetune(job: TrainJob, progress: Progress = lambda what, done, total: None)
     train, labels = labels_of(job)
     context = build_context(job, labels, train, progress)
     with draft_by_first(job) as draft:
-        with naming_the_recipe(job.method, job.recipe, job.dataset, train):
+        with naming_the_recipe(job.method, job.recipe, job.dataset):
             stages = job.method.finetune_stages(context)
         histories = run_stages(job, stages, context, progress)
         if draft is None:

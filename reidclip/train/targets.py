@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from reidclip.errors import UserError
+from reidclip.errors import UnknownClothesError
 from reidclip.interfaces import StageContext
 from reidclip.records import Sample
 
@@ -35,11 +35,11 @@ def require_clothes(samples: Sequence[Sample], remedy: str = "") -> None:
         remedy: what else the user can do, one sentence.
 
     Raises:
-        UserError: naming the first picture without one, and how many there are.
+        UnknownClothesError: naming the first picture without one, and how many there are.
     """
     unknown = [s.path for s in samples if s.clothes_id < 0]
     if unknown:
-        raise UserError(
+        raise UnknownClothesError(
             f"{len(unknown)} of {len(samples)} training pictures have no clothes label, which this method learns from; "
             f"the first is {unknown[0]}.",
             f"Give every training picture its clothes_id. {remedy}".rstrip(),

@@ -62,7 +62,8 @@ def test_a_tokenizer_that_is_not_there_is_told_with_where_to_put_it(tmp_path: Pa
     run = reidclip("prompt-learn", "data", "--method", "clipreid", "--clip", spec, *SMALL, code=2)
     assert "The tokenizer timm/ViT-B-16-SigLIP is not on this machine and cannot be fetched" in run.err
     assert "https://huggingface.co/timm/ViT-B-16-SigLIP/tree/main" in run.err
-    assert "put them into a folder 'tokenizer' beside the file given as --clip" in run.err
+    assert f"put them into {tmp_path / 'tokenizer'}." in run.err.replace("\n", " ")
+    assert "--recipe market1501" not in run.err, "what a recipe cannot mend, it is not named for"
 
 
 @pytest.mark.parametrize(("family", "what", "extra"), [("siglip", "SigLIP of this model", "tokenizers"), ("blip", "BLIP", "blip")])
