@@ -11,11 +11,16 @@ from reidclip.artifacts.store import Store
 from reidclip.errors import InterruptedRunError
 from reidclip.stages.prompt_learn import plan_prompt_learn, prompt_learn
 from reidclip.stages.synth import synth
+from tests import trees
 from tests.cli.in_process import CommandLine, assigned, beside_a_tiny_clip
+from tests.cli.layout_trees import TREES
 
 SIZE = ("height=32", "width=16")
 BATCH = ("identities=4", "images_per_identity=2", "pad=2")
 WARM = ("warm_epochs=1", "warm_up.identities=4", "warm_up.images_per_identity=2", "warm_up.pad=2", "epochs=2", "domain_epochs=1")
+CUHK03 = [("bounding_box_train", pid, camera) for pid in (1, 2, 3) for camera in (1, 2)] + [
+    ("query", 4, 1), ("bounding_box_test", 4, 2), ("bounding_box_test", 5, 1)
+]  # fmt: skip
 CLIP = ("--clip", "tiny.safetensors", "--workers", "0", "--device", "cpu")
 
 
@@ -88,3 +93,23 @@ def test_finetuning_other_sources_with_these_prompts_is_refused(reidclip: Comman
 def test_one_data_set_is_refused(reidclip: CommandLine) -> None:
     error = reidclip("prompt-learn", "south", "--method", "fgdi", *CLIP, *assigned(*SIZE, *WARM), code=2).err
     assert "all of one" in error and "Give it several data sets" in error
+
+
+@pytest.mark.parametrize(("protocol", "splits"), [("dg-2:market1501", ()), ("dg-3:market1501", ('train_splits=["all"]',))])
+def test_a_protocol_of_generalisation_from_training_to_table(
+    reidclip: CommandLine, tmp_path: Path, protocol: str, splits: tuple[str, ...]
+) -> None:
+    sources = [TREES["msmt17"].write(tmp_path / "msmt17"), trees.cuhk_sysu(tmp_path / "cuhk_sysu"), tmp_path / "cuhk03"]
+    people = [f"{place}/{pid:04d}_c{camera}_{pid}.png" for place, pid, camera in CUHK03]
+    trees.write_pictures(tmp_path / "cuhk03", [f"{boxes}/{name}" for boxes in ("labeled", "detected") for name in people])
+    reidclip("prompt-learn", *sources, "--method", "fgdi", *CLIP, *assigned(*SIZE, *WARM, *splits))
+    reidclip("finetune", *assigned(*BATCH, "epochs=1"), "--workers", "0", "--device", "cpu")
+    told = reidclip("evaluate", "east", "--protocol", protocol, "--workers", "0", "--json").json["summary"]
+    assert told["protocol"] == protocol
+    (row,) = [target for target in told["targets"] if target["target"] == "east"]
+    assert 0 <= row["R1"] <= 1
+    other = "dg-3" if protocol.startswith("dg-2") else "dg-2"
+    error = reidclip("evaluate", "east", "--protocol", f"{other}:market1501", "--workers", "0", code=2).err
+    assert f"not trained for protocol {other}:market1501" in error and "train_splits" in error
+    error = reidclip("evaluate", *sources[:1], "--protocol", protocol, "--workers", "0", code=2).err
+    assert "which is no target of protocol" in error
