@@ -6,8 +6,9 @@ Bundled plugins use the same door. Importing the object must be cheap: torch is 
 ================  ============  ================================================================================================================
 group             protocol      bundled
 ================  ============  ================================================================================================================
-reidclip.methods  `Method`      baseline clipreid ccaf sci cal fgdi
+reidclip.methods  `Method`      baseline clipreid ccaf sci cal fgdi clip3dreid rkd
 reidclip.parsers  `Parser`      schp (and its small stand-in, schp-tiny)
+reidclip.bodies   `Body`        anny smpl
 reidclip.layouts  `DataLayout`  prcc ltcc vcclothes market1501 msmt17 deepchange last ccvid cuhk02 cuhk03 cuhk_sysu prid grid viper ilids folder
 ================  ============  ================================================================================================================
 """  # noqa: E501  (one line per group)
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from reidclip.records import Dataset, LabelMap, PublishedCount, Sample
 from reidclip.settings import Settings
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from reidclip.bodies.mesh_set import MeshSet
     from reidclip.clip.load import ClipModel
     from reidclip.data.loader import ImageSource
+    from reidclip.train.descriptions import Descriptions
 
 
 # ------------------------------------------------------------------------------------------------------------ data layouts
@@ -83,6 +86,53 @@ class Parser(Protocol):
 
     def open(self, settings: Settings, device: torch.device) -> ParserSession:
         """Load weights; raises `UserError` when they are missing or do not fit."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------ bodies
+class BodySession(Protocol):
+    """A loaded 3D body model: a differentiable function from shape parameters to a mesh in metres.
+
+    Axes of all points: x to the person's left, y backwards, z up. Arrays and tensors are float32 unless told otherwise.
+    """
+
+    name: str  # "anny"; written in meshes and checkpoints
+    version: str  # digest of the model's data: shapes of one file mean nothing to another
+    shapes: int  # S, shape parameters
+    joints: tuple[str, ...]  # J names; rotations are about these
+    faces: np.ndarray  # (F, 3) int64 triangles, counter-clockwise seen from outside
+
+    def vertices(self, shape: Tensor) -> Tensor:
+        """(B, S) -> (B, V, 3) in the canonical pose; on the device and with the gradient of ``shape``."""
+        ...
+
+    def posed(self, shape: Tensor, rotations: Tensor) -> Tensor:
+        """(B, S), (B, J, 3, 3) rotations about the joints, in the axes of the canonical pose -> (B, V, 3)."""
+        ...
+
+    def measure(self, shape: Tensor) -> dict[str, Tensor]:
+        """(B, S) -> (B,) by name: metres, kilograms, ratios; on the CPU, without gradient; `reidclip.bodies.phrases.MEASURES` and others."""
+        ...
+
+    def draw_shape(self, rng: np.random.Generator, female: bool) -> np.ndarray:
+        """(S,) parameters of one body of the model's population."""
+        ...
+
+    def draw_pose(self, rng: np.random.Generator) -> np.ndarray:
+        """(J, 3, 3) rotations of a natural pose, standing or walking."""
+        ...
+
+
+@runtime_checkable
+class Body(Protocol):
+    """A parametric model of the human body."""
+
+    name: str
+    title: str
+    licence: str  # one sentence, shown once per command that uses the model
+
+    def open(self, file: Path | None) -> BodySession:
+        """Load it: from its own package (None), or the user's file. Raises `UserError` that says where to get a file that is missing."""
         ...
 
 
@@ -166,6 +216,24 @@ class StageContext:
     prompts: Mapping[str, Tensor] | None = None  # tensors of the prompts artifact (finetune of methods that use text)
     progress: Callable[[str, int, int], None] | None = None  # (what, done, total): told of long work before the training itself
     cache: Path | None = None  # folder of this very run, which outlives a kill: what is dear to compute is kept there
+    teacher: nn.Module | None = None  # distill from a checkpoint: its `InferenceEncoder`, frozen, in evaluation mode
+    descriptions: Descriptions | None = None  # distill from a CLIP: what it says of every training picture, rows as in ``train``
+    body: BodySession | None = None  # the body model of ``meshes``
+    meshes: MeshSet | None = None  # rendered bodies with known shapes and words
+    mesh_source: ImageSource | None = None  # decodes their pictures
+
+
+@dataclass(frozen=True)
+class DistillNeeds:
+    """What a method of distill reads.
+
+    Attributes:
+        teacher: "clip" for image and text encoder, "checkpoint" for a fine-tuned image encoder.
+        meshes: whether rendered bodies are trained on.
+    """
+
+    teacher: Literal["clip", "checkpoint"]
+    meshes: bool = False
 
 
 INHERITED = ("clip", "similarity", "height", "width", "stride", "normalisation", "test_resize", "train_splits", "distractors")
@@ -176,8 +244,8 @@ INHERITED = ("clip", "similarity", "height", "width", "stride", "normalisation",
 class Method(Protocol):
     """A re-identification method: the stages of one paper.
 
-    ``stages`` says which commands it takes part in ("prompt-learn", "finetune"); ``settings[stage]`` is that stage's settings class;
-    recipes are ``recipes/*.toml`` beside the module, one per data set and setting.
+    ``stages`` says which commands it takes part in ("prompt-learn", "finetune", "distill": `Distiller`); ``settings[stage]`` is that
+    stage's settings class; recipes are ``recipes/*.toml`` beside the module, one per data set and setting.
 
     It may also have ``inherits``: settings that finetune takes over from the prompts it reads, where nobody gives them (without it:
     `INHERITED`). And ``without_effect(stage, settings) -> Mapping``: keys that do nothing under these settings -> what makes it so, as
@@ -216,8 +284,25 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
+class Distiller(Method, Protocol):
+    """A method that has "distill" among its ``stages``; ``encoder`` then gives the student.
+
+    It may also have ``extras(context, stages, folder)``, which writes into the checkpoint what inference does not need.
+    """
+
+    def distill_needs(self, settings: Settings) -> DistillNeeds:
+        """What distill reads, under these settings."""
+        ...
+
+    def distill_stages(self, context: StageContext) -> Sequence[TrainStage]:
+        """Stages of ``distill``, run one after the other; ``context.clip.image_encoder`` is the student."""
+        ...
+
+
 GROUPS: Mapping[str, type] = {
     "reidclip.methods": Method,
     "reidclip.parsers": Parser,
+    "reidclip.bodies": Body,
     "reidclip.layouts": DataLayout,
 }

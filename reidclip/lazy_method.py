@@ -3,7 +3,7 @@
     METHOD = LazyMethod(name="ccaf", title="...", version="1", implementation="reidclip_ccaf.method", folder=..., settings={...})
 
 The module named by ``implementation`` defines the functions of `reidclip.interfaces.Method` that the method's stages need:
-``prompt_stages``, ``prompt_tensors``, ``finetune_stages`` and ``encoder``.
+``prompt_stages``, ``prompt_tensors``, ``finetune_stages``, ``distill_stages``, ``encoder`` and ``extras``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reidclip.interfaces import INHERITED, StageContext, TrainStage
+from reidclip.interfaces import INHERITED, DistillNeeds, StageContext, TrainStage
 from reidclip.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class LazyMethod:
     prompts: Callable[[Any], bool] = lambda settings: False
     inherits: tuple[str, ...] = INHERITED
     idle: Callable[[str, Any], Mapping[str, str]] = lambda stage, settings: {}
+    distils: Callable[[Any], DistillNeeds] = lambda settings: DistillNeeds("clip")
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -71,6 +72,21 @@ class LazyMethod:
         """See `reidclip.interfaces.Method.finetune_stages`."""
         stages: Sequence[TrainStage] = self._module().finetune_stages(context)
         return stages
+
+    def distill_needs(self, settings: Settings) -> DistillNeeds:
+        """See `reidclip.interfaces.Method.distill_needs`."""
+        return self.distils(settings)
+
+    def distill_stages(self, context: StageContext) -> Sequence[TrainStage]:
+        """See `reidclip.interfaces.Method.distill_stages`."""
+        stages: Sequence[TrainStage] = self._module().distill_stages(context)
+        return stages
+
+    def extras(self, context: StageContext, stages: Sequence[TrainStage], folder: Path) -> None:
+        """Write what belongs to the checkpoint beside the encoder; nothing where the implementation has no such function."""
+        write = getattr(self._module(), "extras", None)
+        if write is not None:
+            write(context, stages, folder)
 
     def encoder(self, context: StageContext, stages: Sequence[TrainStage]) -> nn.Module:
         """See `reidclip.interfaces.Method.encoder`."""

@@ -71,5 +71,13 @@ def lacking(kind: Kind, paths: Iterable[str]) -> list[str]:
 register(Kind("parsing", "human-parsing label maps, one indexed PNG per picture", "reidclip parse", ("*.png",)))
 register(Kind("masks", "cloth-shielding masks, one PNG per picture", "reidclip mask", ("*.png",)))
 register(Kind("prompts", "learned prompt contexts and text features", "reidclip prompt-learn", ("prompts.safetensors",)))
+register(
+    Kind(
+        "descriptions",
+        "linguistic labels: phrases that a CLIP chooses for every picture, and its features",
+        "reidclip distill --label-only",
+        ("descriptions.safetensors",),
+    )
+)
 register(Kind("checkpoint", "fine-tuned image encoder", "reidclip finetune", ("*.safetensors",)))
 register(Kind("evaluation", "metrics, per-query ranks and features", "reidclip evaluate", ("metrics.json",)))

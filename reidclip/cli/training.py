@@ -33,7 +33,7 @@ def run_training(
     set_quiet(quiet)
     job = plan()
     if dry_run:
-        note_on_weights(job.settings.clip)
+        note_on_weights(job.settings.network)
         console.print_json(json.dumps(job.plan()))
         return
     artifact = _run(job, run, fresh)

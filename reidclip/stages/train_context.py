@@ -19,7 +19,7 @@ from reidclip.stages.train_job import Progress, TrainJob
 from reidclip.stages.train_run import notes_on_broken
 from reidclip.stages.use_masks import KEEP, keep_file, shielding_of, with_masks
 from reidclip.train.device import pick_device
-from reidclip.train.settings import FinetuneSettings
+from reidclip.train.settings import TrainingSettings
 
 _MOST_CAMERAS = 10_000
 
@@ -31,7 +31,7 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
     s = job.settings
     cameras = _camera_embeddings(job.dataset, train) if s.sie_camera else 0
     clip = load_clip(
-        s.clip, image_size=(s.height, s.width), stride=s.stride, device=device, sie_cameras=cameras, sie_coefficient=s.sie_coefficient
+        s.network, image_size=(s.height, s.width), stride=s.stride, device=device, sie_cameras=cameras, sie_coefficient=s.sie_coefficient
     )
     if clip.image_encoder.config.is_resnet:  # convolutions run 1.4 times faster on the CPU with channels last; same results
         clip.image_encoder.to(memory_format=torch.channels_last)
@@ -46,7 +46,7 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
             job.say(f"note: {note}")
     for note in job.notes_on_samples():
         job.say(f"note: {note}")
-    if isinstance(s, FinetuneSettings) and any(sample.frames for sample in train):
+    if isinstance(s, TrainingSettings) and any(sample.frames for sample in train):
         whole, train = train, cut(train, s.piece_frames)
         told = f"cut into {len(train)} pieces" if s.piece_frames else "taken whole"
         job.say(f"tracklets: {len(whole)}, {told}; every time one comes, a clip of {s.clip_frames} frames is drawn of it")

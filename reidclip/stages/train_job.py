@@ -23,7 +23,7 @@ from reidclip.stages.choose import Say
 from reidclip.stages.pictures import OnError
 from reidclip.stages.sources import described_data, of_sources
 from reidclip.train.device import pick_device
-from reidclip.train.settings import FinetuneSettings, ModelSettings
+from reidclip.train.settings import PictureSettings, TrainingSettings
 
 Progress = Callable[[str, int, int], None]
 """(what, done, total)"""
@@ -51,7 +51,7 @@ class TrainJob:
     name: str
     method: Method
     recipe: str | None
-    settings: ModelSettings
+    settings: PictureSettings
     dataset: Dataset
     store: Store
     inputs: dict[str, Artifact] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class TrainJob:
         }
 
 
-def check_batches(settings: ModelSettings, dataset: Dataset, accumulate: int = 1) -> None:
+def check_batches(settings: PictureSettings, dataset: Dataset, accumulate: int = 1) -> None:
     """The training split can fill a batch, and a batch so many pieces; told before anything is loaded.
 
     Raises:
@@ -131,18 +131,18 @@ def check_batches(settings: ModelSettings, dataset: Dataset, accumulate: int = 1
     """
     train = trained_on(dataset, settings)
     identities = len({s.pid for s in train})
-    if isinstance(settings, FinetuneSettings) and settings.sampler == "pk" and settings.identities > identities:
+    if isinstance(settings, TrainingSettings) and settings.sampler == "pk" and settings.identities > identities:
         raise UserError(
             f"A batch takes {settings.identities} identities, the training split of {place_of(dataset)} has {identities}.",
             f"Lower it (--set identities={identities}), or take more data.",
         )
-    if isinstance(settings, FinetuneSettings):
+    if isinstance(settings, TrainingSettings):
         if settings.balance_domains:
             _check_balance(settings, train)
         _check_pieces(settings.identities * settings.images_per_identity, accumulate)
 
 
-def _check_balance(settings: FinetuneSettings, train: Sequence[Sample]) -> None:
+def _check_balance(settings: TrainingSettings, train: Sequence[Sample]) -> None:
     pids, domains, images = [s.pid for s in train], [s.domain for s in train], settings.images_per_identity
     if settings.identities < (sources := len(set(domains))):
         raise UserError(
@@ -163,7 +163,7 @@ def _check_pieces(pictures: int, accumulate: int) -> None:
         )
 
 
-def trained_on(dataset: Dataset, settings: ModelSettings) -> tuple[Sample, ...]:
+def trained_on(dataset: Dataset, settings: PictureSettings) -> tuple[Sample, ...]:
     """The pictures that a training with these settings reads; see `reidclip.data.training_samples.training_samples`."""
     return training_samples(dataset, settings.train_splits, settings.distractors)
 

@@ -19,7 +19,7 @@ from reidclip.parallel.processes import rank, size
 from reidclip.train.model_inputs import normalisation_of
 from reidclip.train.optim import param_groups
 from reidclip.train.schedule import Schedule, constant, cosine, warmup_multistep
-from reidclip.train.settings import FinetuneSettings
+from reidclip.train.settings import TrainingSettings
 
 
 class FinetuneStage:
@@ -29,7 +29,7 @@ class FinetuneStage:
     ``derived`` asks for them, with ``pid``, ``clothes`` and ``camid``.
     """
 
-    def __init__(self, context: StageContext, settings: FinetuneSettings, module: nn.Module, derived: Collection[Derived] = ()) -> None:
+    def __init__(self, context: StageContext, settings: TrainingSettings, module: nn.Module, derived: Collection[Derived] = ()) -> None:
         self.context, self.settings, self.derived = context, settings, tuple(derived)
         self.module = module
         self.epochs = settings.epochs
@@ -85,7 +85,7 @@ class FinetuneStage:
         self.module.train(training)
 
 
-def transform_of(settings: FinetuneSettings) -> Transform:
+def transform_of(settings: TrainingSettings) -> Transform:
     """Augmentation as the settings say."""
     return Transform(
         settings.height,
@@ -101,7 +101,7 @@ def transform_of(settings: FinetuneSettings) -> Transform:
     )
 
 
-def stage_schedule(settings: FinetuneSettings) -> Schedule:
+def stage_schedule(settings: TrainingSettings) -> Schedule:
     """Multi-step with warm-up as CLIP-ReID publishes it (or CAL, without warm-up), or warm-up and cosine."""
     if settings.schedule == "multistep":
         return warmup_multistep(settings.milestones, settings.warmup_epochs, settings.warmup_factor, first_index=settings.first_index)
@@ -110,7 +110,7 @@ def stage_schedule(settings: FinetuneSettings) -> Schedule:
     return lambda epoch: warmup(epoch) * decay(epoch)
 
 
-def stage_groups(named: Iterable[tuple[str, nn.Parameter]], settings: FinetuneSettings) -> list[ParamGroup]:
+def stage_groups(named: Iterable[tuple[str, nn.Parameter]], settings: TrainingSettings) -> list[ParamGroup]:
     """Published groups: biases at twice the rate; the heads apart when ``head_lr_factor`` says so."""
     pairs = list(named)
     heads = [(n, p) for n, p in pairs if ".encoder." not in f".{n}"]

@@ -16,7 +16,7 @@ from reidclip.clip.inference import InferenceEncoder
 from reidclip.data.transforms import Normalisation
 from reidclip.parallel.rows import gather_rows
 from reidclip.train.model_inputs import inference_options
-from reidclip.train.settings import FinetuneSettings
+from reidclip.train.settings import TrainingSettings
 
 
 class ReidOutputs(NamedTuple):
@@ -73,7 +73,7 @@ class ReidModel(TrainedEncoder):
         pooled, projected = self.heads(features)
         return ReidOutputs(*features, pooled.scores, projected.scores, (pooled.feature, projected.feature))
 
-    def for_inference(self, normalisation: Normalisation, settings: FinetuneSettings | None = None) -> InferenceEncoder:
+    def for_inference(self, normalisation: Normalisation, settings: TrainingSettings | None = None) -> InferenceEncoder:
         """The encoder alone: pooled and projected before the BatchNorms, joined and L2-normalised (CLIP-ReID's test feature).
 
         ``settings`` say how test pictures are resized and whether features are L2-normalised; None: bilinearly, and they are.

@@ -22,12 +22,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Turn = Annotated[float, Field(ge=0, le=0.5)]
 
 
-class ModelSettings(Settings):
-    """Which CLIP, and how pictures enter it."""
+class PictureSettings(Settings):
+    """Which pictures, and how they enter the image encoder. Every subclass says which encoder that is, in ``network``."""
 
-    clip: str = Field(
-        "reidclip-tiny", description="CLIP: reidclip-tiny, ARCH:TAG (ViT-B-16:openai), a weights file, or resnet50:FILE (no text)."
-    )
     height: int = Field(256, gt=0, description="Input height in pixels.")
     width: int = Field(128, gt=0, description="Input width in pixels.")
     stride: int | None = Field(
@@ -59,6 +56,24 @@ class ModelSettings(Settings):
         "drop", description="Pictures of nobody in test splits that are trained on: left out, or one more identity (CLIP-FGDI's code)."
     )
 
+    @property
+    def network(self) -> str:
+        """The spec of the image encoder (`reidclip.clip.sources`)."""
+        raise NotImplementedError
+
+
+class ModelSettings(PictureSettings):
+    """Those of a command that works on a CLIP: which one."""
+
+    clip: str = Field(
+        "reidclip-tiny", description="CLIP: reidclip-tiny, ARCH:TAG (ViT-B-16:openai), a weights file, or resnet50:FILE (no text)."
+    )
+
+    @property
+    def network(self) -> str:
+        """See `PictureSettings`."""
+        return self.clip
+
 
 class PromptLearnSettings(ModelSettings):
     """Stage 1 of CLIP-ReID: one learned context per identity, both encoders frozen."""
@@ -76,8 +91,8 @@ class PromptLearnSettings(ModelSettings):
     template: str = Field("A photo of a {X} person.", description="Identity prompt; {X} stands for the M learned tokens.")
 
 
-class FinetuneSettings(ModelSettings):
-    """What fine-tuning the image encoder has in common: batches, augmentation, Adam, schedule."""
+class TrainingSettings(PictureSettings):
+    """What training an image encoder has in common: batches, augmentation, Adam, schedule."""
 
     epochs: int = Field(60, ge=0, description="Passes of the sampler over the training pictures.")
     sampler: Literal["pk", "chunk"] = Field(
@@ -126,6 +141,28 @@ class FinetuneSettings(ModelSettings):
     normalise_features: bool = Field(
         True, description="L2-normalise test features: ranked by cosine, else by Euclidean distance as they are (CLIP-FGDI's program)."
     )
+
+
+class FinetuneSettings(ModelSettings, TrainingSettings):
+    """What fine-tuning the image encoder of a CLIP has in common."""
+
+
+class DistillSettings(TrainingSettings):
+    """What distilling has in common: a student, that is trained, and a teacher, that is not."""
+
+    student: str = Field(
+        "resnet50:imagenet",
+        description="The network that is trained: resnet50:imagenet, resnet50:FILE, timm:NAME, timm:NAME:FILE, or random:timm:NAME.",
+    )
+    teacher: str = Field(
+        "reidclip-tiny",
+        description="A CLIP (reidclip-tiny, ARCH:TAG, a weights file), or a checkpoint (ccaf-prcc@v3) for methods that take one.",
+    )
+
+    @property
+    def network(self) -> str:
+        """The student."""
+        return self.student
 
 
 class IdLossSettings(FinetuneSettings):
