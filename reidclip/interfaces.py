@@ -111,7 +111,7 @@ class BodySession(Protocol):
         ...
 
     def measure(self, shape: Tensor) -> dict[str, Tensor]:
-        """(B, S) -> (B,) by name: metres, kilograms, ratios; on the CPU, without gradient; `reidclip.bodies.phrases.MEASURES` and others."""
+        """(B, S) -> (B,) by name: metres, kilograms, ratios; on the CPU, no gradient; `reidclip.bodies.phrases.MEASURES` and others."""
         ...
 
     def draw_shape(self, rng: np.random.Generator, female: bool) -> np.ndarray:
