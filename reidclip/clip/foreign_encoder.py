@@ -15,9 +15,7 @@ def make_foreign_encoder(config: EncoderConfig, visual: Any = None) -> ImageEnco
         UserError: a trunk that is not known, a tower that cannot be built, or a package that it needs and that is not installed.
     """
     if config.trunk is not None:
-        from reidclip.clip.trunk import TrunkEncoder
-
-        return TrunkEncoder(config)
+        return _make_trunk(config)
     if config.is_blip:
         from reidclip.clip.blip_image import BlipEncoder
 
@@ -30,3 +28,18 @@ def make_foreign_encoder(config: EncoderConfig, visual: Any = None) -> ImageEnco
     from reidclip.clip.pooled_vit import PooledVitEncoder
 
     return PooledVitEncoder(config, visual)
+
+
+def _make_trunk(config: EncoderConfig) -> ImageEncoder:
+    """An encoder without text, with random weights."""
+    if config.trunk == "student":
+        from reidclip.clip.student import StudentEncoder
+
+        return StudentEncoder(config)
+    if config.trunk == "timm":
+        from reidclip.clip.timm_trunk import TimmTrunk
+
+        return TimmTrunk(config)
+    from reidclip.clip.trunk import TrunkEncoder
+
+    return TrunkEncoder(config)
