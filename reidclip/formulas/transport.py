@@ -53,7 +53,7 @@ def cosine_cost(F: Tensor, H: Tensor) -> Tensor:
 
 
 def _inverse_lengths(rows: Tensor) -> Tensor:
-    """(B, N, D) -> (B, N); 0, with gradient 0, for rows without a direction (by way of an infinite length, whose slope is 0 and not NaN)."""
+    """(B, N, D) -> (B, N); 0, with gradient 0, for rows without a direction: by way of an infinite length, whose slope is 0 and not NaN."""
     length = torch.linalg.vector_norm(rows, dim=2)
     return torch.where(length > _SHORTEST, length, torch.inf).reciprocal()
 
