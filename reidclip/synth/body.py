@@ -129,6 +129,11 @@ class BodyModel:
         terms = (weights[:, None] * self._phenotype_map).sum(0) + (signed[:, None] * self._change_map).sum(0)
         return np.asarray(terms + self._offset, np.float32)
 
+    @property
+    def directions(self) -> FloatArray:
+        """Principal shapes per unit of their coefficients, (K, 3 (N + J)): of vertices, then of joints."""
+        return self._directions
+
     def shape(self, sliders: Sliders) -> Shape:
         """The rest-pose body for the sliders."""
         c = self.coefficients(sliders)
