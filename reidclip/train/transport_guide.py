@@ -1,4 +1,4 @@
-"""The guide by words of CLIP3DReID (section 3.2): Psi maps phrases to the student's channels, and optimal transport compares places to them.
+"""The guide by words of CLIP3DReID (section 3.2): Psi maps phrases to the student's channels; optimal transport compares places to them.
 
 Inference needs none of it. A distilled checkpoint keeps it beside the student, as ``transport.safetensors``, for transport maps.
 """
