@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.synchronize import Event
+from functools import partial
 from pathlib import Path
 
-import cv2
-
-from reidclip.data.interrupts import leave_interrupts_to_the_parent, without_interrupts
-from reidclip.errors import UserError, WorkError, nearest
+from reidclip.errors import UserError, nearest
+from reidclip.stages.render_pool import render_all
 from reidclip.synth import writer
 from reidclip.synth.layouts import LAYOUTS, NO_LIMIT, Plan
 from reidclip.synth.layouts.market1501 import EXTRAS_PER_TEST_ID, MOST_EXTRAS
 from reidclip.synth.styles import STYLES
 
 Progress = Callable[[int, int], None]
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -191,90 +183,17 @@ def synth(
     counts = pictures_of(plan)
     total, rendered = sum(counts.values()), 0
     present = total - sum(counts[p] for p in missing)
-    for count in _render(out, plan, missing, workers):
+    for count in render_all(partial(writer.write_person, out, plan), missing, workers):
         rendered += count
         if progress is not None:
             progress(present + rendered, total)
-    pictures = writer.join(out, plan)
+    pictures = writer.join(out, plan, lambda: None)
     return SynthSummary(out, plan.layout, plan.ids, pictures, rendered, time.monotonic() - start)
 
 
 def pictures_of(plan: Plan) -> dict[int, int]:
     """Number of pictures of every person who is rendered, strangers included."""
     return {pid: len(LAYOUTS[plan.layout].shots(plan, pid)) for pid in writer.everybody(plan)}
-
-
-def _render(out: Path, plan: Plan, missing: list[int], workers: int) -> Iterator[int]:
-    """Write the missing people; yields the number of pictures of each as it is done."""
-    if workers <= 1 or len(missing) <= 1:
-        before = cv2.getNumThreads()
-        cv2.setNumThreads(1)  # pictures are too small for threads to pay
-        try:
-            for pid in missing:
-                yield writer.write_person(out, plan, pid)
-        finally:
-            cv2.setNumThreads(before)
-        return
-    yield from _render_in_processes(out, plan, missing, min(workers, len(missing)))
-
-
-def _render_in_processes(out: Path, plan: Plan, missing: list[int], workers: int) -> Iterator[int]:
-    context = get_context("spawn")
-    stop = context.Event()
-    with _one_thread_each(), ProcessPoolExecutor(workers, context, _start_worker, (stop,)) as pool:
-        try:  # around the start too: a Ctrl-C that was held back is raised where holding back ends
-            with without_interrupts():
-                jobs = [pool.submit(_write_person, out, plan, pid) for pid in missing]
-            for job in as_completed(jobs):
-                yield job.result()
-        except BrokenProcessPool as error:
-            raise WorkError(
-                "A process that renders died.", "Memory may be short: repeat the command with fewer --workers; it goes on where it was."
-            ) from error
-        except BaseException:  # Ctrl-C, a full disk: people in hand are finished, the others are not begun
-            stop.set()  # for those that are handed out already, whom cancelling does not reach
-            pool.shutdown(wait=True, cancel_futures=True)  # waits here: leaving the pool would take the cancelling back
-            raise
-
-
-class _Worker:
-    """What a process that renders was given at its start."""
-
-    stop: Event | None = None
-
-
-def _start_worker(stop: Event) -> None:
-    leave_interrupts_to_the_parent()
-    _Worker.stop = stop
-    cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed cannot stop its pool, whose processes would wait for work for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _write_person(out: Path, plan: Plan, pid: int) -> int:
-    return 0 if _Worker.stop is not None and _Worker.stop.is_set() else writer.write_person(out, plan, pid)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let child processes start with one BLAS thread: they fill the cores themselves."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def default_workers() -> int:

@@ -1,14 +1,8 @@
-"""Files of a rendered data set: pictures, label maps, and a resumable, order-independent ``attributes.jsonl``.
-
-Each person is written whole: pictures first, then a shard of descriptions in the hidden folder ``.synth``, by an atomic
-rename. A person counts as done when the shard and all of its files are there, so a killed run goes on where it
-stopped, and the bytes do not depend on how often it was interrupted or on the number of processes.
-"""
+"""Files of a rendered data set of people: pictures, label maps, and descriptions; see `reidclip.synth.shards` for how it goes on."""
 
 from __future__ import annotations
 
-import json
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,9 +11,10 @@ from numpy.typing import NDArray
 
 from reidclip.data.images import write_indexed_png
 from reidclip.data.lip import LIP_PALETTE
-from reidclip.errors import UserError, WorkError
+from reidclip.errors import WorkError
+from reidclip.synth import shards
 from reidclip.synth.body import body_model
-from reidclip.synth.files import ATTRIBUTES, GENERATOR_VERSION, PARAMETERS, SHARDS
+from reidclip.synth.files import GENERATOR_VERSION
 from reidclip.synth.layouts import LAYOUTS, Plan, Shot
 from reidclip.synth.people import photographs
 from reidclip.synth.render import Picture
@@ -31,36 +26,13 @@ def claim(out: Path, plan: Plan) -> None:
     Raises:
         UserError: it holds something else, or a set with other parameters.
     """
-    parameters = {"generator": GENERATOR_VERSION, **plan.as_dict()}
-    file = out / PARAMETERS
-    if file.exists():
-        _check_same(file, parameters)
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is not empty and holds no {PARAMETERS}.", "Name a new folder, or empty this one.")
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        _write_atomically(file, json.dumps(parameters, indent=2) + "\n")
-
-
-def _check_same(file: Path, parameters: dict[str, object]) -> None:
-    try:
-        there = json.loads(file.read_text("utf-8"))
-        if not isinstance(there, dict):
-            raise ValueError
-    except ValueError:
-        raise UserError(f"{file} is not readable JSON.", "Delete the folder and render again.") from None
-    different = [k for k in dict.fromkeys([*parameters, *there]) if there.get(k) != parameters.get(k)]
-    if different:
-        said = ", ".join(f"{k} {there.get(k)} (now {parameters.get(k)})" for k in different)
-        raise UserError(
-            f"{file.parent} was rendered with other parameters: {said}.", "Repeat those parameters to go on, or name a new folder."
-        )
+    shards.claim(out, {"generator": GENERATOR_VERSION, **plan.as_dict()})
 
 
 def pending(out: Path, plan: Plan) -> list[int]:
-    """People that are not completely written yet; recovers shards from a finished ``attributes.jsonl``."""
-    _recover_shards(out, plan)
-    return [pid for pid in everybody(plan) if not _is_done(out, plan, pid)]
+    """People that are not completely written yet."""
+    layout = LAYOUTS[plan.layout]
+    return shards.pending(out, {pid: [(s.path, s.parsing) for s in layout.shots(plan, pid)] for pid in everybody(plan)})
 
 
 def everybody(plan: Plan) -> range:
@@ -68,55 +40,27 @@ def everybody(plan: Plan) -> range:
     return range(1, LAYOUTS[plan.layout].people(plan) + 1)
 
 
-def _recover_shards(out: Path, plan: Plan) -> None:
-    file = out / ATTRIBUTES
-    if not file.exists():
-        return
-    # By path, because a description may call a person nobody.
-    shown = {shot.path: pid for pid in everybody(plan) for shot in LAYOUTS[plan.layout].shots(plan, pid)}
-    lines: dict[int, list[str]] = {}
-    for line in file.read_text("utf-8").splitlines(keepends=True):
-        try:
-            lines.setdefault(shown[json.loads(line)["path"]], []).append(line)
-        except (ValueError, KeyError, TypeError):
-            continue  # a damaged line: its person is rendered again
-    for pid, mine in lines.items():
-        if not _shard(out, pid).exists():
-            _write_atomically(_shard(out, pid), "".join(mine))
-
-
-def _is_done(out: Path, plan: Plan, pid: int) -> bool:
-    shard = _shard(out, pid)
-    if not shard.exists():
-        return False
-    shots = LAYOUTS[plan.layout].shots(plan, pid)
-    if shard.read_text("utf-8").count("\n") != len(shots):
-        return False
-    return all((out / s.path).is_file() and (out / s.parsing).is_file() for s in shots)
-
-
 def write_person(out: Path, plan: Plan, pid: int) -> int:
     """Render and write one person; returns the number of pictures."""
     shots = LAYOUTS[plan.layout].shots(plan, pid)
-    for folder in sorted({(out / p).parent for s in shots for p in (s.path, s.parsing)}):
-        folder.mkdir(parents=True, exist_ok=True)
-    lines = []
+    shards.make_folders(out, (p for s in shots for p in (s.path, s.parsing)))
+    records = []
     for shot, picture, record in photographs(body_model(), plan, pid, shots):
         _write_picture(out, shot, picture)
-        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
-    _write_atomically(_shard(out, pid), "".join(lines))
+        records.append(record)
+    shards.write_shard(out, pid, records)
     return len(shots)
 
 
 def _write_picture(out: Path, shot: Shot, picture: Picture) -> None:
-    data = _encoded(shot.path, ".jpg", picture.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, picture.quality])
+    data = encoded(shot.path, ".jpg", picture.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, picture.quality])
     if shot.path.endswith(".png"):  # cut out of a compressed video and stored without further loss: the same faults as a JPEG's
-        data = _encoded(shot.path, ".png", np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8), [])
+        data = encoded(shot.path, ".png", np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8), [])
     (out / shot.path).write_bytes(data.tobytes())
     write_indexed_png(out / shot.parsing, picture.label, LIP_PALETTE)
 
 
-def _encoded(path: str, suffix: str, image: NDArray[np.uint8], options: list[int]) -> NDArray[np.uint8]:
+def encoded(path: str, suffix: str, image: NDArray[np.uint8], options: list[int]) -> NDArray[np.uint8]:
     """A picture (H, W, 3) BGR as the bytes (n,) of a file."""
     done, data = cv2.imencode(suffix, image, options)
     if not done:
@@ -124,25 +68,15 @@ def _encoded(path: str, suffix: str, image: NDArray[np.uint8], options: list[int
     return np.asarray(data, np.uint8)
 
 
-def join(out: Path, plan: Plan) -> int:
-    """Join the shards in the order of people, remove them, write the set's lists, and return the number of descriptions."""
-    for path, content in LAYOUTS[plan.layout].lists(plan).items():
-        _write_atomically(out / path, content)
-    text = [_shard(out, pid).read_text("utf-8") for pid in everybody(plan)]
-    _write_atomically(out / ATTRIBUTES, "".join(text))
-    folder = out / SHARDS
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
-    return sum(t.count("\n") for t in text)
+def join(out: Path, plan: Plan, describe: Callable[[], None]) -> int:
+    """Join the descriptions in the order of people, write the set's lists, and return the number of descriptions.
 
+    ``describe`` writes the table of their bodies.
+    """
 
-def _shard(out: Path, pid: int) -> Path:
-    return out / SHARDS / f"{pid:06d}.jsonl"
+    def besides() -> None:
+        for path, content in LAYOUTS[plan.layout].lists(plan).items():
+            shards.write_atomically(out / path, content)
+        describe()
 
-
-def _write_atomically(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, "utf-8", newline="\n")
-    temporary.replace(file)
+    return shards.join(out, everybody(plan), besides)
