@@ -40,7 +40,8 @@ def without_broken(
     Raises:
         UserError: an identity loses all of its pictures.
     """
-    found = from_first(_find(dataset, samples, folder, workers, progress) if is_first() else None)
+    pictures = [path for s in samples for path in s.pictures]
+    found = from_first(find_broken(dataset, pictures, folder, workers, progress) if is_first() else None)
     kept = tuple(
         s.with_frames(tuple(frame for frame in s.frames if frame not in found))
         for s in samples
@@ -63,15 +64,15 @@ def broken_in(folder: Path) -> dict[str, str]:
     return found
 
 
-def _find(
+def find_broken(
     dataset: Dataset,
-    samples: Sequence[Sample],
+    pictures: Sequence[str],
     folder: Path,
-    workers: int | None,
-    progress: Callable[[str, int, int], None] | None,
+    workers: int | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Mapping[str, str]:
+    """Pictures that cannot be decoded, by relative path -> what is wrong; read once per run and kept in its folder."""
     if not (folder / _FILE).is_file():
-        pictures = [path for s in samples for path in s.pictures]
         paths = [dataset.file(path) for path in pictures]
         found = {}
         for done, what in enumerate(in_order(_what_is_wrong, paths, default_workers() if workers is None else workers), start=1):
