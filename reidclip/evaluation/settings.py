@@ -9,7 +9,7 @@ from pydantic import Field
 from reidclip.settings import Settings
 
 
-class EvaluateSettings(Settings):
+class FeatureSettings(Settings):
     """How features are made and how sure the numbers are. What the encoder was saved with (size, normalisation, neck) stays."""
 
     flip: bool | None = Field(
@@ -22,8 +22,26 @@ class EvaluateSettings(Settings):
     clip_frames: int = Field(8, gt=0, description="Frames of a clip, into which tracklets are cut (video data alone).")
     clip_stride: int = Field(4, gt=0, description="Frames from one to the next in a clip, where the tracklet is long enough.")
     resamples: int = Field(1000, ge=0, description="Bootstrap samples of the 95% intervals over queries; 0 gives no intervals.")
+
+
+class EvaluateSettings(FeatureSettings):
+    """Those of re-identification."""
+
     diagnostics: bool = Field(
         False,
         description="Also tell why: distances of positive and negative pairs, prompts against pictures, a map, what is left of clothes.",
     )
     map_people: int = Field(10, ge=1, le=40, description="Identities that the map of --diagnostics shows.")
+
+
+class ShapeSettings(FeatureSettings):
+    """Those of ``--task shape``; intervals are over people."""
+
+    single_pictures: int = Field(
+        2000, gt=0, description="Pictures judged alone, spread over all; a person's mean shape is over all of theirs."
+    )
+    surface_samples: int = Field(10_000, gt=0, description="Points on each surface for the Chamfer distance (HBW: 10,000).")
+    chamfer_pictures: int = Field(100, ge=0, description="Pictures whose own Chamfer distance is taken, spread over those judged; 0: none.")
+    chamfer_people: int = Field(
+        500, ge=0, description="People the Chamfer distance of whose mean shape is taken, spread over all; 0: none."
+    )
