@@ -106,7 +106,7 @@ def wrong_words(
     if choices.ndim != 2 or choices.shape[1] != len(order):
         raise ValueError(f"choices {choices.shape} are not of {len(order)} pairs")
     said = np.stack([np.where(np.asarray(measures[name]) > thresholds[name], 0, 1) for name in order], axis=1)
-    return (said != choices).astype(np.float64)
+    return np.asarray(said != choices, np.float64)
 
 
 def mean_per_person(rows: Floats, person: NDArray[np.integer]) -> tuple[NDArray[np.integer], Floats]:
