@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reidclip.bodies.measure import Landmarks, Tape
+from reidclip.bodies.measured import measured
 from reidclip.bodies.template import Template
 from reidclip.synth.body import ASSET, BodyModel, body_model
 from reidclip.synth.identity import Identity, sample_identity
@@ -17,6 +19,22 @@ from reidclip.synth.pose import POSES, sample_pose
 
 POPULATION = Path(__file__).parent / "assets" / "anny_population.npz"
 _POSE_SHARES = (0.6, 0.2, 0.1, 0.1)  # of `POSES`: walking, standing, holding a phone, hands on hips
+
+
+def _sides(*names: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(f"{name}.L" for name in names), tuple(f"{name}.R" for name in names)
+
+
+def _pair(name: str) -> tuple[str, str]:
+    return f"{name}.L", f"{name}.R"
+
+
+LANDMARKS = Landmarks(
+    hips=_pair("upperleg01"), knees=_pair("lowerleg01"), ankles=_pair("foot"),
+    shoulders=_pair("upperarm01"), elbows=_pair("lowerarm01"), wrists=_pair("wrist"), neck="neck01", head="head",
+    arms=_sides("upperarm01", "lowerarm01", "wrist"), legs=_sides("upperleg01", "lowerleg01", "foot"),
+    chest=(0.54, 0.68), under_bust=0.5,
+)  # fmt: skip
 
 
 class AnnyBody:
@@ -37,6 +55,7 @@ class AnnyBody:
         self.joints = tuple(model.joint_index)
         self.faces = model.body.faces.astype(np.int64)
         self._template = standardised(model, self._mean, self._spread)
+        self._tape = Tape(self.faces, self._template.arrays["weights"], self.joints, LANDMARKS)
 
     def vertices(self, shape: Tensor) -> Tensor:
         """(B, 90) -> (B, 6200, 3) in the rest pose, arms at about 45 degrees."""
@@ -49,6 +68,10 @@ class AnnyBody:
     def posed(self, shape: Tensor, rotations: Tensor) -> Tensor:
         """(B, 90), (B, 20, 3, 3) -> (B, 6200, 3)."""
         return self._template.posed(shape, rotations)
+
+    def measure(self, shape: Tensor) -> dict[str, Tensor]:
+        """(B, 90) -> (B,) by name; see `reidclip.bodies.measure`."""
+        return measured(self._tape, self.vertices, self.joint_positions, shape)
 
     def draw_shape(self, rng: np.random.Generator, female: bool) -> np.ndarray:
         """(90,) float32: a person of the renderer's population, with the stature of the sex."""
