@@ -72,6 +72,8 @@ class Protocol:
         draws: names in ``Dataset.draws``: random divisions of the data that the result is averaged over, in place of ``query`` and
             ``gallery``, which then say in words what they are.
         reports_map: False where papers report the CMC curve alone, so that a mAP would stand beside nothing.
+        camera_key: name in ``Dataset.camera_keys``: the rule looks at those numbers in place of ``camid``, where published programs
+            disagree on what they fabricate; "" for ``camid`` itself.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Protocol:
     true_camera: bool = False
     draws: tuple[str, ...] = ()
     reports_map: bool = True
+    camera_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Dataset:
         sources: of joined data, the data sets by domain; a picture's path then begins with its domain ("msmt17/train/0000/...jpg"), and
             identities, cameras and clothes are numbered anew over all of them. Empty where the data is one set.
         called: what it is called where its folder's name says nothing; "" where the folder's name is its own.
+        camera_keys: further fabricated cameras by name, each path -> number, for protocols that differ in nothing else (Celeb-reID).
     """
 
     layout: str
@@ -134,6 +138,7 @@ class Dataset:
     draws: Mapping[str, Draw] = field(default_factory=dict)
     sources: Mapping[str, Dataset] = field(default_factory=dict)
     called: str = ""
+    camera_keys: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def split(self, name: str) -> tuple[Sample, ...]:
         """Samples of one split, in order; of a draw those that may be trained on. Empty when there are none."""
@@ -159,6 +164,9 @@ class Dataset:
             query, gallery = self.split(protocol.query), self.split(protocol.gallery)
         if protocol.true_camera:
             query, gallery = (tuple(s if s.camera is None else replace(s, camid=s.camera) for s in side) for side in (query, gallery))
+        if protocol.camera_key:
+            keys = self.camera_keys[protocol.camera_key]
+            query, gallery = (tuple(replace(s, camid=keys[s.path]) for s in side) for side in (query, gallery))
         if protocol.query_cams is not None:
             query = tuple(s for s in query if s.camid in protocol.query_cams)
         if protocol.gallery_cams is not None:

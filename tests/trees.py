@@ -155,6 +155,37 @@ CCVID_LISTS = {
     ),
 }
 
+# numbers of training and test people overlap; second fields of several digits share a leading one
+CELEB_REID_FILES = (
+    "train/1_1_0.jpg",
+    "train/1_2_1.jpg",
+    "train/1_10_0.jpg",
+    "train/2_1_0.jpg",
+    "train/2_3_0.jpg",
+    "train/10_1_2.jpg",
+    "train/10_4_2.jpg",
+    "query/1_1_0.jpg",
+    "query/1_12_3.jpg",
+    "query/2_3_0.jpg",
+    "gallery/1_1_1.jpg",
+    "gallery/1_2_0.jpg",
+    "gallery/1_19_3.jpg",
+    "gallery/2_3_0.jpg",
+    "gallery/2_4_1.jpg",
+)
+
+CCDA_FILES = (
+    "query/7_1_walk.jpg",
+    "query/12_30_sit.jpg",
+    "gallery/-1_1_walk.jpg",  # junk
+    "gallery/7_1_stand.jpg",
+    "gallery/7_2_walk.jpg",
+    "gallery/12_4_sit.jpg",
+    "train/7_2_walk.jpg",
+    "train/8_1_walk.jpg",
+    "train/9_1_walk.jpg",
+)
+
 FOLDER_ROWS = (
     ("a/1.jpg", 7, 0, 70, "train"),
     ("a/2.jpg", 9, 1, 90, "train"),
@@ -280,6 +311,16 @@ def ccvid(root: Path) -> Path:
                 write_picture(root / tracklet / f"{frame:05d}.jpg", next(seeds))
         (root / f"{split}.txt").write_text("".join(f"{t}\t{pid}\t{clothes}\n" for t, pid, clothes, _ in lines), encoding="utf-8")
     return root
+
+
+def celeb_reid(root: Path, extra: Iterable[str] = ()) -> Path:
+    """A Celeb-reID with three training and two test identities, other people of the same numbers."""
+    return write_pictures(root, (*CELEB_REID_FILES, *extra))
+
+
+def ccda(root: Path, extra: Iterable[str] = ()) -> Path:
+    """A CCDA with three training and two test identities, and a junk picture; its names are not Celeb-reID's."""
+    return write_pictures(root, (*CCDA_FILES, *extra))
 
 
 def cuhk02(root: Path, extra: Iterable[str] = ()) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from reidclip.data.halves import TRAINING_HALF
 from reidclip.records import Dataset, PublishedCount, Sample
@@ -47,6 +47,17 @@ def count(
         return _COUNTERS[quantity](among([s for s in dataset.samples if (not splits or s.split in splits) and where(s)]))
 
     return PublishedCount(f"{what or ' + '.join(splits) or 'all'}: {quantity}", value, status, of, splits)
+
+
+def published_of(layout: Any, dataset: Dataset) -> Sequence[PublishedCount]:
+    """What is published of this data set: the layout's counts, or those of the release at hand where it reads several.
+
+    Args:
+        layout: a `reidclip.interfaces.DataLayout`, or what stands for one that cannot be loaded: it has no counts.
+        dataset: read by it.
+    """
+    chosen = getattr(layout, "published_of", None)
+    return tuple(getattr(layout, "published", ()) if chosen is None else chosen(dataset))
 
 
 def left_out(name: str, value: int, status: Status) -> PublishedCount:

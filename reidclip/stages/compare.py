@@ -15,7 +15,9 @@ from pydantic import ValidationError
 from reidclip import registry
 from reidclip.artifacts.artifact import Artifact
 from reidclip.artifacts.store import Store
+from reidclip.data.blurred_copies import is_blurred_copy
 from reidclip.data.label_sets import LIP
+from reidclip.data.published import published_of
 from reidclip.errors import ReidclipError
 from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.interfaces import DataLayout, Method
@@ -142,6 +144,8 @@ def _differences(
         yield f"pictures are decoded {settings.decode}, published: exact"
     trained_on: Any = settings_for(method, "finetune", recipe, None, {})
     splits = {*trained_on.train_splits, *(split for p in protocols for split in (p.query, p.gallery))}
+    if is_blurred_copy(dataset):
+        yield f"faces of {dataset.root} are blurred, as its name says"
     yield from _other_counts(dataset, splits)
     if manifest.dataset is None or manifest.dataset.fingerprint != dataset.fingerprint:
         yield f"the checkpoint was trained on other data than {dataset.root}"
@@ -220,7 +224,7 @@ def _by_digest(kind: str, ref: str, digest: str, stores: Sequence[Store]) -> Art
 def _other_counts(dataset: Dataset, splits: Collection[str]) -> Iterator[str]:
     """Published counts of the splits used that this data set does not show; a layout that publishes none is a difference too."""
     layout: DataLayout | None = registry.info(LAYOUTS, dataset.layout).object if dataset.layout in registry.names(LAYOUTS) else None
-    rows = [c for c in getattr(layout, "published", ()) if c.splits and set(c.splits) <= set(splits)]
+    rows = [c for c in published_of(layout, dataset) if c.splits and set(c.splits) <= set(splits)]
     counted = {split for row in rows for split in row.splits}
     uncounted = sorted(set(splits) - counted)
     if uncounted:

@@ -13,6 +13,7 @@ from reidclip.artifacts.names import check_name
 from reidclip.artifacts.store import Store
 from reidclip.data.halves import TRAINING_HALF
 from reidclip.data.open import open_dataset
+from reidclip.data.published import published_of
 from reidclip.errors import UserError
 from reidclip.evaluation.generalisation import Generalisation, is_generalisation
 from reidclip.records import Dataset
@@ -176,7 +177,7 @@ def _tell_other_data(targets: Sequence[Dataset], say: Say) -> None:
     """Where a target is not the data set that papers report on: a whole copy shows the published counts, training pictures aside."""
     for target in targets:
         layout = registry.get(LAYOUTS, target.layout)
-        for row in layout.published:
+        for row in published_of(layout, target):
             if row.status != "G" and not set(row.splits) & TRAINING_HALF and (found := row.of(target)) != row.value:
                 say(f"note: {target.root} is not the published {target.layout} data ({row.what}: {found}, published: {row.value})")
                 break

@@ -14,6 +14,7 @@ from reidclip import registry
 from reidclip.data.doubtful_labels import is_doubtful_labels_note
 from reidclip.data.inspect import inspect_pictures
 from reidclip.data.open import GROUP
+from reidclip.data.published import published_of
 from reidclip.records import Dataset, PublishedCount
 from reidclip.stages.benchmarks import benchmark_findings, benchmark_in
 from reidclip.stages.verify_faults import open_what_can_be_read
@@ -55,7 +56,7 @@ def verify(
     plugin = registry.get(GROUP, layout or dataset.layout)
     rendered = any((folder / PARAMETERS).is_file() for folder in (dataset.root, root))
     known = next((name for folder in (dataset.root, root) if (name := benchmark_in(folder)) is not None), None) if rendered else None
-    published: Sequence[PublishedCount] = getattr(plugin, "published", ()) if known is None else BENCHMARKS[known].counts
+    published: Sequence[PublishedCount] = published_of(plugin, dataset) if known is None else BENCHMARKS[known].counts
     not_compared = _why_not_compared(dataset, published, rendered and known is None, counts)
     compared = () if not_compared else compare_counts(dataset, published)
     protocols, protocol_findings = check_protocols(dataset)

@@ -18,7 +18,8 @@ from tests.fakes import draw_person
 class Shot:
     """One picture: where it lies, who is on it, in which outfit, before which camera (0-based); ``part`` it plays in the data set.
 
-    A tracklet is a folder of ``frames`` pictures. ``key`` is what the rules take for the camera, where it is not the camera.
+    A tracklet is a folder of ``frames`` pictures. ``key`` is what the rules take for the camera, where it is not the camera;
+    ``keys`` what they take by protocol, where protocols differ in it.
     """
 
     path: str
@@ -28,6 +29,7 @@ class Shot:
     part: str  # train, val, query, gallery, or "" for what every program leaves out
     frames: int = 0
     key: int | None = None
+    keys: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def files(self) -> list[str]:
@@ -48,6 +50,7 @@ class Expected:
     single_shot: bool = False
     gallery_part: str = "gallery"
     true_camera: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -241,6 +244,41 @@ def _ccvid() -> Tree:
     return Tree("ccvid", tuple(shots), protocols, texts=texts)
 
 
+def _celeb_reid() -> Tree:
+    # name -> what the protocols take for the camera: first digit, whole number, place among the sorted names, third field
+    people = {
+        "train": {"1_1_0": (), "1_2_0": (), "2_1_0": (), "2_3_1": (), "3_1_0": (), "3_10_0": ()},
+        "query": {"1_12_3": (1, 12, 0, 3), "1_1_0": (1, 1, 1, 0), "2_3_0": (3, 3, 2, 0)},
+        "gallery": {
+            "1_19_3": (1, 19, 0, 3),
+            "1_1_1": (1, 1, 1, 1),
+            "1_2_0": (2, 2, 2, 0),
+            "2_30_1": (3, 30, 3, 1),
+            "2_4_0": (4, 4, 4, 0),
+        },
+    }
+    shots = [
+        Shot(f"{part}/{name}.jpg", int(name[0]), 0, 0, part, keys=dict(zip("abcd", numbers, strict=False)))
+        for part, named in people.items()
+        for name, numbers in named.items()
+    ]
+    protocols = {f"celeb-{key}": Expected("std", 3, 3, 5, key=key) for key in "abcd"}
+    return Tree("celeb_reid", tuple(shots), {**protocols, "celeb-nocam": Expected("none", 3, 3, 5)}, "ccaf", *WITHOUT_CLOTHES)
+
+
+def _ccda() -> Tree:
+    def shot(part: str, name: str, digit: int) -> Shot:
+        return Shot(f"{part}/{name}.jpg", int(name.split("_")[0]), 0, digit, part if int(name.split("_")[0]) >= 0 else "")
+
+    people = {
+        "train": {"7_1_walk": 1, "7_2_walk": 2, "8_1_walk": 1, "8_30_sit": 3},
+        "query": {"7_12_walk": 1, "12_3_sit": 3, "13_1_sit": 1},  # 13 has pictures of one leading digit only
+        "gallery": {"7_1_sit": 1, "7_2_walk": 2, "12_45_sit": 4, "13_11_sit": 1, "-1_1_walk": 1},
+    }
+    shots = [shot(part, name, digit) for part, named in people.items() for name, digit in named.items()]
+    return Tree("ccda", tuple(shots), {"general": Expected("std", 3, 2, 4)}, "ccaf", *WITHOUT_CLOTHES)
+
+
 def _folder() -> Tree:
     rows = [
         *(("train", pid, camera, 10 * pid + camera) for pid in (7, 8, 9) for camera in (0, 1)),
@@ -262,5 +300,5 @@ def _folder() -> Tree:
     return Tree("folder", shots, protocols, texts={"index.csv": "path,pid,camid,clothes_id,split\n" + "".join(lines)})
 
 
-_ALL = (_prcc(), _ltcc(), _vcclothes(), _market1501(), _msmt17(), _deepchange(), _last(), _ccvid(), _folder())
+_ALL = (_prcc(), _ltcc(), _vcclothes(), _market1501(), _msmt17(), _deepchange(), _last(), _ccvid(), _celeb_reid(), _ccda(), _folder())
 TREES = {tree.name: tree for tree in _ALL}

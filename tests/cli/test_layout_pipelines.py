@@ -100,9 +100,16 @@ def ranked(tree: Tree, expected: Expected, features: dict[str, np.ndarray]) -> t
 def ignored(query: Shot, other: Shot, expected: Expected) -> bool:
     if query.pid != other.pid or expected.rule == "none":
         return False
-    keys = [s.camera if s.key is None or expected.true_camera else s.key for s in (query, other)]
+    keys = [_key(shot, expected) for shot in (query, other)]
     same_outfit = query.outfit == other.outfit
     return keys[0] == keys[1] or (expected.rule == "cc" and same_outfit) or (expected.rule == "sc" and not same_outfit)
+
+
+def _key(shot: Shot, expected: Expected) -> int:
+    """What the protocol takes for the camera."""
+    if expected.key:
+        return shot.keys[expected.key]
+    return shot.camera if shot.key is None or expected.true_camera else shot.key
 
 
 @pytest.mark.parametrize("name", ["market1501", "msmt17"])

@@ -22,6 +22,8 @@ TREES = {
     "deepchange": trees.deepchange,
     "last": trees.last,
     "ccvid": trees.ccvid,
+    "celeb_reid": trees.celeb_reid,
+    "ccda": trees.ccda,
     "cuhk02": trees.cuhk02,
     "cuhk03": cuhk03_tree.cuhk03,
     "cuhk_sysu": trees.cuhk_sysu,

@@ -69,6 +69,15 @@ PUBLISHED = {
         query + gallery: clothes 321 T
         all: identities 226 S | all: tracklets 2856 T | all: frames 347833 T
     """,
+    "celeb_reid": """
+        Celeb-reID, train: identities 632 R | Celeb-reID, train: images 20208 R
+        Celeb-reID, query: identities 420 R | Celeb-reID, query: images 2972 R
+        Celeb-reID, gallery: identities 420 R | Celeb-reID, gallery: images 11006 R
+        Celeb-reID-light, train: identities 490 R | Celeb-reID-light, train: images 9021 R
+        Celeb-reID-light, query: identities 100 R | Celeb-reID-light, query: images 887 R
+        Celeb-reID-light, gallery: identities 100 R | Celeb-reID-light, gallery: images 934 R
+    """,
+    "ccda": "query + gallery: identities 100 G | query + gallery: images 1555 G",
     "cuhk02": """
         pair 1: identities 971 R | pair 2: identities 306 R | pair 3: identities 107 R | pair 4: identities 193 R | pair 5: identities 239 R
         train: identities 1577 S | query: identities 239 R | gallery: identities 239 R

@@ -19,6 +19,7 @@ def assemble(
     notes: Sequence[str] = (),
     left_out: Mapping[str, int] | None = None,
     splits: Sequence[str] = SPLITS,
+    camera_keys: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Dataset:
     """A data set with its splits in their order, and those of the protocols that have pictures on both sides.
 
@@ -31,15 +32,17 @@ def assemble(
         notes: what the layout has to say; what is lacking comes after it.
         left_out: as in `Dataset`.
         splits: every split that a sample may have, in their order.
+        camera_keys: as in `Dataset`.
     """
     ordered = tuple(sorted(samples, key=lambda s: (splits.index(s.split), s.path)))
-    whole = Dataset(layout, root, ordered)
+    keys = dict(camera_keys or {})
+    whole = Dataset(layout, root, ordered, camera_keys=keys)
     reasons = {protocol.name: _reason(whole, protocol) for protocol in protocols}
     more = []
     for reason in dict.fromkeys(reason for reason in reasons.values() if reason):
         more.append(missing_protocols_note([name for name, why in reasons.items() if why == reason], reason))
     kept = tuple(protocol for protocol in protocols if not reasons[protocol.name])
-    return Dataset(layout, root, ordered, kept, (*notes, *more), dict(left_out or {}))
+    return Dataset(layout, root, ordered, kept, (*notes, *more), dict(left_out or {}), camera_keys=keys)
 
 
 def _reason(dataset: Dataset, protocol: Protocol) -> str:
