@@ -9,7 +9,7 @@ group             protocol      bundled
 reidclip.methods  `Method`      baseline clipreid ccaf sci cal fgdi clip3dreid rkd
 reidclip.parsers  `Parser`      schp (and its small stand-in, schp-tiny)
 reidclip.bodies   `Body`        anny smpl
-reidclip.layouts  `DataLayout`  prcc ltcc vcclothes market1501 msmt17 deepchange last ccvid cuhk02 cuhk03 cuhk_sysu prid grid viper ilids folder
+reidclip.layouts  `DataLayout`  prcc ltcc vcclothes market1501 msmt17 deepchange last ccvid celeb_reid ccda cuhk02 cuhk03 cuhk_sysu prid grid viper ilids folder
 ================  ============  ================================================================================================================
 """  # noqa: E501  (one line per group)
 
@@ -42,7 +42,8 @@ class DataLayout(Protocol):
     It may also have ``yields(root) -> bool``: True when it recognises the tree by so little that any other layout that does comes first.
     ``near_miss(root) -> str``: what keeps a folder that has some of the tree from being recognised, one sentence, or "".
     ``inner: tuple[str, ...]``: folders below the one that users name in which the tree may lie; data there is called by the layout.
-    And ``protocols``, where a whole copy always has the same ones, for `reidclip datasets show`.
+    ``protocols``, where a whole copy always has the same ones, for `reidclip datasets show`. And ``published_of(dataset)``: which of the
+    ``published`` counts are those of this data, where one layout reads several releases (Celeb-reID and its light version).
     """
 
     name: str  # "prcc"
