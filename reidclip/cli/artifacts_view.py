@@ -17,6 +17,7 @@ from reidclip.artifacts.artifact import Artifact, is_newer
 from reidclip.artifacts.lineage import LineageNode
 from reidclip.artifacts.manifest import DatasetRef, Manifest
 from reidclip.artifacts.store import Scan, Unreadable
+from reidclip.cli.describe_view import pair_lines
 from reidclip.data.called import name_by_layout
 from reidclip.stages.artifacts import Verified
 
@@ -75,7 +76,8 @@ def artifact_table(artifact: Artifact) -> Table:
         "data": _data(m.dataset) if m.dataset else "",
         "inputs": "\n".join(f"{i.role}: {i.kind}/{i.ref}  {i.digest[:12]}" for i in m.inputs),
         "settings": _lines(m.config),
-        "metrics": _lines(m.metrics),
+        "metrics": _lines({key: value for key, value in m.metrics.items() if m.kind != "descriptions" or key != "pairs"}),
+        "phrases": pair_lines(m.metrics) if m.kind == "descriptions" else "",
         "notes": "\n".join(m.notes),
         "environment": ", ".join(f"{key} {value}" for key, value in m.environment.model_dump().items() if value),
         "payload": f"{m.payload.files} files, {size(m.payload.bytes)}",

@@ -38,7 +38,8 @@ from reidclip.data.cache import Cache
 from reidclip.data.loader import ImageSource
 from reidclip.data.training_samples import training_samples
 from reidclip.errors import UserError, WorkError
-from reidclip.formulas.phrases import choose_phrases
+from reidclip.evaluation.phrases import texts_alike
+from reidclip.formulas.phrases import PhraseChoice, choose_phrases
 from reidclip.interfaces import StageContext
 from reidclip.parallel.processes import from_first, is_first
 from reidclip.records import Dataset, Sample, training_labels
@@ -244,10 +245,19 @@ def _write(
         seed=job.seed,
         method=clip.name,
         dataset=DatasetRef.of(job.dataset),
-        metrics={"pictures": len(pictures), "ties": chosen.ties},
+        metrics={"pictures": len(pictures), "ties": chosen.ties, "pairs": _spread(chosen, texts)},
         notes=notes,
         device=pick_device(job.device),
     )
+
+
+def _spread(chosen: PhraseChoice, texts: Tensor) -> dict[str, dict[str, float]]:
+    """What `reidclip artifacts show` tells of the pairs; the whole table is `reidclip.stages.describe_table`'s."""
+    first = (chosen.choices == 0).double().mean(0).tolist()
+    margin = (chosen.scores[..., 0] - chosen.scores[..., 1]).abs().mean(0).tolist()
+    alike = texts_alike(texts.double().numpy()).tolist()
+    names = [f"{pair.first} / {pair.second}" for pair in PAIRS]
+    return {n: {"first_share": f, "margin": m, "texts": t} for n, f, m, t in zip(names, first, margin, alike, strict=True)}
 
 
 def _json(value: Any) -> bytes:
