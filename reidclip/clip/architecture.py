@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import open_clip
-
 from reidclip.clip.geometry import Size, patch_grid, resnet_grid, trunk_grid
 from reidclip.clip.timm_tower import build_timm, is_timm, timm_facts
 from reidclip.errors import UserError
@@ -176,6 +174,8 @@ def build_towers(model: Mapping[str, Any]) -> Any:
 
     Of CoCa the two encoders, without the decoder. A tower of timm's is in memory in any case (`reidclip.clip.timm_tower.build_timm`).
     """
+    import open_clip  # encoders without text are loaded where it is not installed
+
     document = {key: value for key, value in copy.deepcopy(dict(model)).items() if key not in _NOT_OF_A_DUAL_ENCODER}
     if is_resnet(document):  # open_clip wants one side length; the position table is put right afterwards
         document["vision_cfg"]["image_size"] = max(pair(document["vision_cfg"].get("image_size") or 224))

@@ -6,22 +6,21 @@ timm is never asked for pretrained weights: those of the whole CLIP replace what
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from open_clip.model import CLIPVisionCfg
-from open_clip.timm_model import TimmModel
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
 from reidclip.clip.geometry import Size
+from reidclip.clip.in_memory import in_memory
 from reidclip.errors import UserError
 
-_DRAWING = (Tensor.normal_, Tensor.uniform_)
+if TYPE_CHECKING:  # encoders without text are loaded where open_clip is not installed
+    from open_clip.timm_model import TimmModel
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def build_timm(model: Mapping[str, Any]) -> TimmModel:
     Raises:
         UserError: timm cannot build it.
     """
-    with _in_memory():
+    with in_memory():
         return built(model)
 
 
@@ -74,6 +73,9 @@ def built(model: Mapping[str, Any]) -> TimmModel:
     Raises:
         UserError: timm cannot build it.
     """
+    from open_clip.model import CLIPVisionCfg
+    from open_clip.timm_model import TimmModel
+
     try:
         facts = CLIPVisionCfg(**model["vision_cfg"])
         visual = TimmModel(
@@ -104,7 +106,7 @@ def timm_shapes(model: Mapping[str, Any]) -> dict[str, torch.Size]:
 def set_size(visual: Any, size: Size) -> None:
     """Bring positions to a picture's size as timm does (bicubic, antialiased; rotary ones are computed); convolutions have none."""
     if hasattr(visual.trunk, "set_input_size"):
-        with nullcontext() if next(visual.parameters()).is_meta else _in_memory():  # of one without memory only shapes are asked
+        with nullcontext() if next(visual.parameters()).is_meta else in_memory():  # of one without memory only shapes are asked
             visual.trunk.set_input_size(size)
     visual.image_size = size
 
@@ -121,23 +123,3 @@ def _facts(document: str) -> TimmFacts:
     projection = getattr(getattr(trunk, "patch_embed", None), "proj", None)
     height, width = visual.image_size
     return TimmFacts(int(trunk.feature_info[-1]["reduction"]), class_token, (height, width), isinstance(projection, nn.Conv2d))
-
-
-@contextmanager
-def _in_memory() -> Iterator[None]:
-    """Within, tensors are real where they would be on the meta device, and no random numbers are drawn for them."""
-    if torch.get_default_device().type != "meta":
-        yield
-        return
-    with torch.device("cpu"), _Unfilled():
-        yield
-
-
-class _Unfilled(TorchFunctionMode):
-    """Leaves out what fills weights: they are replaced anyway, and nobody's random numbers are used up for them."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        filling = func in _DRAWING or (getattr(func, "__module__", "") == "torch.nn.init" and func.__name__.endswith("_"))
-        if filling:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
