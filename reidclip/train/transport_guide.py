@@ -44,6 +44,7 @@ class TransportGuide(nn.Module):
     """Psi, the texts it maps, and how they are transported.
 
     Psi is an MLP with one hidden layer and a ReLU; the paper names neither the activation nor the hidden width (here: that of the result).
+    With ``hidden=0`` it is linear.
 
     Attributes:
         texts: (P, 2, D) buffer of text features, of both phrases of each pair.
@@ -74,7 +75,7 @@ class TransportGuide(nn.Module):
         Args:
             texts: (P, 2, D), not normalised; copied.
             width: channels C of the student's map.
-            hidden: width of Psi's hidden layer; None takes ``width``.
+            hidden: width of Psi's hidden layer; None takes ``width``, 0 leaves the layer out.
             regularisation: lambda of eq. (5).
             iterations, tolerance: of Sinkhorn.
             plan_gradient: whether gradients go through the plan too (the paper's formula), or through the costs alone (published code).
@@ -91,7 +92,7 @@ class TransportGuide(nn.Module):
         self.regularisation, self.iterations, self.tolerance, self.plan_gradient = regularisation, iterations, tolerance, plan_gradient
         self.teacher, self.phrases, self.template = teacher, tuple(phrases), template
         self.register_buffer("texts", texts.detach().float().clone())
-        self.psi = nn.Sequential(nn.Linear(texts.shape[2], hidden or width), nn.ReLU(), nn.Linear(hidden or width, width))
+        self.psi = _psi(texts.shape[2], width if hidden is None else hidden, width)
 
     @property
     def width(self) -> int:
@@ -168,16 +169,22 @@ class TransportGuide(nn.Module):
         return guide.eval().to(device)
 
 
+def _psi(given: int, hidden: int, width: int) -> nn.Sequential:
+    if hidden == 0:
+        return nn.Sequential(nn.Linear(given, width))
+    return nn.Sequential(nn.Linear(given, hidden), nn.ReLU(), nn.Linear(hidden, width))
+
+
 def _guide_of(state: dict[str, Tensor], told: dict[str, Any]) -> TransportGuide:
     """A guide with these tensors and settings. Raises what wrong ones lead to."""
-    first, last = state["psi.0.weight"], state["psi.2.weight"]
+    first, last = state["psi.0.weight"], state.get("psi.2.weight")
     spec, digest = told["teacher"]
     phrases = [(str(one), str(other)) for one, other in told["phrases"]]
     with torch.device("meta"):
         guide = TransportGuide(
             state["texts"].to("meta"),
-            last.shape[0],
-            hidden=first.shape[0],
+            first.shape[0] if last is None else last.shape[0],
+            hidden=0 if last is None else first.shape[0],
             regularisation=float(told["regularisation"]),
             iterations=int(told["iterations"]),
             tolerance=None if told["tolerance"] is None else float(told["tolerance"]),
