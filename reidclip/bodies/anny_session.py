@@ -77,7 +77,7 @@ class AnnyBody:
         """(90,) float32: a person of the renderer's population, with the stature of the sex."""
         person = draw_person(rng, female)
         coefficients = person_coefficients(self._model, person)
-        return ((coefficients - self._mean) / self._spread).astype(np.float32)
+        return np.asarray((coefficients - self._mean) / self._spread, np.float32)
 
     def draw_pose(self, rng: np.random.Generator) -> np.ndarray:
         """(20, 3, 3) float32: a random moment of a random person's walk, or a standing pose."""

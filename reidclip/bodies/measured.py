@@ -23,9 +23,11 @@ def measured(tape: Tape, vertices: Callable[[Tensor], Tensor], joints: Callable[
     Returns:
         (B,) float32 by name, on the CPU. Computed in float64, so that what a body measures does not depend on its neighbours in the batch.
     """
-    pieces = []
-    for piece in shape.detach().cpu().double().split(_AT_ONCE):
-        pieces.append(tape.measure(vertices(piece).numpy(), joints(piece).numpy()))
-    if not pieces or not len(shape):
+    if not len(shape):
         raise ValueError("there is no body to measure: shape is (0, S)")
+    wide = shape.detach().cpu().double()
+    pieces = []
+    for start in range(0, len(wide), _AT_ONCE):
+        piece = wide[start : start + _AT_ONCE]
+        pieces.append(tape.measure(vertices(piece).numpy(), joints(piece).numpy()))
     return {name: torch.cat([torch.from_numpy(piece[name]) for piece in pieces]).float() for name in pieces[0]}

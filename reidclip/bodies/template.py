@@ -63,7 +63,7 @@ class Template:
 
 def _combined(coefficients: Tensor, directions: Tensor) -> Tensor:
     """(B, S) and (S, N, 3) -> (B, N, 3)."""
-    return (coefficients @ directions.flatten(1)).unflatten(1, directions.shape[1:])
+    return (coefficients @ directions.flatten(1)).reshape(-1, *directions.shape[1:])
 
 
 def joint_moves(joints: Tensor, rotations: Tensor, parents: tuple[int, ...]) -> Tensor:
