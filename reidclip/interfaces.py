@@ -218,6 +218,7 @@ class StageContext:
     progress: Callable[[str, int, int], None] | None = None  # (what, done, total): told of long work before the training itself
     cache: Path | None = None  # folder of this very run, which outlives a kill: what is dear to compute is kept there
     teacher: nn.Module | None = None  # distill from a checkpoint: its `InferenceEncoder`, frozen, in evaluation mode
+    teacher_clip: ClipModel | None = None  # distill from a CLIP that is asked live: likewise
     descriptions: Descriptions | None = None  # distill from a CLIP: what it says of every training picture, rows as in ``train``
     body: BodySession | None = None  # the body model of ``meshes``
     meshes: MeshSet | None = None  # rendered bodies with known shapes and words
@@ -230,10 +231,14 @@ class DistillNeeds:
 
     Attributes:
         teacher: "clip" for image and text encoder, "checkpoint" for a fine-tuned image encoder.
+        descriptions: whether the CLIP's words and features of every picture are read.
+        live: whether the teacher itself is asked during the training, about the augmented pictures.
         meshes: whether rendered bodies are trained on.
     """
 
     teacher: Literal["clip", "checkpoint"]
+    descriptions: bool = False
+    live: bool = False
     meshes: bool = False
 
 

@@ -10,7 +10,21 @@ from collections.abc import Iterator
 import typer
 
 from reidclip import __version__
-from reidclip.cli import artifacts, datasets, evaluate, explain, finetune, import_, mask, parse, plugins, profile, prompt_learn, synth
+from reidclip.cli import (
+    artifacts,
+    datasets,
+    distill,
+    evaluate,
+    explain,
+    finetune,
+    import_,
+    mask,
+    parse,
+    plugins,
+    profile,
+    prompt_learn,
+    synth,
+)
 from reidclip.cli.console import console, error_console, is_silent
 from reidclip.cli.processes import processes
 from reidclip.cli.usage import plain_usage_errors
@@ -49,6 +63,7 @@ app.command("parse")(parse.parse)
 app.command("mask")(mask.mask)
 app.command("prompt-learn")(prompt_learn.prompt_learn)
 app.command("finetune")(finetune.finetune)
+app.command("distill")(distill.distill)
 app.command("evaluate")(evaluate.evaluate)
 app.command("profile")(profile.profile)
 app.command("explain")(explain.explain)
@@ -65,7 +80,7 @@ def error_boundary(verbose: bool) -> Iterator[None]:
         yield
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # typer ends silently on Ctrl-C
-            remedy = "Nothing half-written was left; parse, prompt-learn, finetune and synth go on when repeated."
+            remedy = "Nothing half-written was left; parse, prompt-learn, finetune, distill and synth go on when repeated."
             _tell("Interrupted.", remedy, verbose, of_all=True)
         raise
     except InterruptedRunError as error:

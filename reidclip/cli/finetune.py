@@ -41,10 +41,7 @@ def finetune(
     cache: options.Cache = "auto",
     on_error: options.SkipBroken = "fail",
     compile_: options.Compile = False,
-    accumulate: Annotated[
-        int,
-        typer.Option("--accumulate", min=1, help="Encode each batch in so many pieces: less memory, the same result, a third more time."),
-    ] = 1,
+    accumulate: options.Accumulate = 1,
     json_: options.Json = False,
     dry_run: options.DryRun = False,
     verbose: options.Verbose = False,

@@ -109,9 +109,13 @@ SkipBroken = Annotated[
     Literal["fail", "skip"],
     typer.Option("--on-error", help="skip reads every picture before the training and leaves broken ones out; fail stops at the first."),
 ]
+Accumulate = Annotated[
+    int, typer.Option("--accumulate", min=1, help="Encode each batch in so many pieces: less memory, the same result, a third more time.")
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start over instead of going on with an interrupted run.")]
 
 
-def assignments(set_: list[str] | None, clip: str | None) -> list[str]:
-    """The --set options, with --clip as one of them."""
-    return [*(set_ or []), *([f"clip={json.dumps(clip, ensure_ascii=False)}"] if clip else [])]
+def assignments(set_: list[str] | None, clip: str | None = None, **short: str | None) -> list[str]:
+    """The --set options, with --clip, --student and the like as some of them."""
+    named = {"clip": clip, **short}
+    return [*(set_ or []), *(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in named.items() if value)]

@@ -38,7 +38,7 @@ def run_training(
         return
     artifact = _run(job, run, fresh)
     if artifact is not None:
-        _tell(artifact, as_json)
+        tell(artifact, as_json)
 
 
 def note_on_weights(clip: str) -> None:
@@ -65,7 +65,8 @@ def _run(job: TrainJob, run: Callable[[TrainJob, StageProgress], Artifact | None
         return run(job, progress)
 
 
-def _tell(artifact: Artifact, as_json: bool) -> None:
+def tell(artifact: Artifact, as_json: bool) -> None:
+    """The summary line of a training's artifact, or its JSON object."""
     manifest = artifact.manifest
     if as_json:
         console.print_json(

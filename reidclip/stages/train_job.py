@@ -11,12 +11,13 @@ from typing import Any
 
 from reidclip import __version__
 from reidclip.artifacts.store import Artifact, Store
+from reidclip.bodies.mesh_set import MeshSet
 from reidclip.data.balanced_batches import check_shares
 from reidclip.data.cache import CacheKind
 from reidclip.data.join import place_of
 from reidclip.data.training_samples import choose_samples, training_samples
 from reidclip.errors import UserError
-from reidclip.interfaces import Method
+from reidclip.interfaces import BodySession, Method
 from reidclip.parallel.processes import launched
 from reidclip.records import Dataset, LabelMap, Sample, training_labels
 from reidclip.stages.choose import Say
@@ -34,16 +35,17 @@ class TrainJob:
     """A training with everything decided and nothing loaded: what ``--dry-run`` prints.
 
     Attributes:
-        command: "prompt-learn" or "finetune".
+        command: "prompt-learn", "finetune" or "distill".
         kind, name: of the artifact that is written.
         recipe: name of the recipe that the settings started from, or None.
         settings: resolved.
-        inputs: artifacts read, by role ("masks", "prompts").
+        inputs: artifacts read, by role ("masks", "prompts"; of distill "descriptions", "teacher").
         save_seconds: how often the state is kept within an epoch.
         compiled, accumulate: see `reidclip.train.prepare.prepare`; they change the speed and the memory, not the result.
         cache: what becomes of decoded pictures, see `reidclip.data.cache.Cache`; the result is the same.
         on_error: "skip" reads every picture before the first step and leaves broken ones out; with "fail" the first one met ends the run.
         say: is told what takes time before the training.
+        meshes, body: rendered bodies that distill trains on, and their body model.
     """
 
     command: str
@@ -65,6 +67,8 @@ class TrainJob:
     cache: CacheKind = "auto"
     on_error: OnError = "fail"
     say: Say = field(default=lambda text: None, compare=False)
+    meshes: MeshSet | None = None
+    body: BodySession | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:
@@ -83,6 +87,7 @@ class TrainJob:
             "seed": self.seed,
             "precision": self.precision,
             **({"on_error": self.on_error} if self.on_error == "skip" else {}),
+            **({"meshes": [self.meshes.dataset.fingerprint, self.meshes.table.version]} if self.meshes else {}),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -120,7 +125,21 @@ class TrainJob:
             "accumulate": self.accumulate,
             "cache": self.cache,
             "on_error": self.on_error,
+            **({"meshes": _described_meshes(self.meshes)} if self.meshes else {}),
         }
+
+
+def _described_meshes(meshes: MeshSet) -> dict[str, Any]:
+    data = meshes.dataset
+    pictures = data.split("train")
+    return {
+        "root": str(data.root),
+        "fingerprint": data.fingerprint,
+        "body": meshes.table.body,
+        "body_version": meshes.table.version,
+        "training bodies": len({sample.pid for sample in pictures}),
+        "training pictures": len(pictures),
+    }
 
 
 def check_batches(settings: PictureSettings, dataset: Dataset, accumulate: int = 1) -> None:

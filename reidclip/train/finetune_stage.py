@@ -18,7 +18,7 @@ from reidclip.interfaces import ParamGroup, StageContext, Update
 from reidclip.parallel.processes import rank, size
 from reidclip.train.model_inputs import normalisation_of
 from reidclip.train.optim import param_groups
-from reidclip.train.schedule import Schedule, constant, cosine, warmup_multistep
+from reidclip.train.schedule import Schedule, constant, cosine, stepwise, warmup_multistep
 from reidclip.train.settings import TrainingSettings
 
 
@@ -102,11 +102,11 @@ def transform_of(settings: TrainingSettings) -> Transform:
 
 
 def stage_schedule(settings: TrainingSettings) -> Schedule:
-    """Multi-step with warm-up as CLIP-ReID publishes it (or CAL, without warm-up), or warm-up and cosine."""
+    """Multi-step with warm-up as CLIP-ReID publishes it (or CAL, without warm-up), or warm-up and cosine, or warm-up and even steps."""
     if settings.schedule == "multistep":
         return warmup_multistep(settings.milestones, settings.warmup_epochs, settings.warmup_factor, first_index=settings.first_index)
     warmup = warmup_multistep((), settings.warmup_epochs, settings.warmup_factor) if settings.warmup_epochs else constant()
-    decay = cosine(settings.epochs)
+    decay = cosine(settings.epochs) if settings.schedule == "cosine" else stepwise(settings.decay, settings.decay_epochs)
     return lambda epoch: warmup(epoch) * decay(epoch)
 
 

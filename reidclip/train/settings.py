@@ -107,7 +107,11 @@ class TrainingSettings(PictureSettings):
     weight_decay: float = Field(1e-4, ge=0, description="L2 decay inside Adam (not decoupled), on every parameter.")
     bias_lr_factor: float = Field(2.0, gt=0, description="Parameters whose name contains 'bias' train at lr times this.")
     head_lr_factor: float = Field(1.0, gt=0, description="The classifiers and BNNecks train at lr times this (published: 1).")
-    schedule: Literal["multistep", "cosine"] = Field("multistep", description="How the rate falls: in steps, or along a cosine to 0.")
+    schedule: Literal["multistep", "cosine", "step"] = Field(
+        "multistep", description="How the rate falls: to a tenth at milestones, along a cosine to 0, or in even steps."
+    )
+    decay: float = Field(0.85, gt=0, le=1, description="Factor on the rate every decay_epochs (step).")
+    decay_epochs: int = Field(10, gt=0, description="Epochs between two steps (step).")
     milestones: tuple[int, ...] = Field((30, 50), description="Epochs at which the rate drops to a tenth (multistep).")
     first_index: int = Field(
         1, ge=0, description="Number of the first epoch in the multi-step schedule: 1 in CLIP-ReID (stepped as an epoch begins), 0 in CAL."
