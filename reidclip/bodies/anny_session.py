@@ -75,7 +75,10 @@ class AnnyBody:
 
     def draw_shape(self, rng: np.random.Generator, female: bool) -> np.ndarray:
         """(90,) float32: a person of the renderer's population, with the stature of the sex."""
-        person = draw_person(rng, female)
+        return self.shape_of(draw_person(rng, female))
+
+    def shape_of(self, person: Identity) -> np.ndarray:
+        """(90,) float32: the body of a rendered person."""
         coefficients = person_coefficients(self._model, person)
         return np.asarray((coefficients - self._mean) / self._spread, np.float32)
 
