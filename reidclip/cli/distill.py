@@ -14,6 +14,7 @@ from reidclip.cli.training import note_on_weights, tell
 
 if TYPE_CHECKING:
     from reidclip.artifacts.store import Artifact
+    from reidclip.records import Dataset
     from reidclip.stages.describe import DescribeJob
     from reidclip.stages.distill import DistillJob
 
@@ -125,7 +126,7 @@ def distill(
         "say": say,
     }
     if label_only:
-        _label(plan_labels(data, Store(store), all_pictures=all_pictures or None, **common), dry_run, json_)
+        _label(*plan_labels(data, Store(store), all_pictures=all_pictures or None, **common), dry_run=dry_run, as_json=json_)
         return
     job = plan_distill(
         data,
@@ -145,7 +146,7 @@ def distill(
         _train(job, fresh, json_)
 
 
-def _label(planned: DescribeJob | Artifact, dry_run: bool, as_json: bool) -> None:
+def _label(dataset: Dataset, planned: DescribeJob | Artifact, *, dry_run: bool, as_json: bool) -> None:
     """Describe, or take the descriptions that are there, and show them."""
     from reidclip.parallel.processes import is_first, joined
     from reidclip.stages.describe import DescribeJob, describe
@@ -154,6 +155,7 @@ def _label(planned: DescribeJob | Artifact, dry_run: bool, as_json: bool) -> Non
     if dry_run:
         console.print_json(json.dumps(planned.plan() if isinstance(planned, DescribeJob) else {"descriptions": planned.ref}))
         return
+    found = not isinstance(planned, DescribeJob)
     if isinstance(planned, DescribeJob):
         with joined(pick_device(planned.device)), progress_bars() as progress:
             planned = describe(planned, progress)
@@ -161,8 +163,9 @@ def _label(planned: DescribeJob | Artifact, dry_run: bool, as_json: bool) -> Non
         if not first:
             return
     from reidclip.cli.describe_view import show
+    from reidclip.stages.describe_table import description_table
 
-    show(planned, as_json)
+    show(planned, description_table(planned, dataset), as_json, found)
 
 
 def _train(job: DistillJob, fresh: bool, as_json: bool) -> None:

@@ -25,13 +25,13 @@ _ACTIVATIONS: Mapping[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 
 class IdentityHead(nn.Module):
-    """MLP with one hidden layer on the pooled map, which gives f_id (CLIP3DReID)."""
+    """MLP with one hidden layer on the pooled map, which gives f_id (CLIP3DReID); without hidden layer one linear layer (its program)."""
 
     def __init__(self, places: int, hidden: int, width: int, activation: str) -> None:
         super().__init__()
-        self.hidden = nn.Linear(places, hidden)
-        self.activation = _ACTIVATIONS[activation]()
-        self.output = nn.Linear(hidden, width)
+        self.hidden = nn.Linear(places, hidden) if hidden else nn.Identity()
+        self.activation = _ACTIVATIONS[activation]() if hidden else nn.Identity()
+        self.output = nn.Linear(hidden or places, width)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, C) pooled map -> (B, W) f_id."""
@@ -98,11 +98,11 @@ def make_student(backbone: ImageEncoder, width: int = 2048, hidden: int | None =
     Args:
         backbone: as ``--student`` gives it: ResNet-50 (pooled by its mean from here on), or a network of timm's.
         width: of f_id (2048 in the paper; 512 in the published code).
-        hidden: width of the head's hidden layer; None: the channels of the final map.
+        hidden: width of the head's hidden layer; None: the channels of the final map; 0: none.
         activation: between the two layers, "relu" or "gelu".
 
     Raises:
-        UserError: an encoder that is CLIP's, whose inference would need CLIP; or widths that are not positive.
+        UserError: an encoder that is CLIP's, whose inference would need CLIP; or a width that is not positive.
     """
     if backbone.config.trunk is None or backbone.config.trunk == STUDENT:
         raise UserError(
@@ -113,8 +113,8 @@ def make_student(backbone: ImageEncoder, width: int = 2048, hidden: int | None =
         backbone = pooled_as(backbone, "avg")
     places = backbone.pooled_width
     head: dict[str, Any] = {"hidden": places if hidden is None else hidden, "width": width, "activation": activation}
-    if min(head["hidden"], width) < 1:
-        raise UserError(f"A head of widths {head['hidden']} and {width} gives no feature.", "Give widths of at least 1.")
+    if head["hidden"] < 0 or width < 1:
+        raise UserError(f"A head of widths {head['hidden']} and {width} gives no feature.", "Give a width of at least 1.")
     model = {"trunk": STUDENT, "backbone": copy.deepcopy(dict(backbone.config.model)), "head": head}
     with torch.device("meta"):  # the backbone is replaced by its copy: no random numbers are drawn for it
         student = StudentEncoder(replace(backbone.config, model=model))

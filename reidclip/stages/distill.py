@@ -157,7 +157,7 @@ def plan_labels(
     workers: int | None = None,
     on_error: OnError = "fail",
     say: Say = lambda text: None,
-) -> DescribeJob | Artifact:
+) -> tuple[Dataset, DescribeJob | Artifact]:
     """What ``--label-only`` does: the description to be made, or the descriptions that are there. Arguments as of `plan_distill`.
 
     Args:
@@ -171,8 +171,8 @@ def plan_labels(
     reading, template = teacher_settings(settings), _template(settings)
     found = descriptions_for(descriptions, dataset, store, teacher=settings.teacher, settings=reading, template=template, say=say)
     if found is not None and not all_pictures:
-        return found
-    return plan_description(
+        return dataset, found
+    asked = plan_description(
         dataset,
         store,
         teacher=settings.teacher,
@@ -187,6 +187,7 @@ def plan_labels(
         on_error=on_error,
         say=say,
     )
+    return dataset, asked
 
 
 def described(job: DistillJob, progress: Progress = lambda what, done, total: None) -> TrainJob:
