@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 SAMPLES = 10_000
-_CELLS = 4_000_000  # distances held at once: 32 MB of float64
+_BLOCK = 128  # points whose distances to others are held at once
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,27 @@ def nearest_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     if not len(others):
         raise ValueError("there is no point to be near to")
     own, other = (torch.from_numpy(np.asarray(p, np.float64)) for p in (points, others))
-    step = max(1, _CELLS // len(other))
+    # Along the axis on which the others are spread most, only those within reach can be nearer than it: few, for bodies stand upright.
+    spread = other.amax(0) - other.amin(0)
+    axis = int(spread.argmax())
+    other = other[other[:, axis].argsort()]
+    level = other[:, axis].contiguous()
     # The nearest by |q|^2 / 2 - p q; its distance is then taken from the difference itself, which does not cancel.
     half = (other**2).sum(1) / 2
-    found = []
-    for start in range(0, len(own), step):
-        block = own[start : start + step]
-        nearest = torch.addmm(half, block, other.T, alpha=-1).argmin(1)
-        found.append(((block - other[nearest]) ** 2).sum(1).sqrt())
-    return torch.cat(found).numpy() if found else np.zeros(0)
+    found = torch.full((len(own),), torch.inf, dtype=torch.float64)
+    left, reach = own[:, axis].argsort(), max(float(spread[axis]) / 32, 1e-6)
+    while len(left):
+        beyond = []
+        for start in range(0, len(left), _BLOCK):
+            part = left[start : start + _BLOCK]
+            block = own[part]
+            first, last = torch.searchsorted(level, torch.stack([block[0, axis] - reach, block[-1, axis] + reach])).tolist()
+            if first < last:
+                nearest = torch.addmm(half[first:last], block, other[first:last].T, alpha=-1).argmin(1) + first
+                found[part] = ((block - other[nearest]) ** 2).sum(1).sqrt()
+            beyond.append(part[found[part] > reach])
+        left, reach = torch.cat(beyond), reach * 2
+    return found.numpy()
 
 
 def chamfer(points: np.ndarray, others: np.ndarray, *, aligned: bool = True) -> Chamfer:
