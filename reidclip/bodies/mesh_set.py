@@ -1,40 +1,24 @@
-"""Bodies that pictures show: a table of shapes, measurements and words beside the pictures, and sets of untextured renders.
-
-``bodies.safetensors`` in the root of a rendered data set: ``shape`` (P, S), ``choices`` (P, 16), ``measures`` (P, M), ``thresholds`` (M,);
-its metadata name the body model, its version and the measurements; ``bodies.json`` maps each picture to a row.
-"""
+"""Bodies that pictures show: the table beside the pictures (`reidclip.bodies.body_table`), and sets of untextured renders."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from reidclip.bodies.body_table import BodyTable, open_bodies
+from reidclip.errors import UserError
+from reidclip.records import Dataset, Sample
+from reidclip.synth.files import PARAMETERS, SHARDS
+from reidclip.synth.mesh_plan import KIND, SIDES
 
-from reidclip.records import Dataset
+__all__ = ["BodyTable", "MeshSet", "open_bodies", "open_meshes"]
 
-
-@dataclass(frozen=True)
-class BodyTable:
-    """Who has which body.
-
-    Attributes:
-        body, version: the body model, and the digest of its data; see `reidclip.interfaces.BodySession`.
-        shape: (P, S) float32 shape parameters.
-        choices: (P, 16) int64: 0 where the first phrase of a pair of `reidclip.bodies.phrases.PAIRS` is true, 1 where the second is.
-        measures: (P,) float32 by name.
-        thresholds: name -> the population's median, which decided the choices.
-        rows: picture, as in ``Sample.path`` -> row.
-    """
-
-    body: str
-    version: str
-    shape: np.ndarray
-    choices: np.ndarray
-    measures: Mapping[str, np.ndarray]
-    thresholds: Mapping[str, float]
-    rows: Mapping[str, int]
+SPLITS = ("train", "test")
+_PATH = re.compile(rf"{KIND}/(?P<split>train|test)/(?P<body>\d+)_c(?P<camera>\d+)_\d+\.jpg")
+_MAKE = "Make one: reidclip synth DIR --meshes"
 
 
 @dataclass(frozen=True)
@@ -42,21 +26,13 @@ class MeshSet:
     """Untextured renders of bodies: `reidclip synth OUT --meshes`.
 
     Attributes:
-        dataset: splits "train" and "test", no body in both; ``pid`` is the row of the body, plus 1.
+        dataset: splits "train" and "test", no body in both; ``pid`` is the row of the body, plus 1; ``camid`` is the side of the body
+            that is seen, an index into `reidclip.synth.mesh_plan.SIDES`; there are no clothes.
         table: their bodies.
     """
 
     dataset: Dataset
     table: BodyTable
-
-
-def open_bodies(root: Path) -> BodyTable | None:
-    """The table of a rendered data set; None where there is none.
-
-    Raises:
-        UserError: a file that cannot be read, or tells of other pictures.
-    """
-    raise NotImplementedError
 
 
 def open_meshes(root: Path) -> MeshSet:
@@ -65,4 +41,37 @@ def open_meshes(root: Path) -> MeshSet:
     Raises:
         UserError: no such folder, or none of mesh renders (with the command that makes one); files missing or broken.
     """
-    raise NotImplementedError
+    if not root.is_dir():
+        raise UserError(f"There is no folder {root} of mesh renders.", _MAKE)
+    if not is_mesh_set(root):
+        raise UserError(f"{root} is no set of mesh renders: its {PARAMETERS} does not say so, or is not there.", _MAKE)
+    if (root / SHARDS).exists():
+        raise UserError(f"The mesh renders in {root} are not finished.", "Repeat the `reidclip synth --meshes` command, which goes on.")
+    root = Path(os.path.abspath(root))
+    table = open_bodies(root)
+    if table is None:
+        raise UserError(f"{root} lacks the table of its bodies.", "Repeat the `reidclip synth --meshes` command, which writes it.")
+    samples = [_sample(root, path, row) for path, row in table.rows.items()]
+    ordered = tuple(sorted(samples, key=lambda s: (SPLITS.index(s.split), s.path)))
+    return MeshSet(Dataset(KIND, root, ordered, notes=_notes(table)), table)
+
+
+def is_mesh_set(root: Path) -> bool:
+    """Whether a folder's ``synth.json`` says that it holds mesh renders; never raises."""
+    try:
+        there = json.loads((root / PARAMETERS).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(there, dict) and there.get("kind") == KIND
+
+
+def _sample(root: Path, path: str, row: int) -> Sample:
+    match = _PATH.fullmatch(path)
+    if match is None or int(match["body"]) != row + 1 or not 1 <= int(match["camera"]) <= len(SIDES):
+        raise UserError(f"{root}: {path} is no name of a mesh render of body {row + 1}.", _MAKE)
+    return Sample(path, row + 1, int(match["camera"]) - 1, -1, match["split"])
+
+
+def _notes(table: BodyTable) -> tuple[str, ...]:
+    said = ", ".join(f"{count} of {name}" for name, count in table.ties.items())
+    return (f"Bodies that lie on the median itself, and so get the second phrase: {said}.",) if said else ()

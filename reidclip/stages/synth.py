@@ -100,10 +100,7 @@ def _check(plan: Plan) -> None:
         _within("images_per_camera", plan.images_per_camera, 1, has.images, layout),
         _within("val_images", plan.val_images, 0, has.images - plan.images_per_camera, layout),
         (plan.seed >= 0, f"seed must not be negative, not {plan.seed}."),
-        (
-            32 <= plan.height <= 2048 and 16 <= plan.width <= 2048,
-            f"size must lie between 32x16 and 2048x2048, not {plan.height}x{plan.width}.",
-        ),
+        check_size(plan.height, plan.width),
     ]
     if plan.cameras is not None and has.cameras is not None:
         rules.append(_within("cameras", plan.cameras, has.cameras.least, has.cameras.most, layout))
@@ -114,6 +111,11 @@ def _check(plan: Plan) -> None:
     for good, what in rules:
         if not good:
             raise UserError(what, "Change that option.")
+
+
+def check_size(height: int, width: int) -> tuple[bool, str]:
+    """Whether pictures may be as large, and what to say if not."""
+    return 32 <= height <= 2048 and 16 <= width <= 2048, f"size must lie between 32x16 and 2048x2048, not {height}x{width}."
 
 
 def _within(name: str, value: int, least: int, most: int, layout: str) -> tuple[bool, str]:

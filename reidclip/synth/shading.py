@@ -94,7 +94,7 @@ def shade(
         seen = (label == labels.FACE) & in_lens(identity, coords, eye)
         label[seen] = labels.GLASSES
         colour[seen] = colour[seen] * np.float32(0.9) + np.float32(0.05)
-    return hits.pixel[order], _lit(colour, gloss, normal, light, forward), label
+    return hits.pixel[order], lit(colour, gloss, normal, light, forward), label
 
 
 def _paint(material: Material, identity: Identity, coords: FloatArray, eye: FloatArray) -> tuple[FloatArray, float]:
@@ -130,7 +130,16 @@ def _paint_hair(identity: Identity, coords: FloatArray) -> FloatArray:
     return colour.astype(np.float32)
 
 
-def _lit(colour: FloatArray, gloss: FloatArray, normal: FloatArray, light: Light, forward: FloatArray) -> FloatArray:
+def lit(colour: FloatArray, gloss: FloatArray, normal: FloatArray, light: Light, forward: FloatArray) -> FloatArray:
+    """Shaded colours (n, 3) of fragments.
+
+    Args:
+        colour: (n, 3) of the surface.
+        gloss: (n,) strength of the highlight.
+        normal: (n, 3) unit vectors; those that look away from the camera are turned round.
+        light: the light.
+        forward: (3,) viewing direction.
+    """
     facing = -(normal[:, 0] * forward[0] + normal[:, 1] * forward[1] + normal[:, 2] * forward[2])
     flip = np.where(facing < -0.1, np.float32(-1), np.float32(1))  # insides of open cloth
     n = normal * flip[:, None]
