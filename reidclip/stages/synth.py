@@ -149,6 +149,8 @@ def synth(
 ) -> SynthSummary:
     """Render a data set, or finish one that was interrupted.
 
+    The bodies of its people are written beside it (`reidclip.bodies.mesh_set.open_bodies`), to a set that lacks them too.
+
     Args:
         out: folder to write; new, empty, or an unfinished set with the same parameters.
         layout: ``prcc`` (cameras A, B, C; other clothes in C), ``ltcc`` (twelve cameras, outfits that differ in number, people
@@ -189,8 +191,14 @@ def synth(
         rendered += count
         if progress is not None:
             progress(present + rendered, total)
-    pictures = writer.join(out, plan, lambda: None)
+    pictures = writer.join(out, plan, partial(_write_bodies, out, plan))
     return SynthSummary(out, plan.layout, plan.ids, pictures, rendered, time.monotonic() - start)
+
+
+def _write_bodies(out: Path, plan: Plan) -> None:
+    from reidclip.stages.people_bodies import write_people_bodies  # torch, which a dry run need not wait for
+
+    write_people_bodies(out, plan)
 
 
 def pictures_of(plan: Plan) -> dict[int, int]:
