@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from ablation.rows import Row
 from reidclip.data.samplers import epoch_generator, pk_batches
+from reidclip.data.training_samples import training_samples
 from reidclip.errors import UserError
 from reidclip.records import Dataset
-from reidclip.stages.train_job import training_samples
-from reidclip.train.settings import FinetuneSettings, PromptLearnSettings
+from reidclip.train.settings import PromptLearnSettings, TrainingSettings
 
 _KEPT: dict[tuple[object, ...], int] = {}
 
@@ -35,12 +35,12 @@ def budget_of(row: Row, command: str, dataset: Dataset, seed: int) -> Budget | N
     if isinstance(settings, PromptLearnSettings):
         count = len(training_samples(dataset, settings.train_splits))
         return Budget(settings.epochs * -(-count // settings.batch_size), settings.batch_size)
-    if not isinstance(settings, FinetuneSettings):
+    if not isinstance(settings, TrainingSettings):
         return None
     return _of_sampler(dataset, settings, seed)
 
 
-def _of_sampler(dataset: Dataset, settings: FinetuneSettings, seed: int) -> Budget:
+def _of_sampler(dataset: Dataset, settings: TrainingSettings, seed: int) -> Budget:
     size = settings.identities, settings.images_per_identity
     key = (dataset.fingerprint, settings.train_splits, *size, settings.epochs, seed)
     if key not in _KEPT:  # planning every epoch of large data takes a while, and most rows plan alike
@@ -50,14 +50,14 @@ def _of_sampler(dataset: Dataset, settings: FinetuneSettings, seed: int) -> Budg
 
 
 def check_same(rows: Sequence[Row], dataset: Dataset, seed: int) -> None:
-    """Every row that fine-tunes has the same iterations of the same size, every row that learns prompts likewise.
+    """Every row that fine-tunes has the same iterations of the same size; every row that distils likewise, and that learns prompts.
 
     Rows that say that they have another budget are left out.
 
     Raises:
         UserError: naming the rows that differ.
     """
-    for command in ("finetune", "prompt-learn"):
+    for command in ("finetune", "distill", "prompt-learn"):
         groups: dict[Budget, list[str]] = defaultdict(list)
         for row in rows:
             budget = budget_of(row, command, dataset, seed)

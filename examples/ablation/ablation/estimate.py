@@ -21,7 +21,7 @@ from reidclip.errors import ReidclipError
 from reidclip.evaluation.protocols import required_samples
 from reidclip.records import Dataset
 from reidclip.settings import Settings
-from reidclip.train.settings import FinetuneSettings
+from reidclip.train.settings import TrainingSettings
 
 _BY_PICTURE = ("features", "image features", "masks", "parsing")
 _TEST_PEOPLE = 16
@@ -72,7 +72,8 @@ def cost_class(step: Step) -> str:
     facts = {key: value for key, value in step.facts.items() if key in ("method", "clip", "precision")}
     settings = {k: v for k, v in dict(step.facts.get("settings", {})).items() if not isinstance(v, float) and k != "epochs"}
     source = step.source.model_dump(mode="json") if step.source else None
-    told = json.dumps([step.kind, facts, settings, source], sort_keys=True, default=str)
+    teacher = [cost_class(below) for role, below in step.inputs.items() if role == "teacher"]  # it is asked in every iteration
+    told = json.dumps([step.kind, facts, settings, source, *teacher], sort_keys=True, default=str)
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
@@ -83,7 +84,10 @@ def size_of(step: Step, dataset: Dataset, test: Dataset, protocols: Sequence[str
     if step.kind == "evaluation":
         return len(required_samples(test, [p for p in test.protocols if p.name in protocols])), 0
     assert step.row is not None
-    command = {"prompts": "prompt-learn", "checkpoint": "finetune"}[step.kind]
+    if step.kind == "descriptions":
+        return len(dataset.samples), 0
+    command = step.command
+    assert command is not None
     budget = budget_of(step.row, command, dataset, step.seed)
     pictures = sum(s.split in getattr(step.row.settings[command], "train_splits", ()) for s in dataset.samples)
     return pictures if step.kind == "prompts" else 0, budget.iterations if budget else 0
@@ -129,7 +133,7 @@ def _timed(bench: Workshop, step: Step) -> Cost | None:
 
 def _few(dataset: Dataset, test: Dataset, steps: Sequence[Step]) -> tuple[Dataset, Dataset]:
     """A few pictures of the first training people, twice as many as a batch takes, and of some test people. One data set stays one."""
-    settings = [s for step in steps if step.row for s in step.row.settings.values() if isinstance(s, FinetuneSettings)]
+    settings = [s for step in steps if step.row for s in step.row.settings.values() if isinstance(s, TrainingSettings)]
     splits = {split for s in settings for split in s.train_splits} or {"train"}
     wanted = 2 * max((s.identities for s in settings), default=8)
     people = sorted({s.pid for s in dataset.samples if s.split in splits})
@@ -151,11 +155,11 @@ def _few(dataset: Dataset, test: Dataset, steps: Sequence[Step]) -> tuple[Datase
 
 
 def _short(row: Row) -> Row:
-    """The row with two epochs per training."""
+    """The row with two epochs per training, its teacher's too."""
     settings: Mapping[str, Settings] = {
         name: s.model_copy(update={"epochs": 2}) if "epochs" in type(s).model_fields else s for name, s in row.settings.items()
     }
-    return replace(row, settings=settings)
+    return replace(row, settings=settings, teacher=_short(row.teacher) if row.teacher else None)
 
 
 def costs_of_done(workshop: Workshop, planner: Planner, steps: Sequence[Step], names: Sequence[str]) -> dict[str, Cost]:

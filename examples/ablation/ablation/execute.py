@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ablation.steps import Step, protocols_of
+from ablation.steps import Step, protocols_of, sentence_of
 from ablation.table_file import MaskSource, TableFile
 from reidclip import registry
 from reidclip.artifacts.durable import writing_to
 from reidclip.artifacts.lock import exclusive
 from reidclip.artifacts.store import Artifact, Store
+from reidclip.bodies.mesh_set import open_meshes
 from reidclip.data.files import mirrored
 from reidclip.data.images import read_picture, write_indexed_png
 from reidclip.data.lip import LIP_PALETTE
@@ -23,6 +24,8 @@ from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.interfaces import Parser
 from reidclip.records import Dataset
 from reidclip.settings import resolve
+from reidclip.stages.describe import describe, plan_description
+from reidclip.stages.distill import body_of, distill, teacher_settings
 from reidclip.stages.evaluate import EvaluateJob, evaluate
 from reidclip.stages.finetune import finetune
 from reidclip.stages.mask import MaskSettings, fitting_parsing, mask
@@ -31,12 +34,12 @@ from reidclip.stages.pictures import picture_paths
 from reidclip.stages.prompt_learn import prompt_learn
 from reidclip.stages.train_job import TrainJob, check_batches
 from reidclip.train.device import pick_device
-from reidclip.train.settings import ModelSettings
+from reidclip.train.settings import DistillSettings, PictureSettings
 
 Told = Callable[[str, int, int], None]
 """(what, done, total)"""
 
-_TRAININGS = {"prompts": ("prompt-learn", prompt_learn), "checkpoint": ("finetune", finetune)}
+_TRAININGS = {"prompt-learn": prompt_learn, "finetune": finetune, "distill": distill}
 
 
 @dataclass(frozen=True)
@@ -100,18 +103,19 @@ class Workshop:
         if step.kind == "masks":
             assert step.source is not None
             return self._masks(step, step.source, told)
+        if step.kind == "descriptions":
+            return self._descriptions(step, told)
         if step.kind == "evaluation":
             return self._evaluation(step, inputs.get("checkpoint"), told)
         return self._training(step, inputs, told)
 
     def _training(self, step: Step, inputs: dict[str, Artifact], told: Told) -> Artifact:
-        assert step.row is not None and step.row.method is not None
-        command, run = _TRAININGS[step.kind]
-        settings = step.row.settings[command]
-        assert isinstance(settings, ModelSettings)
+        assert step.row is not None and step.row.method is not None and step.command is not None
+        settings = step.row.settings[step.command]
+        assert isinstance(settings, PictureSettings)
         check_batches(settings, self.dataset)
         job = TrainJob(
-            command,
+            step.command,
             step.kind,
             step.name,
             step.row.method,
@@ -126,9 +130,30 @@ class Workshop:
             workers=self.workers,
             save_seconds=self.save_seconds,
         )
-        made = run(job, told)
+        if step.row.needs is not None and step.row.needs.meshes:
+            assert self.table.meshes is not None
+            meshes = open_meshes(self.table.meshes)
+            job = replace(job, meshes=meshes, body=body_of(meshes, None))
+        made = _TRAININGS[step.command](job, told)
         assert made is not None, "one process runs a table"
         return made
+
+    def _descriptions(self, step: Step, told: Told) -> Artifact:
+        assert step.row is not None
+        settings = step.row.settings["distill"]
+        assert isinstance(settings, DistillSettings)
+        job = plan_description(
+            self.dataset,
+            self.store,
+            teacher=settings.teacher,
+            settings=teacher_settings(settings),
+            name=step.name,
+            device=self.device,
+            precision=self.precision,
+            workers=self.workers,
+            template=sentence_of(settings),
+        )
+        return describe(job, told)
 
     def _evaluation(self, step: Step, checkpoint: Artifact | None, told: Told) -> Artifact:
         assert step.row is not None

@@ -11,7 +11,7 @@ from ablation.folds import Fold
 from ablation.rows import Row
 from ablation.steps import Planner, Step
 
-KINDS = ("masks", "prompts", "checkpoint", "evaluation")
+KINDS = ("masks", "descriptions", "prompts", "checkpoint", "evaluation")
 
 
 def unique(plan: Mapping[tuple[str, int], Step]) -> dict[str, Step]:
@@ -53,10 +53,15 @@ def _todo(fold: Fold) -> list[Step]:
 
 def _row(row: Row, workshop: Workshop, planner: Planner) -> str:
     seed = planner.table.seeds[0]
-    budget = budget_of(row, "finetune", workshop.dataset, seed)
+    budget = budget_of(row, row.training, workshop.dataset, seed)
     trained = f"{budget.iterations} iterations of {budget.pictures} pictures" if budget else "nothing trained"
+    trained += f", distilled from {_teacher(row)}" if row.needs else ""
     compared = f", compared with {row.compare_with}" if row.compare_with else ""
     return f"{row.name}: {row.method.name if row.method else 'zero-shot'}, {trained}{f', masks {row.masks}' if row.masks else ''}{compared}"
+
+
+def _teacher(row: Row) -> str:
+    return row.teacher.name if row.teacher else str(getattr(row.settings["distill"], "teacher", ""))
 
 
 def _time(todo: Sequence[tuple[Fold, Step]], costs: Mapping[str, Cost], protocols: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from reidclip.errors import ReidclipError
-from reidclip.train.settings import FinetuneSettings, ModelSettings, PromptLearnSettings
+from reidclip.train.settings import DistillSettings, FinetuneSettings, ModelSettings, PromptLearnSettings
 
 _SET = re.compile(r"(--set '?)([a-z_0-9]+)(?==)")
 _PLACES = {
@@ -16,6 +16,8 @@ _PLACES = {
     r"--recipe ([\w-]+)": r'recipe = "\1" in the row',
     r"--method ([\w-]+)": r'method = "\1" in the row',
     r"--clip ([^\s,;]*[^\s,;.])": r"--set common.clip=\1",
+    r"--meshes ([^\s,;]*[^\s,;.])": r'meshes = "\1" in the table',
+    r"--student ([^\s,;]*[^\s,;.])": r"--set distill.student=\1",
     r"--protocol ([\w-]+)": r'protocols = ["\1"] in the table',
 }
 
@@ -46,4 +48,6 @@ def _command_of(key: str) -> str:
         return "common"
     if key in FinetuneSettings.model_fields:
         return "finetune"
-    return "prompt-learn" if key in PromptLearnSettings.model_fields else "finetune"
+    if key in PromptLearnSettings.model_fields:
+        return "prompt-learn"
+    return "distill" if key in DistillSettings.model_fields else "finetune"

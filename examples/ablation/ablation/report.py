@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ablation.average import AverageResult, average_as_json
 from ablation.cells import cell, comparison, told
+from ablation.network_costs import NetworkCost, as_json, section
 from ablation.over_targets import TARGETS_LEGEND, over_targets
 from ablation.results import PROBES, RowResult
 from ablation.scores import METRICS
@@ -29,6 +30,7 @@ def write_report(
     averages: Sequence[AverageResult] | None,
     protocols: Sequence[str],
     facts: dict[str, object],
+    costs: Mapping[str, NetworkCost],
 ) -> Path:
     """Write ``table.md`` and ``table.json``; returns the former.
 
@@ -36,13 +38,15 @@ def write_report(
         results: by target; of a table without targets one entry.
         averages: over the targets, None of a table without.
         facts: what else the JSON tells: the data, the device, what is still missing.
+        costs: of the rows' networks, by row; empty where the table does not ask for them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [r.as_json() for found in results.values() for r in found] if averages is None else [average_as_json(a) for a in averages]
-    document = {"title": table.title, "seeds": list(table.seeds), **facts, "rows": rows}
+    counted = {"network_costs": as_json(costs)} if table.network_costs else {}
+    document = {"title": table.title, "seeds": list(table.seeds), **facts, **counted, "rows": rows}
     write_durable(folder / "table.json", (json.dumps(document, indent=1) + "\n").encode())
     path = folder / "table.md"
-    write_durable(path, markdown(table, results, averages, protocols, facts).encode())
+    write_durable(path, markdown(table, results, averages, protocols, facts, costs).encode())
     return path
 
 
@@ -52,6 +56,7 @@ def markdown(
     averages: Sequence[AverageResult] | None,
     protocols: Sequence[str],
     facts: dict[str, object],
+    costs: Mapping[str, NetworkCost],
 ) -> str:
     """The whole Markdown document."""
     parts = [f"# {table.title}", table.note, str(facts.get("summary", ""))]
@@ -61,6 +66,8 @@ def markdown(
         parts += [_protocol(found, protocol, target) for protocol in protocols if found]
         if any(result.clothes for result in found):
             parts.append(_clothes(found, target))
+        if costs and found:
+            parts.append(section(found, costs, protocols, f"## What the networks cost{_on(target)}"))
     return "\n\n".join([*filter(None, parts), LEGEND, *([TARGETS_LEGEND] if averages is not None else [])]) + "\n"
 
 

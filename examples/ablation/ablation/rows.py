@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ablation.table_file import COMMANDS, ZERO_SHOT, RowTable, TableFile
 from reidclip import registry
 from reidclip.errors import UserError, nearest
 from reidclip.evaluation.settings import EvaluateSettings
-from reidclip.interfaces import Method
+from reidclip.interfaces import Distiller, DistillNeeds, Method
 from reidclip.recipes import read_recipe
 from reidclip.settings import Settings, resolve
 from reidclip.stages.choose import METHODS, settings_for
@@ -23,11 +23,14 @@ class Row:
     Attributes:
         method: None for the plain CLIP.
         recipe: its recipe, None where there is none.
-        settings: of each command that the row runs: "prompt-learn" (only where fine-tuning reads prompts), "finetune", "evaluate".
-        clip: the CLIP that it starts from.
+        settings: of each command that the row runs: "prompt-learn" (only where fine-tuning reads prompts), "finetune" or "distill",
+            "evaluate".
+        clip: the CLIP that it starts from; of a distilled row the student.
         masks: name of its source of masks, None when nothing in it reads masks.
         compare_with: name of the row that it is compared with; None for the first.
         other_budget: it is meant to train longer or shorter than others.
+        teacher: the row whose checkpoints are distilled; None where there is none, or a CLIP is.
+        needs: what distill reads; None for rows that are fine-tuned.
     """
 
     name: str
@@ -38,6 +41,13 @@ class Row:
     masks: str | None
     compare_with: str | None
     other_budget: bool = False
+    teacher: Row | None = None
+    needs: DistillNeeds | None = None
+
+    @property
+    def training(self) -> str:
+        """The command that makes its checkpoint."""
+        return "distill" if "distill" in self.settings else "finetune"
 
 
 def rows_of(table: TableFile) -> tuple[Row, ...]:
@@ -50,7 +60,7 @@ def rows_of(table: TableFile) -> tuple[Row, ...]:
     rows: list[Row] = []
     for line in (written for row in table.row for written in _written_out(row)):
         above = rows[-1].name if rows else None
-        row = _resolved(table, line, line.compare_with or above)
+        row = _resolved(table, line, line.compare_with or above, rows)
         if row.name in {r.name for r in rows}:
             raise UserError(f"Two rows are called '{row.name}'.", "Give each its own name; in a row with a sweep, write {} for the value.")
         if row.compare_with is not None and row.compare_with not in {r.name for r in rows}:
@@ -81,25 +91,49 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
     return found
 
 
-def _resolved(table: TableFile, row: RowTable, compare_with: str | None) -> Row:
+def _resolved(table: TableFile, row: RowTable, compare_with: str | None, above: Sequence[Row]) -> Row:
     recipe = (row.recipe if row.recipe is not None else table.recipe) or None
     if row.method == ZERO_SHOT:
         from reidclip.train.settings import ModelSettings
 
         clip = resolve(ModelSettings, _known(table, row, "common", ModelSettings), where=f"settings of row '{row.name}'").clip
-        _refuse_unread(row, ("prompt_learn", "finetune"))
+        _refuse_unread(row, ("prompt_learn", "finetune", "distill"))
         settings = {"evaluate": resolve(EvaluateSettings, _layer(table, row, "evaluate", EvaluateSettings), where=_where(row, "evaluate"))}
         return Row(row.name, None, None, settings, clip, None, compare_with)
     method: Method = registry.get(METHODS, row.method)
     _check_common(row, method)
-    found: dict[str, Settings] = {"finetune": _of_command(table, row, method, "finetune", recipe)}
-    if method.needs_prompts(found["finetune"]):
+    training = "distill" if "finetune" not in method.settings else "finetune"
+    found: dict[str, Settings] = {training: _of_command(table, row, method, training, recipe)}
+    if training == "finetune" and method.needs_prompts(found["finetune"]):
         found["prompt-learn"] = _of_command(table, row, method, "prompt-learn", recipe)
     told = read_recipe(method, recipe).sections("evaluate", EvaluateSettings) if recipe else []
     found["evaluate"] = resolve(EvaluateSettings, *told, _layer(table, row, "evaluate", EvaluateSettings), where=_where(row, "evaluate"))
-    reads_masks = any(method.needs_masks(command, found[command]) for command in ("prompt-learn", "finetune") if command in found)
-    clip, masks = str(getattr(found["finetune"], "clip", "")), _masks(table, row, reads_masks)
-    return Row(row.name, method, recipe, found, clip, masks, compare_with, row.other_budget)
+    reads_masks = any(method.needs_masks(command, found[command]) for command in ("prompt-learn", training) if command in found)
+    clip, masks = str(getattr(found[training], "network", "")), _masks(table, row, reads_masks)
+    needs = cast(Distiller, method).distill_needs(found[training]) if training == "distill" else None
+    teacher = _teacher(table, row, needs, above)
+    return Row(row.name, method, recipe, found, clip, masks, compare_with, row.other_budget, teacher, needs)
+
+
+def _teacher(table: TableFile, row: RowTable, needs: DistillNeeds | None, above: Sequence[Row]) -> Row | None:
+    """The row whose checkpoints a row is distilled from; also, whatever else distilling reads is there."""
+    if needs is not None and needs.meshes and table.meshes is None:
+        raise UserError(
+            f"Row '{row.name}' is distilled with rendered bodies, and the table names none.",
+            'Render them (reidclip synth data/meshes --meshes) and say meshes = "data/meshes" at its top.',
+        )
+    trained = [r.name for r in above if r.method is not None]
+    if needs is None or needs.teacher != "checkpoint":
+        if row.teacher is not None:
+            raise UserError(f"Row '{row.name}' names a row as its teacher, but distils no checkpoint.", "Leave teacher out.")
+        return None
+    if row.teacher is None:
+        raise UserError(
+            f"Row '{row.name}' distils a checkpoint, and names none.", f"Give it teacher = one of {', '.join(trained) or 'the rows above'}."
+        )
+    if row.teacher not in trained:
+        raise UserError(f"Row '{row.name}' has '{row.teacher}' as its teacher, no trained row above.", nearest(row.teacher, trained))
+    return next(r for r in above if r.name == row.teacher)
 
 
 def _of_command(table: TableFile, row: RowTable, method: Method, command: str, recipe: str | None) -> Settings:

@@ -14,8 +14,13 @@ from ablation.rows import Row
 from ablation.table_file import MaskSource, TableFile
 from reidclip import __version__
 from reidclip.artifacts.names import safe_name
+from reidclip.bodies.phrases import TEMPLATE
+from reidclip.interfaces import DistillNeeds
 from reidclip.records import Dataset
 from reidclip.settings import resolve
+from reidclip.stages.distill import teacher_settings
+from reidclip.stages.read_descriptions import entering
+from reidclip.train.settings import DistillSettings
 
 
 @dataclass(frozen=True)
@@ -23,11 +28,11 @@ class Step:
     """One artifact that has to be there.
 
     Attributes:
-        kind: of the artifact: "masks", "prompts", "checkpoint", "evaluation".
+        kind: of the artifact: "masks", "descriptions", "prompts", "checkpoint", "evaluation".
         label: how its name begins.
         facts: everything that the result depends on beside the inputs; plain values.
         inputs: the steps that it reads, by role.
-        row: whose settings it takes (any of the rows that share it); None for masks.
+        row: whose settings it takes (any of the rows that share it); None for masks. The teacher of a distilled row is a row of its own.
         source: of masks.
         seed: of a training.
     """
@@ -50,6 +55,12 @@ class Step:
     def name(self) -> str:
         """Name of its artifact."""
         return f"{safe_name(self.label)[:60]}-{self.key}"
+
+    @property
+    def command(self) -> str | None:
+        """The command that trains it; None for what is not trained."""
+        trainings = {"prompts": "prompt-learn", "checkpoint": self.row.training if self.row else None}
+        return trainings.get(self.kind)
 
     def line(self) -> Iterator[Step]:
         """Its inputs, deepest first, then itself."""
@@ -76,6 +87,7 @@ class Planner:
         self.table, self.dataset, self.test, self.precision, self.clip_digest = table, dataset, test, precision, clip_digest
         self.target, self._ending = target, f"-to-{target}" if target else ""
         self.parser_version = cache(_parser_version)  # opened once for all rows and seeds
+        self._mesh_facts = cache(_mesh_facts)
 
     def evaluation(self, row: Row, seed: int) -> Step:
         """The last step of a row: everything before it hangs below."""
@@ -91,11 +103,40 @@ class Planner:
 
     def _checkpoint(self, row: Row, seed: int) -> Step:
         assert row.method is not None
+        if row.needs is not None:
+            return self._student(row, row.needs, seed)
         inputs = self._masks(row, "finetune")
         if "prompt-learn" in row.settings:
             inputs["prompts"] = self._prompts(row, seed if self.table.prompt_seed is None else self.table.prompt_seed)
         label = f"{row.method.name}-s{seed}{self._ending}"
         return Step("checkpoint", label, self._training(row, "finetune", seed), inputs, row, seed=seed)
+
+    def _student(self, row: Row, needs: DistillNeeds, seed: int) -> Step:
+        """A distillation: its teacher is the checkpoint of the same seed, or a CLIP that describes the pictures."""
+        assert row.method is not None
+        inputs, facts = self._masks(row, "distill"), self._training(row, "distill", seed)
+        if row.teacher is not None:
+            inputs["teacher"] = self._checkpoint(row.teacher, seed)
+        if needs.live or needs.descriptions:
+            facts["teacher"] = self.clip_digest(_settings_of(row).teacher)
+        if needs.descriptions:
+            inputs["descriptions"] = self._descriptions(row)
+        if needs.meshes:
+            facts["meshes"] = self._mesh_facts(self.table.meshes)
+        return Step("checkpoint", f"{row.method.name}-s{seed}{self._ending}", facts, inputs, row, seed=seed)
+
+    def _descriptions(self, row: Row) -> Step:
+        settings = _settings_of(row)
+        facts = {
+            "toolkit": __version__,
+            "data": self.dataset.fingerprint,
+            "precision": self.precision,
+            "teacher": self.clip_digest(settings.teacher),
+            "splits": sorted(settings.train_splits),
+            **entering(teacher_settings(settings)),
+            "template": sentence_of(settings),
+        }
+        return Step("descriptions", f"described{self._ending}", facts, row=row)
 
     def _prompts(self, row: Row, seed: int) -> Step:
         assert row.method is not None
@@ -127,6 +168,17 @@ class Planner:
         return {"toolkit": __version__, "data": dataset.fingerprint, "precision": self.precision, "clip": clip}
 
 
+def _settings_of(row: Row) -> DistillSettings:
+    settings = row.settings["distill"]
+    assert isinstance(settings, DistillSettings)
+    return settings
+
+
+def sentence_of(settings: DistillSettings) -> str:
+    """The sentence of the descriptions: the method's own, where it has one."""
+    return str(getattr(settings, "template", TEMPLATE))
+
+
 def protocols_of(table: TableFile, test: Dataset) -> tuple[Any, ...]:
     """The protocols that are reported."""
     from reidclip.evaluation.protocols import find_protocol
@@ -147,6 +199,14 @@ def _parser_version(name: str, settings: str) -> str:
     parser: Parser = registry.get(GROUP, name)
     resolved = resolve(parser.settings, json.loads(settings), where=f"settings of parser {name}", plugin=name)
     return parser.open(resolved, torch.device("cpu")).version
+
+
+def _mesh_facts(folder: Path | None) -> list[str]:
+    from reidclip.bodies.mesh_set import open_meshes
+
+    assert folder is not None, "rows_of refuses a table that names no meshes where a row needs them"
+    meshes = open_meshes(folder)
+    return [meshes.dataset.fingerprint, meshes.table.version]
 
 
 def _content(folder: Path | None) -> str | None:

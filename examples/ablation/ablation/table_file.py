@@ -13,7 +13,7 @@ from reidclip.settings import Settings, parse_assignments, read_toml, resolve
 
 ZERO_SHOT = "zero-shot"
 Seed = Annotated[int, Field(ge=0)]
-COMMANDS = ("prompt-learn", "finetune", "evaluate")
+COMMANDS = ("prompt-learn", "finetune", "distill", "evaluate")
 
 
 class MaskSource(Settings):
@@ -38,6 +38,10 @@ class RowTable(Settings):
     common: dict[str, Any] = Field({}, description="Settings of every command that knows them.")
     prompt_learn: dict[str, Any] = Field({}, alias="prompt-learn", description="Settings of prompt-learn.")
     finetune: dict[str, Any] = Field({}, description="Settings of finetune.")
+    distill: dict[str, Any] = Field({}, description="Settings of distill, which methods of distillation run in place of the two.")
+    teacher: str | None = Field(
+        None, description="For methods that distil a checkpoint: the row above whose checkpoints, seed by seed, are the teachers."
+    )
     evaluate: dict[str, Any] = Field({}, description="Settings of evaluate.")
     sweep: dict[str, list[Any]] = Field({}, description='One key and its values, {"finetune.lambda1" = [0, 0.1]}: a row for each.')
     other_budget: bool = Field(False, description="It trains longer or shorter than the other rows, and is meant to.")
@@ -66,6 +70,8 @@ class TableFile(Settings):
     recipe: str | None = Field("tiny", description="Recipe of every row that names none.")
     settings: dict[str, dict[str, Any]] = Field({}, description="Settings of all rows: [settings.common], [settings.finetune] ...")
     masks: dict[str, MaskSource] = Field({}, description="Sources of masks by name.")
+    meshes: Path | None = Field(None, description="Folder of rendered bodies, for rows that are distilled with them.")
+    network_costs: bool = Field(False, description="The table ends in what every row's network costs: parameters, operations.")
     row: tuple[RowTable, ...] = Field(min_length=1, description="The rows, top to bottom.")
 
     @field_validator("data", mode="before")

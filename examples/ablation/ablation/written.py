@@ -10,12 +10,14 @@ from ablation.average import average
 from ablation.comparer import Comparer
 from ablation.execute import Workshop
 from ablation.folds import Fold
+from ablation.network_costs import NetworkCosts
 from ablation.overview import duration, unique
 from ablation.report import write_report
 from ablation.results import collect
 from ablation.rows import Row
 from ablation.steps import Step
 from ablation.table_file import TableFile
+from reidclip.artifacts.store import Artifact
 from reidclip.records import Dataset
 from reidclip.train.device import pick_device
 
@@ -34,6 +36,7 @@ class Writer:
         self, out: Path, table: TableFile, rows: Sequence[Row], folds: Sequence[Fold], names: Sequence[str], comparer: Comparer
     ) -> None:
         self.out, self.table, self.rows, self.folds, self.names, self.comparer = out, table, rows, folds, names, comparer
+        self.costs = NetworkCosts()
 
     @property
     def path(self) -> Path:
@@ -47,7 +50,18 @@ class Writer:
         missing = sum(len(fold.plan) for fold in self.folds) - sum(map(len, found.values()))
         facts = self._facts(missing)
         averages = average(self.rows, results, self.names, self.comparer) if self.table.leave_one_out else None
-        return write_report(self.out, self.table, results, averages, self.names, facts)
+        costs = self.costs.of(self._checkpoints()) if self.table.network_costs else {}
+        return write_report(self.out, self.table, results, averages, self.names, facts, costs)
+
+    def _checkpoints(self) -> dict[str, Artifact]:
+        """One of every row that has any, by its name: networks of other seeds and targets cost the same."""
+        found: dict[str, Artifact] = {}
+        for fold in self.folds:
+            for (name, _), last in fold.plan.items():
+                made = fold.workshop.find(last.inputs["checkpoint"]) if "checkpoint" in last.inputs else None
+                if made is not None:
+                    found.setdefault(name, made)
+        return found
 
     def _facts(self, missing: int) -> dict[str, Any]:
         """What the table tells beside its numbers."""
@@ -67,7 +81,7 @@ class Writer:
             "finetune_seconds": times,
             "summary": f"{state}Data: {self._told_data()}; seeds: {', '.join(map(str, self.table.seeds))}; "
             f"{duration(seconds)} in {len(made)} steps on {device}, {workshop.precision}. "
-            + (f"One fine-tuning took {', '.join(f'{duration(s)} ({name})' for name, s in times.items())}." if times else ""),
+            + (f"One training took {', '.join(f'{duration(s)} ({name})' for name, s in times.items())}." if times else ""),
         }
 
     def _data(self) -> dict[str, Any]:
@@ -90,7 +104,7 @@ def _fact(dataset: Dataset) -> dict[str, Any]:
 
 
 def _times(parts: Sequence[tuple[Workshop, Mapping[tuple[str, int], Step]]]) -> dict[str, float]:
-    """Mean seconds of a row's fine-tuning; one that was interrupted counts its last part only."""
+    """Mean seconds of a row's fine-tuning, or distilling without its teacher's; one that was interrupted counts its last part only."""
     seconds: dict[str, list[float]] = {}
     for workshop, plan in parts:
         for (name, _), last in plan.items():
