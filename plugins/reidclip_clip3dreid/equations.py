@@ -35,7 +35,7 @@ def eq03_cost(F_map: Tensor, H_words: Tensor) -> Tensor:
 
 
 def eq06_plan(cost: Tensor, regularisation: float = 1.0, iterations: int = 1, tolerance: float | None = None) -> Plan:
-    """Eq. (4)-(6), T = diag(a) K diag(b), K = exp(-C / lambda), uniform marginals; C (B, N, P) -> `Plan`."""
+    """Eq. (6), T = diag(a) K diag(b), K = exp(-C / lambda), (4) and (5) within; C (B, N, P) -> `Plan`."""
     return sinkhorn(cost, regularisation=regularisation, iterations=iterations, tolerance=tolerance)
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from reidclip.cli.console import be_silent
 from reidclip.errors import UserError
 
-SHARED = ("prompt-learn", "finetune", "parse", "mask", "evaluate")  # commands that several processes do together
+SHARED = ("prompt-learn", "finetune", "distill", "parse", "mask", "evaluate")  # commands that several processes do together
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from reidclip.stages.published import PUBLISHED_FILE, read_published
 STAGE_FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "prompt-learn": ("prompt_stages", "prompt_tensors"),
     "finetune": ("finetune_stages", "encoder"),
+    "distill": ("distill_stages", "encoder"),
 }
 
 

@@ -133,16 +133,17 @@ def _differences(
     store: Store,
 ) -> Iterator[str]:
     manifest = checkpoint.manifest
+    command = str(manifest.config.get("command", "finetune"))
     if manifest.plugin_version != method.version:
         yield f"the checkpoint was made by version {manifest.plugin_version} of {method.name}, here is {method.version}"
-    yield from _changed_settings(manifest.config.get("settings"), method, "finetune", recipe)
+    yield from _changed_settings(manifest.config.get("settings"), method, command, recipe)
     yield from _changed_prompts(checkpoint, method, recipe, store)
     published = resolve(EvaluateSettings, *read_recipe(method, recipe).sections("evaluate", EvaluateSettings), where="evaluate settings")
     if bool(settings.flip) != bool(published.flip):
         yield f"flip is {bool(settings.flip)}, published: {bool(published.flip)}"
     if settings.decode != "exact":
         yield f"pictures are decoded {settings.decode}, published: exact"
-    trained_on: Any = settings_for(method, "finetune", recipe, None, {})
+    trained_on: Any = settings_for(method, command, recipe, None, {})
     splits = {*trained_on.train_splits, *(split for p in protocols for split in (p.query, p.gallery))}
     if is_blurred_copy(dataset):
         yield f"faces of {dataset.root} are blurred, as its name says"

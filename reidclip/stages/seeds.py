@@ -114,7 +114,7 @@ def _commands(chosen: Artifact, seed: int, by_digest: dict[str, Artifact]) -> st
 def _command(artifact: Artifact, seed: int) -> str:
     manifest = artifact.manifest
     words = list(manifest.command)[1:]
-    command = "prompt-learn" if artifact.kind == "prompts" else "finetune"
+    command = "prompt-learn" if artifact.kind == "prompts" else str(manifest.config.get("command", "finetune"))
     if command not in words:  # made by a program rather than by the command line
         recipe = manifest.config.get("recipe")
         data = [part.root for part in manifest.dataset.parts] if manifest.dataset else []
