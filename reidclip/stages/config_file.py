@@ -40,10 +40,10 @@ def beside(config: Path | None) -> str:
 
 def _all_models() -> Iterator[type[Settings]]:
     """Settings classes of all commands, methods and parsers that can be loaded."""
-    from reidclip.evaluation.settings import EvaluateSettings
+    from reidclip.evaluation.settings import EvaluateSettings, ShapeSettings
     from reidclip.stages.mask import MaskSettings
 
-    yield from (MaskSettings, EvaluateSettings)
+    yield from (MaskSettings, EvaluateSettings, ShapeSettings)
     for info in registry.all_infos("reidclip.methods"):
         if info.object is not None:
             yield from info.object.settings.values()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from reidclip.artifacts.artifact import Artifact
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.clip.load import load_clip
 from reidclip.errors import UserError
@@ -27,14 +28,29 @@ def load_encoder(job: EvaluateJob) -> InferenceEncoder:
     """
     device = pick_device(job.device)
     if job.checkpoint is not None:
-        for name in ("encoder.safetensors", "encoder.json"):
-            job.checkpoint.file(name)  # verifies the digest
-        encoder = InferenceEncoder.load(job.checkpoint.path, device)
-    else:
-        clip = load_clip(job.clip, device=device)
-        encoder = InferenceEncoder(clip.image_encoder, InferenceOptions(mean=clip.mean, std=clip.std)).eval()
-    if job.settings.flip is not None:  # some encoders are saved so that they see both mirror images (Simple-CCReID's)
-        encoder.options = dataclasses.replace(encoder.options, flip=job.settings.flip)
+        return load_checkpoint(job.checkpoint, device, job.settings.flip)
+    clip = load_clip(job.clip, device=device)
+    encoder = InferenceEncoder(clip.image_encoder, InferenceOptions(mean=clip.mean, std=clip.std)).eval()
+    return _as_asked(encoder, job.settings.flip)
+
+
+def load_checkpoint(checkpoint: Artifact, device: torch.device, flip: bool | None = None) -> InferenceEncoder:
+    """A checkpoint's encoder, its digests verified.
+
+    Args:
+        flip: average each feature with that of the mirrored picture; None: as the encoder was saved.
+
+    Raises:
+        UserError, WorkError: a file is missing, broken or changed.
+    """
+    for name in ("encoder.safetensors", "encoder.json"):
+        checkpoint.file(name)  # verifies the digest
+    return _as_asked(InferenceEncoder.load(checkpoint.path, device), flip)
+
+
+def _as_asked(encoder: InferenceEncoder, flip: bool | None) -> InferenceEncoder:
+    if flip is not None:  # some encoders are saved so that they see both mirror images (Simple-CCReID's)
+        encoder.options = dataclasses.replace(encoder.options, flip=flip)
     if encoder.image_encoder.config.is_resnet:
         encoder.to(memory_format=torch.channels_last)
     return encoder

@@ -21,12 +21,13 @@ from reidclip.train.tracklet_features import tracklet_features
 
 if TYPE_CHECKING:
     from reidclip.stages.evaluate import EvaluateJob
+    from reidclip.stages.plan_shape import ShapeJob
 
 _TRACKLETS = 8  # whose clip features are kept until they are averaged
 
 
 def extract_features(
-    encoder: InferenceEncoder, job: EvaluateJob, samples: Sequence[Sample], progress: Callable[[int, int], None] | None = None
+    encoder: InferenceEncoder, job: EvaluateJob | ShapeJob, samples: Sequence[Sample], progress: Callable[[int, int], None] | None = None
 ) -> Features:
     """Test features of the samples, (N, width) float32 on the CPU, resized and normalised as the encoder says.
 
@@ -52,7 +53,7 @@ def extract_features(
 
 
 def _of_pictures(
-    encoder: InferenceEncoder, job: EvaluateJob, source: ImageSource, samples: Sequence[Sample], plan: Sequence[Sequence[int]]
+    encoder: InferenceEncoder, job: EvaluateJob | ShapeJob, source: ImageSource, samples: Sequence[Sample], plan: Sequence[Sequence[int]]
 ) -> Iterator[Tensor]:
     device = next(encoder.parameters()).device
     for batch in fetch(source, samples, plan, transform=_transform(encoder), workers=job.workers, device=device):
@@ -62,7 +63,7 @@ def _of_pictures(
 
 
 def _of_tracklets(
-    encoder: InferenceEncoder, job: EvaluateJob, source: ImageSource, samples: Sequence[Sample], plan: Sequence[Sequence[int]]
+    encoder: InferenceEncoder, job: EvaluateJob | ShapeJob, source: ImageSource, samples: Sequence[Sample], plan: Sequence[Sequence[int]]
 ) -> Iterator[Tensor]:
     device, settings = next(encoder.parameters()).device, job.settings
 
