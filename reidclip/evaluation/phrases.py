@@ -142,7 +142,7 @@ def agreement(
     return Agreement(
         accuracy=float(right.mean()),
         accuracy_interval=bootstrap_interval(right),
-        balanced=float((right * weights).sum() / 2) if both else None,
+        balanced=float(right[true == 0].mean() + right[true == 1].mean()) / 2 if both else None,
         balanced_interval=bootstrap_interval(right, weights=weights) if both else None,
         auc=_auc(lean[true == 0], lean[true == 1]) if both else None,
         chance=max(firsts, seconds) / len(true),

@@ -15,12 +15,12 @@ class PhraseChoice(NamedTuple):
     Attributes:
         scores: (N, P, 2) cosine similarities, float32.
         choices: (N, P) int64: 0 where the first phrase wins, 1 where the second does; equal scores go to the first.
-        ties: number of equal scores.
+        ties: number of equal scores, a scalar on the features' device.
     """
 
     scores: Tensor
     choices: Tensor
-    ties: int
+    ties: Tensor
 
 
 def choose_phrases(features: Tensor, texts: Tensor) -> PhraseChoice:
@@ -32,4 +32,4 @@ def choose_phrases(features: Tensor, texts: Tensor) -> PhraseChoice:
     """
     scores = torch.einsum("nd,pcd->npc", normalize(features.float(), dim=-1), normalize(texts.float(), dim=-1))
     first, second = scores.unbind(-1)
-    return PhraseChoice(scores, (second > first).long(), int((second == first).sum()))
+    return PhraseChoice(scores, (second > first).long(), (second == first).sum())

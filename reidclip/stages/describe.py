@@ -229,6 +229,7 @@ def _write(
     draft: Draft, job: DescribeJob, clip: ClipModel, pictures: Sequence[str], broken: dict[str, str], features: Tensor, texts: Tensor
 ) -> None:
     chosen = choose_phrases(features, texts)
+    ties = int(chosen.ties)
     tensors = {"features": features, "texts": texts, "scores": chosen.scores, "choices": chosen.choices}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, draft.path / FILE)
     draft.write(PICTURES, _json({"pictures": list(pictures), "left out": sorted(broken)}))
@@ -238,14 +239,14 @@ def _write(
     if broken:
         what = counted(len(broken), "broken picture was left out", "broken pictures were left out")
         notes.append(f"{what}; {which(sorted(broken))}.")
-    if chosen.ties:
-        notes.append(counted(chosen.ties, "score was a tie", "scores were ties") + ", given to the first phrase.")
+    if ties:
+        notes.append(counted(ties, "score was a tie", "scores were ties") + ", given to the first phrase.")
     draft.describe(
         config={**job.config, "teacher_digest": clip.digest, "precision": job.precision, "on_error": job.on_error},
         seed=job.seed,
         method=clip.name,
         dataset=DatasetRef.of(job.dataset),
-        metrics={"pictures": len(pictures), "ties": chosen.ties, "pairs": _spread(chosen, texts)},
+        metrics={"pictures": len(pictures), "ties": ties, "pairs": _spread(chosen, texts)},
         notes=notes,
         device=pick_device(job.device),
     )
