@@ -46,9 +46,9 @@ def pair_table(table: DescriptionTable) -> Table:
     """One row per pair."""
     out = Table(box=None, pad_edge=False)
     out.add_column("first / second phrase", no_wrap=True)
-    titles = ["first", "margin", "texts", "consistent (chance)"]
+    titles = ["first", "margin", "texts", "consistent\n(chance)"]
     if table.people:
-        titles += ["accuracy (chance)", "balanced [95 %]", "AUC"]
+        titles += ["accuracy\n(chance)", "balanced\n[95 %]", "AUC"]
     for title in titles:
         out.add_column(title, justify="right", no_wrap=True)
     for pair in table.pairs:
