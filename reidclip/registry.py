@@ -31,6 +31,12 @@ class PluginInfo:
     error: str | None = None
 
 
+def kind_of(group: str) -> str:
+    """Word for a member of a group: "reidclip.methods" -> "method", "reidclip.bodies" -> "body"."""
+    word = group.rpartition(".")[2]
+    return f"{word.removesuffix('ies')}y" if word.endswith("ies") else word.removesuffix("s")
+
+
 @cache
 def _entry_points(group: str, restrict: str | None) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
@@ -58,8 +64,7 @@ def info(group: str, name: str) -> PluginInfo:
     """
     point = _entry_points(group, os.environ.get("REIDCLIP_PLUGINS")).get(name)
     if point is None:
-        kind = group.rpartition(".")[2].rstrip("s")
-        raise UserError(f"There is no {kind} '{name}'.", nearest(name, names(group)))
+        raise UserError(f"There is no {kind_of(group)} '{name}'.", nearest(name, names(group)))
     distribution = point.dist.name if point.dist else "unknown"
     version = point.dist.version if point.dist else "?"
     base = PluginInfo(group, name, point.value, distribution, version)

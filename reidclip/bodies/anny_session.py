@@ -65,6 +65,10 @@ class AnnyBody:
         """(B, 90) -> (B, 20, 3) in the rest pose."""
         return self._template.joints(shape)
 
+    def rest_joints(self) -> np.ndarray:
+        """(20, 3) joints of the mean body in the rest pose."""
+        return self._template.arrays["joints"]
+
     def posed(self, shape: Tensor, rotations: Tensor) -> Tensor:
         """(B, 90), (B, 20, 3, 3) -> (B, 6200, 3)."""
         return self._template.posed(shape, rotations)

@@ -1,4 +1,4 @@
-"""`reidclip plugins`: which methods, parsers and layouts there are, what they take, and where their equations are."""
+"""`reidclip plugins`: which methods, parsers, bodies and layouts there are, what they take, and where their equations are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reidclip.cli.console import console, set_quiet
 from reidclip.cli.options import Json, Quiet, Verbose
 from reidclip.stages import plugins as stage
 
-app = typer.Typer(no_args_is_help=True, help="Methods, parsers and data layouts: list, describe, check, find equations.")
+app = typer.Typer(no_args_is_help=True, help="Methods, parsers, bodies and data layouts: list, describe, check, find equations.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `reidclip plugins list` shows it.")]
 Number = Annotated[str, typer.Argument(metavar="NUMBER", help="Number of the equation in the paper: 10, or eq10.")]

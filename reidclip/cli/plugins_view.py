@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from reidclip.cli.console import console
-from reidclip.registry import PluginInfo
-from reidclip.stages.plugins import PluginDetails, SettingInfo, kind_of
+from reidclip.registry import PluginInfo, kind_of
+from reidclip.stages.plugins import PluginDetails, SettingInfo
 
 
 def info_json(info: PluginInfo) -> dict[str, Any]:
@@ -56,6 +56,7 @@ def details_json(details: PluginDetails) -> dict[str, Any]:
         "published": details.published,
         "paper": str(details.paper) if details.paper else None,
         "expected_tree": details.tree,
+        "licence": details.licence,
     }
 
 
@@ -65,7 +66,7 @@ def print_details(details: PluginDetails) -> None:
     version = f", version {details.version}" if details.version else ""
     console.print(f"[bold]{escape(info.name)}[/] ({details.kind}{version}; {info.distribution} {info.distribution_version})")
     console.print(details.title, markup=False, soft_wrap=True)
-    for label, text in (("stages", ", ".join(details.stages)), ("expects", details.tree)):
+    for label, text in (("stages", ", ".join(details.stages)), ("expects", details.tree), ("licence", details.licence)):
         if text:
             console.print(f"{label}: {text}", markup=False, soft_wrap=True)
     if details.recipe is not None:

@@ -16,10 +16,10 @@ from reidclip.errors import ReidclipError
 from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.interfaces import GROUPS
 from reidclip.recipes import HEADER, read_recipe, recipe_names
-from reidclip.registry import PluginInfo
+from reidclip.registry import PluginInfo, kind_of
 from reidclip.settings import Settings, read_toml, resolve
 from reidclip.stages.equations import mismatches
-from reidclip.stages.plugins import all_plugins, folder_of, kind_of, recipe_files, settings_of
+from reidclip.stages.plugins import all_plugins, folder_of, recipe_files, settings_of
 from reidclip.stages.published import PUBLISHED_FILE, read_published
 
 STAGE_FUNCTIONS: Mapping[str, tuple[str, ...]] = {

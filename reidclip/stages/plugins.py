@@ -17,7 +17,7 @@ from reidclip import registry
 from reidclip.errors import UserError, nearest
 from reidclip.interfaces import GROUPS, Method
 from reidclip.recipes import read_recipe
-from reidclip.registry import PluginInfo
+from reidclip.registry import PluginInfo, kind_of
 from reidclip.settings import Settings, resolve
 from reidclip.stages.equations import PAPER_FILE, Equation, find_equation, published_results
 
@@ -51,13 +51,14 @@ class PluginDetails:
     """Everything `plugins show` prints.
 
     Attributes:
-        kind: "method", "parser", "layout".
+        kind: "method", "parser", "body", "layout".
         settings: by command for a method, under "" for a parser.
         recipes: of a method.
         recipe: the one whose values the settings show, None for defaults alone.
         published: text of PAPER.md's section of published results, "" without one.
         paper: path of PAPER.md, None without one.
         tree: expected tree of a layout, "" for others.
+        licence: sentence on the licence of a body, "" for others.
     """
 
     info: PluginInfo
@@ -70,17 +71,13 @@ class PluginDetails:
     published: str
     paper: Path | None
     tree: str
+    licence: str
     recipe: str | None = None
 
 
 def all_plugins() -> list[PluginInfo]:
     """Every plugin of every group, broken ones included."""
     return [info for group in GROUPS for info in registry.all_infos(group)]
-
-
-def kind_of(group: str) -> str:
-    """Word for a member of a group: "reidclip.methods" -> "method"."""
-    return group.rpartition(".")[2].removesuffix("s")
 
 
 def show(name: str, recipe: str | None = None) -> list[PluginDetails]:
@@ -184,6 +181,7 @@ def _details(group: str, name: str) -> PluginDetails:
         published=published_results(folder),
         paper=paper if paper.is_file() else None,
         tree=str(getattr(plugin, "expected_tree", "")),
+        licence=str(getattr(plugin, "licence", "")),
     )
 
 
