@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -11,13 +10,14 @@ from pathlib import Path
 from reidclip.bodies.body_table import BodyTable, open_bodies
 from reidclip.errors import UserError
 from reidclip.records import Dataset, Sample
-from reidclip.synth.files import PARAMETERS, SHARDS
-from reidclip.synth.mesh_plan import KIND, SIDES
+from reidclip.synth.files import MESHES, PARAMETERS, SHARDS
+from reidclip.synth.files import holds_meshes as is_mesh_set
+from reidclip.synth.mesh_plan import SIDES
 
-__all__ = ["BodyTable", "MeshSet", "open_bodies", "open_meshes"]
+__all__ = ["BodyTable", "MeshSet", "is_mesh_set", "open_bodies", "open_meshes"]
 
 SPLITS = ("train", "test")
-_PATH = re.compile(rf"{KIND}/(?P<split>train|test)/(?P<body>\d+)_c(?P<camera>\d+)_\d+\.jpg")
+_PATH = re.compile(rf"{MESHES}/(?P<split>train|test)/(?P<body>\d+)_c(?P<camera>\d+)_\d+\.jpg")
 _MAKE = "Make one: reidclip synth DIR --meshes"
 
 
@@ -53,16 +53,7 @@ def open_meshes(root: Path) -> MeshSet:
         raise UserError(f"{root} lacks the table of its bodies.", "Repeat the `reidclip synth --meshes` command, which writes it.")
     samples = [_sample(root, path, row) for path, row in table.rows.items()]
     ordered = tuple(sorted(samples, key=lambda s: (SPLITS.index(s.split), s.path)))
-    return MeshSet(Dataset(KIND, root, ordered, notes=_notes(table)), table)
-
-
-def is_mesh_set(root: Path) -> bool:
-    """Whether a folder's ``synth.json`` says that it holds mesh renders; never raises."""
-    try:
-        there = json.loads((root / PARAMETERS).read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(there, dict) and there.get("kind") == KIND
+    return MeshSet(Dataset(MESHES, root, ordered, notes=_notes(table)), table)
 
 
 def _sample(root: Path, path: str, row: int) -> Sample:

@@ -10,6 +10,7 @@ import typer
 
 from reidclip.cli import options
 from reidclip.cli.console import console, progress_bar, say, set_quiet
+from reidclip.cli.synth_meshes import check_options, render_meshes
 
 LAYOUTS = ("prcc", "ltcc", "vcclothes", "market1501", "pairs")
 """Trees that can be written; `reidclip.synth.layouts` is not imported for their names alone."""
@@ -32,14 +33,17 @@ def synth(
             show_default=False,
         ),
     ] = None,
+    meshes: Annotated[
+        bool, typer.Option("--meshes", help="Render bare bodies of known shape, grey and without texture, in place of dressed people.")
+    ] = False,
     layout: Annotated[str, typer.Option("--layout", metavar="NAME", help=f"Tree that is written: {', '.join(LAYOUTS)}.")] = "prcc",
-    ids: Annotated[int, typer.Option("--ids", min=1, help="Number of people.")] = 60,
+    ids: Annotated[int, typer.Option("--ids", min=1, help="Number of people; of bodies with --meshes (default then: 1000).")] = 60,
     test_ids: Annotated[
         int | None,
         typer.Option(
             "--test-ids",
             min=0,
-            help="How many of them are for testing. Default: a third (prcc), half (ltcc, vcclothes, market1501).",
+            help="How many of them are for testing. Default: a third (prcc), half (ltcc, vcclothes, market1501), a tenth (--meshes).",
             show_default=False,
         ),
     ] = None,
@@ -96,6 +100,13 @@ def synth(
             show_default=False,
         ),
     ] = None,
+    poses: Annotated[
+        int | None, typer.Option("--poses", min=1, help="Pictures per body (--meshes). Default: 10.", show_default=False)
+    ] = None,
+    body: Annotated[
+        str | None,
+        typer.Option("--body", metavar="NAME[:FILE]", help="Body model (--meshes): anny, smpl:FILE. Default: anny.", show_default=False),
+    ] = None,
     size: Annotated[str, typer.Option("--size", metavar="HxW", help="Height and width of the pictures.")] = "256x128",
     seed: options.Seed = 0,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes. Default: one per core.", show_default=False)] = None,
@@ -119,14 +130,25 @@ def synth(
 
     pairs: one flat folder, a new outfit and place in every picture, for pre-training.
 
+    --meshes renders bare bodies in place of people, for distillation with shape: with the shape parameters, the measurements and the words
+    that are true of each (bodies.safetensors). Sets of dressed people get that table too, where they lack it by the same command again.
+
     --preset synthcc makes the cloth-changing benchmark that numbers are published on, -ltcc the same idea with two to eight outfits per
     person, -dom-1 to -dom-4 four domains for generalisation.
 
     Example: reidclip synth data/synth --layout ltcc --ids 60 --outfits 3
 
     Example: reidclip synth data/synthcc --preset synthcc
+
+    Example: reidclip synth data/meshes --meshes
     """
     set_quiet(quiet)
+    given = _given(context)
+    check_options(given | ({"preset"} if preset is not None else set()), meshes)
+    if meshes:
+        asked = {"ids": ids if "ids" in given else None, "test_ids": test_ids, "poses": poses, "body": body}
+        drawn = {"size": _size(size), "seed": seed} | {name: value for name, value in asked.items() if value is not None}
+        return render_meshes(out, drawn, workers=workers, dry_run=dry_run, as_json=json_)
     from reidclip.stages.benchmarks import OTHER_PIXELS, render_benchmark
     from reidclip.stages.synth import default_workers, pictures_of, plan_synth
     from reidclip.stages.synth import synth as render
@@ -147,7 +169,7 @@ def synth(
         "style": style,
     }
     if preset is not None:
-        parameters = _pinned(context, preset)
+        parameters = _pinned(given, preset)
     plan = plan_synth(**parameters)  # type: ignore[arg-type]
     if dry_run:
         console.print_json(json.dumps({"command": "synth", "out": str(out), **plan.as_dict(), "pictures": sum(pictures_of(plan).values())}))
@@ -177,14 +199,19 @@ def synth(
     console.print(f"{summary.out}: {summary.pictures} pictures of {summary.identities} people, layout {summary.layout}", soft_wrap=True)
 
 
-def _pinned(context: typer.Context, preset: str) -> dict[str, object]:
+def _given(context: typer.Context) -> set[str]:
+    """Options on the command line that decide what is rendered."""
+    sources = {name: context.get_parameter_source(name) for name in context.params if name not in _NOT_FIXED}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+def _pinned(given: set[str], preset: str) -> dict[str, object]:
     """The parameters of a benchmark; giving one of them as well is a mistake."""
     from reidclip.errors import UserError
     from reidclip.synth.benchmarks import benchmark
 
     parameters = dict(benchmark(preset).parameters)
-    given = {name: context.get_parameter_source(name) for name in context.params if name not in _NOT_FIXED}
-    also = [name for name, source in given.items() if source is not None and source.name == "COMMANDLINE"]
+    also = sorted(given)
     if also:
         named = ", ".join("--" + name.replace("_", "-") for name in also)
         raise UserError(f"The preset {preset} fixes {named}.", "Leave out the preset or those options; a set of your own is no benchmark.")

@@ -14,6 +14,7 @@ from reidclip.data.layouts.pictures import load_pictures
 from reidclip.errors import ReidclipError, UserError, WorkError
 from reidclip.interfaces import DataLayout
 from reidclip.records import Dataset
+from reidclip.synth.files import holds_meshes
 
 GROUP = "reidclip.layouts"
 _LOOK_BELOW = 50  # sub-folders that are looked at for a better suggestion
@@ -36,7 +37,7 @@ def open_dataset(root: Path, layout: str | None = None) -> Dataset:
         return _load(registry.get(GROUP, layout), layout, root)
     found = _recognise(root)
     if found is None:
-        raise UserError(f"No data layout recognises {root}.", _known_below(root) or _near_misses(root) or _known_trees())
+        raise UserError(f"No data layout recognises {root}.", _bodies(root) or _known_below(root) or _near_misses(root) or _known_trees())
     return _load(*found, root)
 
 
@@ -120,6 +121,13 @@ def _with_absolute_root(dataset: Dataset) -> Dataset:
     """A manifest that holds the root must lead back to it from any working folder. Links are left as they are."""
     root = Path(os.path.abspath(dataset.root))
     return dataclasses.replace(dataset, root=root, called=name_by_layout(dataset.layout, root))
+
+
+def _bodies(root: Path) -> str:
+    """What renders of bare bodies are for; empty where the folder holds none."""
+    if not holds_meshes(root):
+        return ""
+    return "It holds renders of bare bodies, which `reidclip distill --meshes` and `reidclip evaluate --task shape` take."
 
 
 def _known_below(root: Path) -> str:

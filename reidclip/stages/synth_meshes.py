@@ -18,7 +18,8 @@ from reidclip.interfaces import BodySession
 from reidclip.stages.render_pool import render_all
 from reidclip.stages.synth import Progress, SynthSummary, check_size
 from reidclip.synth import mesh_writer, shards
-from reidclip.synth.mesh_plan import KIND, MeshPlan
+from reidclip.synth.files import MESHES
+from reidclip.synth.mesh_plan import MeshPlan
 
 DEFAULT_IDS = 1000  # 500 women and 500 men, ten poses each: 10,000 renders, as in the paper
 DEFAULT_POSES = 10
@@ -98,7 +99,7 @@ def synth_meshes(
     if say is not None:
         say(f"Measuring {plan.ids} bodies.")
     pictures = shards.join(out, plan.numbers, lambda: _describe(out, plan, session))
-    return SynthSummary(out, KIND, plan.ids, pictures, rendered, time.monotonic() - start)
+    return SynthSummary(out, MESHES, plan.ids, pictures, rendered, time.monotonic() - start)
 
 
 def _describe(out: Path, plan: MeshPlan, session: BodySession) -> None:

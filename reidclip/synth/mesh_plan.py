@@ -8,11 +8,10 @@ from functools import lru_cache
 import numpy as np
 
 from reidclip.synth.camera import View, sample_view
+from reidclip.synth.files import MESHES
 
 MESH_GENERATOR_VERSION = 1
 """Raised whenever the same parameters would give other bytes."""
-KIND = "meshes"
-"""What ``synth.json`` says of these sets under "kind"."""
 SIDES = ("front", "left", "back", "right")
 """Cameras: which side of the body the camera sees, in quarters of a turn; the number is the ``camid``."""
 
@@ -45,7 +44,7 @@ class MeshPlan:
 
     def as_dict(self) -> dict[str, object]:
         """What ``synth.json`` holds."""
-        return {"generator": MESH_GENERATOR_VERSION, "kind": KIND, **asdict(self)}
+        return {"generator": MESH_GENERATOR_VERSION, "kind": MESHES, **asdict(self)}
 
     @property
     def numbers(self) -> range:
@@ -107,7 +106,7 @@ def _shots(plan: MeshPlan, number: int) -> list[MeshShot]:
         view = sample_view(np.random.default_rng(np.random.SeedSequence([plan.seed, _VIEW, number, pose])))
         camera = side_of(view.azimuth)
         half = "test" if plan.is_test(number) else "train"
-        path = f"{KIND}/{half}/{body}_c{camera + 1}_{pose:0{max(2, len(str(plan.poses)))}d}.jpg"
+        path = f"{MESHES}/{half}/{body}_c{camera + 1}_{pose:0{max(2, len(str(plan.poses)))}d}.jpg"
         shots.append(MeshShot(path, number, pose, camera, view, (plan.seed, _RENDER, number, pose)))
     return shots
 
