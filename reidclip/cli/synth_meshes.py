@@ -10,6 +10,7 @@ from reidclip.cli.console import console, progress_bar, say
 
 OWN = {"meshes", "poses", "body", "ids", "test_ids", "size", "seed"}
 """Options of `reidclip synth` that decide what is rendered of bare bodies; the others that do are for dressed people."""
+_FEW = 400  # pictures that one process has rendered before others have started
 
 
 def check_options(given: set[str], meshes: bool) -> None:
@@ -34,19 +35,22 @@ def check_options(given: set[str], meshes: bool) -> None:
 
 def render_meshes(out: Path, parameters: dict[str, Any], *, workers: int | None, dry_run: bool, as_json: bool) -> None:
     """Render bare bodies and print the summary; ``parameters`` are those of `reidclip.stages.synth_meshes.synth_meshes`."""
+    from reidclip.bodies.licence import licence_once
     from reidclip.bodies.spec import DEFAULT, body_plugin, open_body
     from reidclip.stages.synth import default_workers
     from reidclip.stages.synth_meshes import plan_meshes, synth_meshes
 
     spec = parameters.pop("body", None) or DEFAULT
+    plan = plan_meshes(open_body(spec), **parameters)
+    total = plan.ids * plan.poses
     if dry_run:
-        plan = plan_meshes(open_body(spec), **parameters)
-        told = {"command": "synth", "out": str(out), **plan.as_dict(), "pictures": plan.ids * plan.poses}
-        console.print_json(json.dumps(told))
+        console.print_json(json.dumps({"command": "synth", "out": str(out), **plan.as_dict(), "pictures": total}))
         return
-    say(body_plugin(spec).licence)
+    licence_once(body_plugin(spec), say)
+    if workers is None:
+        workers = 1 if total < _FEW else default_workers()
     with progress_bar("Rendering", "pictures") as progress:
-        summary = synth_meshes(out, body=spec, workers=workers or default_workers(), progress=progress, say=say, **parameters)
+        summary = synth_meshes(out, body=spec, workers=workers, progress=progress, say=say, **parameters)
     if as_json:
         values = {"layout": summary.layout, "identities": summary.identities, "pictures": summary.pictures, "rendered": summary.rendered}
         console.print_json(json.dumps({"out": str(summary.out), **values, "seconds": round(summary.seconds, 2)}))
