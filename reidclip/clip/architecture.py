@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from reidclip.clip.geometry import Size, patch_grid, resnet_grid, trunk_grid
@@ -25,7 +25,8 @@ class EncoderConfig:
 
     Attributes:
         model: open_clip's ``embed_dim``, ``quick_gelu`` and ``vision_cfg`` (the text side is left out), of BLIP also ``blip``
-            (`reidclip.clip.blip_image`); or, of an encoder that is not CLIP's, ``trunk`` and its options (`reidclip.clip.trunk`).
+            (`reidclip.clip.blip_image`); or, of an encoder that is not CLIP's, ``trunk`` and its options (`reidclip.clip.trunk`,
+            `reidclip.clip.timm_trunk`, `reidclip.clip.student`).
         image_size: (height, width) in pixels.
         stride: ViT: distance of patches in pixels (the patch size means no overlap); ResNet: overall stride, 16 or 32; a tower of timm's:
             pixels from one place of its last map to the next, which cannot be chosen.
@@ -43,7 +44,7 @@ class EncoderConfig:
 
     @property
     def trunk(self) -> str | None:
-        """Name of an architecture that is not CLIP's ("resnet50"), else None."""
+        """Kind of an architecture that is not CLIP's ("resnet50", "timm", "student"), else None."""
         name: str | None = self.model.get("trunk")
         return name
 
@@ -81,6 +82,12 @@ class EncoderConfig:
     @property
     def grid(self) -> Size:
         """(height, width) of the final token map."""
+        if self.trunk == "student":
+            return replace(self, model=self.model["backbone"]).grid
+        if self.trunk == "timm":
+            from reidclip.clip.timm_trunk import facts_of
+
+            return facts_of(self).grid
         if self.trunk is not None:
             return trunk_grid(self.image_size, self.stride)
         if self.is_timm:

@@ -8,6 +8,7 @@
 ``weights.safetensors::ViT-B-16-quickgelu``  a file, its architecture named
 ``random:ViT-B-16`` (``@7`` for seed 7)      random weights; ``random:config.json`` reads a configuration file
 ``resnet50:imagenet``, ``resnet50:FILE``     an image encoder without text, see `reidclip.clip.trunk_source`
+``timm:NAME``, ``timm:NAME:FILE``            a network of timm's, likewise without text, see `reidclip.clip.timm_source`
 ``blip:FOLDER``, ``random:blip``             BLIP's two encoders, see `reidclip.clip.blip_source`
 ===========================================  ===============================================================================
 """
@@ -21,12 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
-import huggingface_hub.constants
 import open_clip
 from torch import Tensor
 
-from reidclip.clip import trunk_source
+from reidclip.clip import hub, trunk_source
 from reidclip.clip.recognise import recognise
 from reidclip.clip.supported import check_supported, supported_names
 from reidclip.clip.weights import SUFFIXES, read_weights
@@ -34,7 +33,6 @@ from reidclip.errors import UserError, nearest
 
 TINY = "reidclip-tiny"
 _HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
-_HUB_SECONDS = 10.0
 _OPEN_CLIP_CACHE = Path("~/.cache/clip")  # where open_clip puts what it fetches by address
 _WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
@@ -74,6 +72,10 @@ def find(spec: str) -> Source:
         from reidclip.clip.blip_source import find_blip  # it makes a Source, so it comes after this module
 
         return find_blip(spec)
+    if trunk_source.is_timm(spec):
+        from reidclip.clip.timm_source import find_timm  # likewise
+
+        return find_timm(spec)
     if spec.startswith("random:"):
         return _random(spec.removeprefix("random:"))
     if trunk_source.is_trunk(spec):
@@ -104,6 +106,10 @@ def on_this_machine(spec: str) -> bool:
         return True
     if _is_blip(spec):
         return Path(spec.partition(":")[2]).is_dir()
+    if trunk_source.is_timm(spec):
+        from reidclip.clip import timm_source
+
+        return timm_source.on_this_machine(spec)
     if trunk_source.is_trunk(spec):
         return trunk_source.on_this_machine(spec)
     if "::" in spec or spec.endswith(SUFFIXES) or Path(spec).is_dir():
@@ -123,6 +129,9 @@ def weights_file(spec: str) -> Path | None:
     """
     if spec == TINY or spec.startswith("random:"):
         return None
+    if trunk_source.is_timm(spec):
+        _, _, file = spec.removeprefix("timm:").partition(":")
+        return Path(file) if file else None
     if _is_blip(spec) or trunk_source.is_trunk(spec):
         _, _, what = spec.partition(":")
         return None if what in ("", trunk_source.IMAGENET) else Path(what)
@@ -233,8 +242,8 @@ def _fetch(name: str, arch: str, facts: Mapping[str, Any]) -> Path:
     try:
         return _from_hub_cache(facts) or Path(open_clip.download_pretrained(dict(facts)))
     except Exception as error:  # open_clip, huggingface_hub and urllib each raise their own kinds
-        hub = facts.get("hf_hub", "").rstrip("/")
-        page = f"https://huggingface.co/{hub}" if hub else facts.get("url", "")
+        repository = facts.get("hf_hub", "").rstrip("/")
+        page = f"https://huggingface.co/{repository}" if repository else facts.get("url", "")
         reason = (str(error).splitlines() or [type(error).__name__])[0].rpartition("Last error: ")[2].partition(". ")[0].rstrip(".")
         raise UserError(
             f"{name} is not on this machine and cannot be fetched ({reason}).",
@@ -245,19 +254,16 @@ def _fetch(name: str, arch: str, facts: Mapping[str, Any]) -> Path:
 def _from_hub_cache(facts: Mapping[str, Any]) -> Path | None:
     """The file that an earlier run fetched, without asking the network; None when there is none and the hub answers.
 
-    Where there is no network, the hub's client tries again for most of a minute before it says so: one question with a short limit
-    comes before it, and what that raises is the caller's error.
+    Where there is no network, what the question raises is the caller's error.
     """
     repository, _, _ = facts.get("hf_hub", "").rpartition("/")
     found = _cached(facts)
     if repository and found is None:
-        huggingface_hub.get_session().head(f"{huggingface_hub.constants.ENDPOINT}/{repository}", timeout=_HUB_SECONDS)
+        hub.ask(repository)
     return found
 
 
 def _cached(facts: Mapping[str, Any]) -> Path | None:
     """The file in the hub's cache."""
     repository, _, file = facts.get("hf_hub", "").rpartition("/")
-    candidates = ((file,) if file else _HUB_FILES) if repository else ()
-    found = (huggingface_hub.try_to_load_from_cache(repository, candidate) for candidate in candidates)
-    return next((Path(path) for path in found if isinstance(path, str)), None)
+    return hub.cached_file(repository, (file,) if file else _HUB_FILES)

@@ -32,6 +32,16 @@ def is_trunk(spec: str) -> bool:
     return spec.removeprefix("random:").partition(":")[0].partition("@")[0] == RESNET50
 
 
+def is_timm(spec: str) -> bool:
+    """Whether a spec names a network of timm's (`reidclip.clip.timm_source`)."""
+    return spec.removeprefix("random:").startswith("timm:")
+
+
+def is_without_text(spec: str) -> bool:
+    """Whether a spec names an image encoder without text."""
+    return is_trunk(spec) or is_timm(spec)
+
+
 def trunk_weights(spec: str) -> dict[str, Tensor]:
     """Weights of ``resnet50:FILE`` or ``resnet50:imagenet`` by torchvision's names, without the classifier.
 

@@ -77,7 +77,7 @@ def digest(state: Mapping[str, Tensor], quick_gelu: bool) -> str:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Named tensors of a file, whatever network they belong to; of a training checkpoint those under ``state_dict``.
+    """Named tensors of a file, whatever network they belong to; of a training checkpoint those under ``state_dict`` or ``model``.
 
     Raises:
         UserError: the file is missing, broken, or holds anything but tensors.
@@ -108,8 +108,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             ) from error
         size = f"{path.stat().st_size:,} bytes"
         raise UserError(f"{path} is no PyTorch checkpoint, or is cut off or damaged ({size}).", remedy) from error
-    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
-        loaded = loaded["state_dict"]
+    for key in ("state_dict", "model"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
     if not isinstance(loaded, Mapping):
         raise UserError(f"{path} holds a {type(loaded).__name__} and no named weights.", "Give a state dict.")
     return {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}

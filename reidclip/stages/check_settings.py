@@ -33,11 +33,11 @@ def check_text(method: Method, command: str, settings: Settings) -> None:
     Raises:
         UserError: its ``clip`` is an image encoder alone.
     """
-    from reidclip.clip.trunk_source import is_trunk
+    from reidclip.clip.trunk_source import is_without_text
 
     spec: Any = getattr(settings, "clip", None)
     reads_text = command == "prompt-learn" or method.needs_prompts(settings)
-    if reads_text and isinstance(spec, str) and is_trunk(spec):
+    if reads_text and isinstance(spec, str) and is_without_text(spec):
         raise UserError(
             f"'{spec}' is an image encoder without text, which method {method.name} reads under these settings.",
             "Give a CLIP, such as --clip ViT-B-16:openai, or take a method without prompts, such as --method cal.",
