@@ -42,6 +42,10 @@ SMALL: Mapping[str, Any] = {
     "warm_epochs": 2,
     "warm_up": {"identities": 3, "images_per_identity": 2, "pad": 2},
     "domain_epochs": 2,
+    "student": "random:timm:test_vit",
+    "feature_width": 12,
+    "head_hidden": 10,
+    "mesh_images": 4,
 }
 """Settings that make a training small; keys that a method does not have are left out."""
 

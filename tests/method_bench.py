@@ -16,6 +16,7 @@ from reidclip.data.loader import ImageSource
 from reidclip.interfaces import Method, StageContext, TrainStage
 from reidclip.records import training_labels
 from reidclip.settings import Settings, resolve
+from tests.distill_fakes import distill_inputs
 from tests.fakes import SMALL, tiny_clip
 
 CPU = torch.device("cpu")
@@ -41,8 +42,9 @@ class Bench:
         train = tuple(replace(s, domain=f"town-{s.pid % 2}") for s in dataset.split("train"))  # for methods that tell domains apart
         masks = self.masks if self.method.needs_masks(command, settings) else None
         prompts = self.prompts() if command == "finetune" and self.method.needs_prompts(settings) else None
+        distils = distill_inputs(self.method, settings, dataset, train) if command == "distill" else {}
         torch.manual_seed(seed)  # as `reidclip.stages.train_context.build_context` does
-        return StageContext(
+        context = StageContext(
             settings=settings,
             clip=tiny_clip(),
             train=train,
@@ -54,6 +56,7 @@ class Bench:
             precision=precision,
             prompts=prompts,
         )
+        return replace(context, **distils)
 
     def prompts(self) -> dict[str, Tensor]:
         if self._prompts is None:
@@ -63,7 +66,9 @@ class Bench:
         return {name: tensor.clone() for name, tensor in self._prompts.items()}
 
     def build(self, context: StageContext, command: str) -> Sequence[TrainStage]:
-        return self.method.prompt_stages(context) if command == "prompt-learn" else self.method.finetune_stages(context)
+        builders = {"prompt-learn": "prompt_stages", "finetune": "finetune_stages", "distill": "distill_stages"}
+        stages: Sequence[TrainStage] = getattr(self.method, builders[command])(context)
+        return stages
 
     def stages(self, command: str, seed: int = 3) -> Sequence[TrainStage]:
         return self.build(self.context(command, seed), command)

@@ -74,11 +74,15 @@ class Clip3dDistill(DistillSettings):
     mesh_words: bool = Field(True, description="Mesh renders take part in the optimal transport, with their exact words.")
 
     @property
+    def reads_meshes(self) -> bool:
+        """Whether some loss is about mesh renders."""
+        return self.lambda_3d > 0 or (self.mesh_words and self.lambda_ot > 0)
+
+    @property
     def meshes_per_batch(self) -> int:
         """Mesh renders that each batch holds."""
-        used = self.lambda_3d > 0 or (self.mesh_words and self.lambda_ot > 0)
         wanted = self.identities * self.images_per_identity if self.mesh_images is None else self.mesh_images
-        return wanted if used else 0
+        return wanted if self.reads_meshes else 0
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> Clip3dDistill:
@@ -112,6 +116,8 @@ def without_effect(stage: str, settings: Clip3dDistill) -> dict[str, str]:
         idle["margin"] = "triplet_weight = 0"
     if settings.id_weight == 0:
         idle["bnneck"] = "id_weight = 0"
-    if settings.meshes_per_batch == 0 and settings.lambda_3d == 0:
+    if not settings.reads_meshes:
         idle["mesh_images"] = "lambda_3d = 0 and no words of meshes"
+    elif settings.meshes_per_batch == 0 and settings.lambda_ot > 0:
+        idle["mesh_words"] = "mesh_images = 0"
     return idle
