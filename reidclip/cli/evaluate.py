@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from reidclip.cli import options
 from reidclip.cli.console import console, progress_bars, say, set_quiet
+from reidclip.cli.evaluate_shape import ONLY_RETRIEVAL, ONLY_SHAPE, check_task, run_shape
 from reidclip.cli.evaluate_view import as_json, print_evaluation, print_summary, several_as_json
 from reidclip.cli.training import note_on_weights
 
@@ -27,6 +28,10 @@ def evaluate(
     checkpoint: Annotated[
         str | None, typer.Option("--checkpoint", help="Checkpoint artifact, ccaf-prcc@v1. Default: the newest.", show_default=False)
     ] = None,
+    task: Annotated[
+        Literal["retrieval", "shape"],
+        typer.Option("--task", help="Identities found again, or 3D bodies predicted (by checkpoints of distill with meshes)."),
+    ] = "retrieval",
     protocol: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,6 +62,8 @@ def evaluate(
     ] = None,
     zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Evaluate the plain CLIP instead of a checkpoint.")] = False,
     clip: options.Clip = None,
+    blur_faces: options.BlurFaces = None,
+    parsing: options.Parsing = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average each feature with that of the mirrored picture; --set flip=true.")] = False,
     diagnostics: Annotated[
         bool,
@@ -66,6 +73,22 @@ def evaluate(
             "of several data sets, how well features tell them apart.",
         ),
     ] = False,
+    body: Annotated[
+        str | None,
+        typer.Option(
+            "--body", metavar="NAME[:FILE]", help="With --task shape: the body model, where it reads your file.", show_default=False
+        ),
+    ] = None,
+    export_mesh: Annotated[
+        Path | None,
+        typer.Option("--export-mesh", metavar="DIR", help="With --task shape: write predicted and true bodies there.", show_default=False),
+    ] = None,
+    mesh_format: Annotated[
+        Literal["ply", "obj"] | None, typer.Option("--mesh-format", help="Of --export-mesh. Default: ply.", show_default=False)
+    ] = None,
+    export_people: Annotated[
+        int | None, typer.Option("--export-people", min=1, help="How many people's, the first. Default: 10.", show_default=False)
+    ] = None,
     dataset: options.Dataset = None,
     name: options.Name = None,
     batch_size: Annotated[
@@ -85,7 +108,7 @@ def evaluate(
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Evaluate a checkpoint: exact CMC, mAP and mINP, with bootstrap 95% intervals over queries.
+    """Evaluate a checkpoint: exact CMC, mAP and mINP, with bootstrap 95% intervals over queries; or the 3D bodies that it predicts.
 
     Reads a data set and a checkpoint; writes an [bold]evaluation[/] artifact with metrics, per-query ranks and features. Prints the
     published numbers beside its own when the checkpoint's recipe and the data set are those of the paper, unchanged; data that it was
@@ -93,15 +116,54 @@ def evaluate(
     Settings: flip, batch_size, resamples (of the bootstrap; 0 gives no intervals), diagnostics, map_people. With --diagnostics the
     artifact also holds diagnostics.json and diagnostics/*.png.
 
+    With --task shape: errors of bodies predicted from pictures of held-out people (a mesh set of `reidclip synth OUT --meshes`, or a
+    rendered data set), by vertices, surfaces, measurements and words, beside those of the training bodies' mean. The artifact then holds
+    shapes.safetensors, errors per picture and person, and a sheet, bodies.png. Settings: single_pictures, surface_samples,
+    chamfer_pictures, chamfer_people, flip, batch_size, resamples.
+
     Example: reidclip evaluate data/prcc --protocol cloth-changing
 
     Example, tested on CUHK03, which none of three trainings saw: reidclip evaluate data --protocol dg-2:cuhk03 --seeds 0,1,2
+
+    Example, of bodies: reidclip evaluate data/meshes --task shape --checkpoint clip3dreid-prcc --export-mesh bodies
     """
     set_quiet(quiet)
+    retrieval = (protocol, split, seeds, zero_shot, clip, diagnostics, recipe, blur_faces, parsing)
+    shape = (body, export_mesh, mesh_format, export_people)
+    check_task(task, dict(zip((*ONLY_RETRIEVAL, *ONLY_SHAPE), (*retrieval, *shape), strict=True)))
     from reidclip.artifacts.store import Store
 
     if not dry_run:
         Store(store).check_writable()
+    assignments = [
+        *(set_ or []),
+        *options.assignments(None, blur_faces=blur_faces),
+        *(["flip=true"] if flip else []),
+        *(["diagnostics=true"] if diagnostics else []),
+        *([f"batch_size={batch_size}"] if batch_size else []),
+    ]
+    if task == "shape":
+        run_shape(
+            data or (),
+            store,
+            export=export_mesh,
+            mesh_format=mesh_format,
+            export_people=export_people,
+            as_json=json_,
+            dry_run=dry_run,
+            checkpoint=checkpoint,
+            layout=dataset,
+            body=body,
+            name=name,
+            config=config,
+            assignments=assignments,
+            device=device,
+            precision=precision,
+            workers=workers,
+            seed=seed,
+            cache=cache,
+        )
+        return
     from reidclip.parallel.processes import joined
     from reidclip.stages.evaluate_several import run_several
     from reidclip.stages.plan_several import plan_several
@@ -121,17 +183,13 @@ def evaluate(
         name=name,
         recipe=recipe,
         config=config,
-        assignments=[
-            *(set_ or []),
-            *(["flip=true"] if flip else []),
-            *(["diagnostics=true"] if diagnostics else []),
-            *([f"batch_size={batch_size}"] if batch_size else []),
-        ],
+        assignments=assignments,
         device=device,
         precision=precision,
         workers=workers,
         seed=seed,
         cache=cache,
+        parsing=parsing,
         say=say,
     )
     if dry_run:
