@@ -26,8 +26,24 @@ def explain(
     ] = None,
     map_: Annotated[
         str,
-        typer.Option("--map", help="gradient, rollout (ViT); hirescam, gradcam (ResNet); auto takes the first of them."),
+        typer.Option("--map", help="gradient, rollout (ViT); hirescam, gradcam (ResNet); auto takes the first; transport (distilled)."),
     ] = "auto",
+    phrase: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--phrase",
+            help='Of --map transport: "long legs", or "all" pairs; may be repeated. Default: the six pairs whose maps are least even.',
+            show_default=False,
+        ),
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            help="Of --map transport: where the CLIP of the distillation lies, which says what phrases fit. Default: where it was then.",
+            show_default=False,
+        ),
+    ] = None,
     towards: Annotated[
         Path | None,
         typer.Option("--towards", help="Explain the similarity to this picture, not the picture's own feature.", show_default=False),
@@ -70,6 +86,10 @@ def explain(
     clothes, head, limbs, background (with masks: on clothes, or not); "lift" divides it by the share of pixels there, so that 1.0 is a map
     without preference. Brackets: bootstrap 95% interval over pictures. Of a tracklet the frame in its middle is shown.
 
+    --map transport shows where a distilled student finds each phrase (CLIP3DReID, Liu et al. 2024, figure 3): of the plan that moves its
+    places to words about the body, the part of every phrase. Of a pair (tall / short) the phrase is taken that fits the picture, as the
+    CLIP says that the student was distilled from; where that is not on this machine, as the student says, which is told.
+
     Example: reidclip explain ccaf-prcc data/prcc --split test-C --against baseline-prcc --labels parsing/schp-prcc --output looks
 
     A whole split in numbers alone: reidclip explain ccaf-prcc data/prcc --split test-C --labels parsing/schp-prcc --shares-only
@@ -93,6 +113,8 @@ def explain(
         labels=labels,
         label_set=label_set,
         map=map_,
+        phrases=phrase or (),
+        teacher=teacher,
         towards=towards,
         per_sheet=per_sheet,
         batch_size=batch_size,
@@ -119,9 +141,11 @@ def explain(
 
 def _print(told: Mapping[str, Any]) -> None:
     for one in told["checkpoints"]:
+        if "phrase" in one:
+            _print_phrase(one, told)
         if told["labels"]:
             _print_shares(one, told)
-        else:
+        elif "phrase" not in one:
             console.print(f"{one['checkpoint']}: {one['map']} of {told['pictures']} pictures", markup=False, soft_wrap=True)
         if one["zero"]:
             zero = one["zero"]
@@ -135,7 +159,16 @@ def _print(told: Mapping[str, Any]) -> None:
         if row["difference"]:
             low, high = row["difference"]["interval"]
             points = f"{100 * row['difference']['mean']:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
-            console.print(f"on clothes, {row['checkpoint']} against {row['than']}: {points}", markup=False, soft_wrap=True)
+            of = f"{row['phrase']} on clothes" if "phrase" in row else "on clothes"
+            console.print(f"{of}, {row['checkpoint']} against {row['than']}: {points}", markup=False, soft_wrap=True)
+
+
+def _print_phrase(one: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+    said = ", ".join(f"{name} {count}" for name, count in one["said"].items())
+    by = "the student" if one["chosen_by"] == "student" else one["chosen_by"]
+    even = f"{100 * one['evenness']:.2f}% even"
+    line = f"{one['checkpoint']}: {one['phrase']}: transport of {told['pictures']} pictures, {even} ({said}; by {by})"
+    console.print(line, markup=False, soft_wrap=True)
 
 
 def _print_shares(one: Mapping[str, Any], told: Mapping[str, Any]) -> None:
@@ -143,7 +176,8 @@ def _print_shares(one: Mapping[str, Any], told: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     caption = f"{one['map']}, {told['pictures']} pictures; percent; brackets: bootstrap 95% interval over pictures; lift: mass / pixels"
-    table = Table(title=one["checkpoint"], caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    title = f"{one['checkpoint']}: {one['phrase']}" if "phrase" in one else one["checkpoint"]
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
     for column in ("region", "share of the map", "share of pixels", "lift"):
         table.add_column(column, justify="left" if column == "region" else "right")
     for name, share in one["shares"].items():

@@ -41,7 +41,9 @@ def choose_kind(encoder: ImageEncoder, wanted: str = "auto") -> MapKind:
         return fitting[0]
     kind: MapKind | None = next((kind for kind in get_args(MapKind) if kind == wanted), None)
     if kind is None:
-        raise UserError(f"There is no map '{wanted}'.", f"Use one of auto, {', '.join(get_args(MapKind))}.")
+        raise UserError(
+            f"There is no map '{wanted}'.", f"Use one of auto, {', '.join(get_args(MapKind))}; of distilled checkpoints transport too."
+        )
     if kind not in fitting:
         name, has = ("ViT", "attention") if fitting is _OF_VIT else ("ResNet", "last feature map")
         name = "tower that pools its last map" if encoder.config.is_timm else name

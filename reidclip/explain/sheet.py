@@ -12,7 +12,7 @@ from reidclip.data.images import UInt8
 from reidclip.explain.overlay import colours
 
 CELL_HEIGHT, MAX_CELL_WIDTH = 224, 300
-GAP, TEXT, CAPTION, TITLE, SCALE_BAR = 8, 13, 18, 20, 44
+GAP, TEXT, SMALL_TEXT, CAPTION, TITLE, SCALE_BAR = 8, 13, 11, 18, 20, 44
 MIN_WIDTH = 520
 _GREY, _INK = (90, 90, 90), (20, 20, 20)
 
@@ -27,7 +27,7 @@ class Shown:
     captions: tuple[str, ...] = ()
 
 
-def explanation_sheet(shown: Sequence[Shown], titles: Sequence[str], top: float, headline: str) -> Image.Image:
+def explanation_sheet(shown: Sequence[Shown], titles: Sequence[str], top: float, headline: str, bottom: float = 0.0) -> Image.Image:
     """Draw a sheet, as many pictures to a line as make it about as wide as high.
 
     Args:
@@ -35,6 +35,7 @@ def explanation_sheet(shown: Sequence[Shown], titles: Sequence[str], top: float,
         titles: of the encoders; those of a line that are too long end in dots.
         top: multiple of the average mass at the scale's end.
         headline: above everything.
+        bottom: multiple of the average mass at the scale's beginning.
 
     Raises:
         ValueError: nothing to show.
@@ -60,8 +61,9 @@ def explanation_sheet(shown: Sequence[Shown], titles: Sequence[str], top: float,
         captions = ["", *(f"{letter} {words}".rstrip() for letter, words in zip(_letters(titles), said, strict=True))]
         for column, (cell, caption) in enumerate(zip(row, captions[: len(row)], strict=True)):
             sheet.paste(cell, (x + column * width, y + CAPTION))
-            draw.text((x + column * width, y + CAPTION + CELL_HEIGHT + 1), _fitted(caption, width - 2, font), fill=_INK, font=font)
-    _draw_scale(draw, sheet, top, font)
+            smaller = font if font.getlength(caption) <= width - 2 else ImageFont.load_default(SMALL_TEXT)
+            draw.text((x + column * width, y + CAPTION + CELL_HEIGHT + 1), _fitted(caption, width - 2, smaller), fill=_INK, font=smaller)
+    _draw_scale(draw, sheet, (bottom, top), font)
     return sheet
 
 
@@ -69,14 +71,17 @@ def _letters(titles: Sequence[str]) -> list[str]:
     return [chr(65 + i) for i in range(len(titles))]
 
 
-def _draw_scale(draw: ImageDraw.ImageDraw, sheet: Image.Image, top: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> None:
-    """The colour bar with 0, 1 (the average) and the end of the scale."""
+def _draw_scale(
+    draw: ImageDraw.ImageDraw, sheet: Image.Image, ends: tuple[float, float], font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> None:
+    """The colour bar with its beginning, 1 (the average) and its end."""
     left, length, y = GAP, min(300, sheet.width // 2), sheet.height - SCALE_BAR + 6
     bar = colours(np.linspace(0, 1, length))[None].repeat(12, axis=0).round().astype(np.uint8)
     sheet.paste(Image.fromarray(bar), (left, y))
-    for value in (0.0, 1.0, top):
-        text = f"{value:.0f}" if value < 1.0 or value == 1.0 else f"{value:.1f}"
-        x = left + min(length - 1, round(value / top * (length - 1)))
+    low, high = ends
+    for value in (low, 1.0, high):
+        text = f"{value:.0f}" if value in (0.0, 1.0) else f"{value:.2f}" if high - low < 1 else f"{value:.1f}"
+        x = left + min(length - 1, round((value - low) / (high - low) * (length - 1)))
         if value == 1.0 and not 20 < x - left < length - 30:
             continue
         draw.line([(x, y + 12), (x, y + 16)], fill=_INK)

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ import numpy as np
 from reidclip.artifacts.durable import disk_full, is_disk_full
 from reidclip.data.images import read_picture, write_picture_png
 from reidclip.errors import WorkError
-from reidclip.explain.overlay import overlay, top_of_scale
+from reidclip.explain.overlay import ends_of_scale, overlay, top_of_scale
 from reidclip.explain.regions import CLOTHES, regions_of
 from reidclip.explain.shares import difference, summarise
 from reidclip.explain.sheet import Shown, explanation_sheet
-from reidclip.stages.explain import Explained, ExplainJob, mass_on_picture
+from reidclip.stages.explain_job import TRANSPORT, Explained, ExplainJob, mass_on_picture
 from reidclip.stages.explain_pictures import Chosen, Labels
 
 SUMMARY, TABLE = "explain.json", "shares.csv"
@@ -41,8 +42,14 @@ def summary(job: ExplainJob, results: Sequence[Explained]) -> dict[str, Any]:
         "notes": notes(results),
     }
     if job.labels is not None and len(results) > 1:
-        told["more_on_clothes"] = [_against(job, results[0], other) for other in results[1:]]
+        told["more_on_clothes"] = [_against(job, first, other) for first, other in _pairs(results)]
     return told
+
+
+def _pairs(results: Sequence[Explained]) -> list[tuple[Explained, Explained]]:
+    """The first checkpoint's maps beside each other one's; of transport maps, those of the same phrase."""
+    words = [None if one.words is None else one.words.title for one in results]
+    return [(results[words.index(title)], one) for title, one in zip(words, results, strict=True) if results[words.index(title)] is not one]
 
 
 def _taken_from(chosen: Chosen) -> dict[str, Any]:
@@ -58,9 +65,10 @@ def _label_maps(labels: Labels) -> dict[str, str]:
 
 def notes(results: Sequence[Explained]) -> list[str]:
     """What to know before the checkpoints are compared."""
-    kinds = [f"{one.checkpoint.ref} {one.kind}" for one in results]
+    by_student = {f"{one.checkpoint.ref}: {one.words.note}; its own reading was taken" for one in results if one.words and one.words.note}
     if len({one.kind for one in results}) < 2:
-        return []
+        return sorted(by_student)
+    kinds = [f"{one.checkpoint.ref} {one.kind}" for one in results]
     return [f"the maps are of different kinds, which spread their mass differently ({', '.join(kinds)}): shares do not compare"]
 
 
@@ -71,6 +79,9 @@ def _of_checkpoint(job: ExplainJob, one: Explained) -> dict[str, Any]:
         "map": one.kind,
         "zero": [job.paths[index] for index in one.zero],
     }
+    if one.words is not None:
+        said = dict(Counter(one.words.said).most_common())
+        told |= {"phrase": one.words.title, "chosen_by": one.words.by, "said": said, "evenness": float(one.words.even.mean())}
     if job.labels is not None and one.mass is not None and one.pixels is not None:
         seen = _seen(len(job.paths), one)
         regions = regions_of(job.labels.label_set)
@@ -85,7 +96,8 @@ def _against(job: ExplainJob, first: Explained, other: Explained) -> dict[str, A
     column = regions_of(job.labels.label_set).names.index(CLOTHES)
     both = _seen(len(job.paths), first) & _seen(len(job.paths), other)
     found = difference(first.mass[both, column], other.mass[both, column], job.seed) if both.any() else None
-    return {"checkpoint": other.checkpoint.ref, "than": first.checkpoint.ref, "difference": found}
+    told = {"checkpoint": other.checkpoint.ref, "than": first.checkpoint.ref, "difference": found}
+    return told if first.words is None else {**told, "phrase": first.words.title}
 
 
 def _seen(count: int, one: Explained) -> np.ndarray:
@@ -131,41 +143,46 @@ def _write_shares(path: Path, job: ExplainJob, results: Sequence[Explained]) -> 
     names = regions_of(job.labels.label_set).names
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["checkpoint", "picture", *(f"mass_{name}" for name in names), *(f"pixels_{name}" for name in names)])
+        words = ["phrase"] if job.map == TRANSPORT else []
+        writer.writerow(["checkpoint", *words, "picture", *(f"mass_{name}" for name in names), *(f"pixels_{name}" for name in names)])
         for one in results:
             assert one.mass is not None and one.pixels is not None
             for index, picture in enumerate(job.paths):
                 mass = [""] * len(names) if index in one.zero else [f"{v:.6f}" for v in one.mass[index]]
-                writer.writerow([one.checkpoint.ref, picture, *mass, *(f"{v:.6f}" for v in one.pixels[index])])
+                said = [] if one.words is None else [one.words.said[index]]
+                writer.writerow([one.checkpoint.ref, *said, picture, *mass, *(f"{v:.6f}" for v in one.pixels[index])])
 
 
 def _draw(folder: Path, job: ExplainJob, results: Sequence[Explained], progress: Callable[[int, int], None]) -> list[str]:
     count = len(job.paths)
-    top = top_of_scale([heat for one in results for heat in one.heat])
-    titles = [f"{one.checkpoint.ref} ({one.kind})" for one in results]
+    all_heat = [heat for one in results for heat in one.heat]
+    ends = ends_of_scale(all_heat) if job.map == TRANSPORT else (0.0, top_of_scale(all_heat))  # plans leave no place empty
+    titles = [one.title for one in results]
     headline = "Where features come from" + (f", towards {job.towards.name}" if job.towards else "")
+    if job.map == TRANSPORT:
+        headline = "Where the mass of each phrase goes (optimal transport)"
     for one in results:
         (folder / "overlays" / _folder_of(one)).mkdir(parents=True)
     sheets: list[str] = []
     page: list[Shown] = []
     above = [Shown(f"towards {job.towards.name}", read_picture(job.towards), ())] if job.towards else []
     for index in range(count):
-        page.append(_shown(folder, job, results, index, top))
+        page.append(_shown(folder, job, results, index, ends))
         if len(page) == job.per_sheet or index == count - 1:
             sheets.append(f"sheet-{len(sheets) + 1:03d}.png")
-            write_picture_png(folder / sheets[-1], np.asarray(explanation_sheet([*above, *page], titles, top, headline)))
+            write_picture_png(folder / sheets[-1], np.asarray(explanation_sheet([*above, *page], titles, ends[1], headline, ends[0])))
             page = []
         progress(index + 1, count)
     return sheets
 
 
-def _shown(folder: Path, job: ExplainJob, results: Sequence[Explained], index: int, top: float) -> Shown:
+def _shown(folder: Path, job: ExplainJob, results: Sequence[Explained], index: int, ends: tuple[float, float]) -> Shown:
     """One picture with its overlays, which are also written as files."""
     path = job.paths[index]
     picture = read_picture(job.dataset.file(path))
     overlays = []
     for one in results:
-        overlays.append(overlay(picture, mass_on_picture(job, one, index), top))
+        overlays.append(overlay(picture, mass_on_picture(job, one, index), ends[1], ends[0]))
         stem = Path(path).stem[-_NAME:]
         write_picture_png(folder / "overlays" / _folder_of(one) / f"{index + 1:04d}-{stem}.png", overlays[-1])
     return Shown(path, picture, tuple(overlays), tuple(_caption(job, one, index) for one in results))
@@ -174,10 +191,14 @@ def _shown(folder: Path, job: ExplainJob, results: Sequence[Explained], index: i
 def _caption(job: ExplainJob, one: Explained, index: int) -> str:
     if index in one.zero:
         return "no map"
+    if one.words is not None:
+        return one.words.said[index]
     if job.labels is None or one.mass is None:
         return ""
     return f"clothes {one.mass[index, regions_of(job.labels.label_set).names.index(CLOTHES)]:.0%}"
 
 
 def _folder_of(one: Explained) -> str:
-    return one.checkpoint.ref.replace("@", "-")
+    """Of its overlays: its checkpoint's name, and for transport maps within it one for each phrase."""
+    name = one.checkpoint.ref.replace("@", "-")
+    return name if one.words is None else f"{name}/{one.words.title.replace(' / ', '-or-').replace(' ', '-')}"
