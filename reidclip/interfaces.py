@@ -242,7 +242,7 @@ class DistillNeeds:
     meshes: bool = False
 
 
-INHERITED = ("clip", "similarity", "height", "width", "stride", "normalisation", "test_resize", "train_splits", "distractors")
+INHERITED = ("clip", "similarity", "height", "width", "stride", "normalisation", "test_resize", "train_splits", "distractors", "blur_faces")
 """What finetune takes over from its prompts, by any method."""
 
 

@@ -25,6 +25,8 @@ def finetune(
     masks: Annotated[
         str | None, typer.Option("--masks", help="Masks artifact. Default: the newest of this data.", show_default=False)
     ] = None,
+    blur_faces: options.BlurFaces = None,
+    parsing: options.Parsing = None,
     clip: options.Clip = None,
     dataset: options.Layouts = None,
     name: options.Name = None,
@@ -73,9 +75,10 @@ def finetune(
             layout=dataset,
             recipe=recipe,
             config=config,
-            assignments=options.assignments(set_, clip),
+            assignments=options.assignments(set_, clip, blur_faces=blur_faces),
             prompts=prompts,
             masks=masks,
+            parsing=parsing,
             name=name,
             seed=seed,
             device=device,

@@ -112,10 +112,24 @@ SkipBroken = Annotated[
 Accumulate = Annotated[
     int, typer.Option("--accumulate", min=1, help="Encode each batch in so many pieces: less memory, the same result, a third more time.")
 ]
+BlurFaces = Annotated[
+    bool | None,
+    typer.Option(
+        "--blur-faces/--keep-faces",
+        help="Blur every face past recognition, by the label maps of a parsing; short for --set blur_faces=true. Default: as the "
+        "prompts or the checkpoint were trained.",
+        rich_help_panel=_SETTINGS,
+        show_default=False,
+    ),
+]
+Parsing = Annotated[
+    str | None,
+    typer.Option("--parsing", help="Parsing artifact by which faces are blurred. Default: the newest of this data.", show_default=False),
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start over instead of going on with an interrupted run.")]
 
 
-def assignments(set_: list[str] | None, clip: str | None = None, **short: str | None) -> list[str]:
+def assignments(set_: list[str] | None, clip: str | None = None, **short: str | bool | None) -> list[str]:
     """The --set options, with --clip, --student and the like as some of them."""
     named = {"clip": clip, **short}
-    return [*(set_ or []), *(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in named.items() if value)]
+    return [*(set_ or []), *(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in named.items() if value not in (None, ""))]

@@ -22,6 +22,8 @@ def prompt_learn(
     masks: Annotated[
         str | None, typer.Option("--masks", help="Masks artifact. Default: the newest of this data.", show_default=False)
     ] = None,
+    blur_faces: options.BlurFaces = None,
+    parsing: options.Parsing = None,
     clip: options.Clip = None,
     dataset: options.Layouts = None,
     name: options.Name = None,
@@ -68,8 +70,9 @@ def prompt_learn(
             layout=dataset,
             recipe=recipe,
             config=config,
-            assignments=options.assignments(set_, clip),
+            assignments=options.assignments(set_, clip, blur_faces=blur_faces),
             masks=masks,
+            parsing=parsing,
             name=name,
             seed=seed,
             device=device,

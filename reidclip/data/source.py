@@ -13,8 +13,9 @@ import numpy as np
 
 from reidclip.data.at_work import at
 from reidclip.data.cache import Cache, Pictures, in_memory, key_of, packed
+from reidclip.data.face_blur import FaceBlur, blur_faces, read_labels
 from reidclip.data.files import mirrored
-from reidclip.data.images import Decoding, Filter, UInt8, read_mask_png, read_picture, read_resized, resize_nearest
+from reidclip.data.images import Decoding, Filter, UInt8, read_mask_png, read_picture, read_resized, resize, resize_nearest
 from reidclip.data.packed import SCHEMA_VERSION
 from reidclip.data.shielding import WHITE, Colour
 from reidclip.errors import UserError, WorkError
@@ -38,6 +39,8 @@ class ImageSource:
         cache: what becomes of resized pictures.
         shielding: RGB that takes the place of what a mask hides, as the masks artifact says; white is CCAF's eq. (4).
         decoding: "fast" halves large JPEGs while it decodes them, see `reidclip.data.images.read_resized`.
+        face_maps: per path the label map by which its face is blurred, None where there is none; None blurs nothing.
+        blur: which labels are face, and what stands for the blur in a cache's key.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class ImageSource:
         cache: Cache | None = None,
         shielding: Colour = WHITE,
         decoding: Decoding = "exact",
+        face_maps: Sequence[Path | None] | None = None,
+        blur: FaceBlur | None = None,
     ) -> None:
         if keep_paths is not None and len(keep_paths) != len(paths):
             raise ValueError(f"{len(paths)} pictures but {len(keep_paths)} masks")
@@ -58,6 +63,8 @@ class ImageSource:
         self.cache = cache or Cache()
         self.shielding = shielding
         self.decoding: Decoding = decoding
+        self.face_maps = None if face_maps is None else tuple(face_maps)
+        self.blur = blur or FaceBlur(())
         self._kept: tuple[Size, Pictures] | None = None
 
     @classmethod
@@ -70,11 +77,12 @@ class ImageSource:
         cache: Cache | None = None,
         shielding: Colour = WHITE,
         decoding: Decoding = "exact",
+        blur: FaceBlur | None = None,
     ) -> ImageSource:
         """Source of some samples of a data set; ``masks`` is a folder of 1-bit PNGs that mirrors the relative paths.
 
         A cache on disk gets the data set's name and, added to its identity, its fingerprint and the samples' paths. Where one of the
-        samples is a tracklet, all of them are groups of frames.
+        samples is a tracklet, all of them are groups of frames. ``blur``: faces of these pictures are blurred as they are decoded.
 
         Raises:
             UserError: a sample has no mask there; names the first and says how many.
@@ -85,19 +93,38 @@ class ImageSource:
         if cache is not None and cache.kind == "disk":
             facts = "\n".join([cache.identity, dataset.fingerprint, *pictures])
             cache = replace(cache, identity=hashlib.sha256(facts.encode()).hexdigest(), name=dataset.name)
+        face_maps = None if blur is None else [blur.maps.get(path) for path in pictures]
         if masks is None:
-            return cls(paths, groups=groups, cache=cache, decoding=decoding)
+            return cls(paths, groups=groups, cache=cache, decoding=decoding, face_maps=face_maps, blur=blur)
         keep_paths = [masks / mirrored(path) for path in pictures]
         missing = [path for path in keep_paths if not path.is_file()]
         if missing:
             raise UserError(
                 f"{len(missing)} of {len(paths)} pictures have no mask; the first is {missing[0]}.", "Run `reidclip mask` on this data set."
             )
-        return cls(paths, keep_paths, groups=groups, cache=cache, shielding=shielding, decoding=decoding)
+        return cls(
+            paths,
+            keep_paths,
+            groups=groups,
+            cache=cache,
+            shielding=shielding,
+            decoding=decoding,
+            face_maps=face_maps,
+            blur=blur,
+        )
 
     def regrouped(self, groups: Sequence[Sequence[int]]) -> ImageSource:
         """The same files as other groups of frames, each of places in ``paths``; nothing that is kept is shared."""
-        return ImageSource(self.paths, self.keep_paths, groups=groups, cache=self.cache, shielding=self.shielding, decoding=self.decoding)
+        return ImageSource(
+            self.paths,
+            self.keep_paths,
+            groups=groups,
+            cache=self.cache,
+            shielding=self.shielding,
+            decoding=self.decoding,
+            face_maps=self.face_maps,
+            blur=self.blur,
+        )
 
     def __len__(self) -> int:
         return len(self.paths if self.groups is None else self.groups)
@@ -108,13 +135,15 @@ class ImageSource:
         return self.keep_paths is not None
 
     def decode(self, index: int) -> UInt8:
-        """The picture (or frame) of that place in ``paths`` as it is on disk, upright: (H, W, 3) uint8 RGB.
+        """The picture (or frame) of that place in ``paths`` as it is on disk, upright, its face blurred if asked: (H, W, 3) uint8 RGB.
 
         Raises:
-            WorkError: a broken file; names it.
+            WorkError: a broken file, or a label map of another size; names it.
         """
         at(self.paths[index])
-        return read_picture(self.paths[index])
+        picture = read_picture(self.paths[index])
+        face_map = None if self.face_maps is None else self.face_maps[index]
+        return picture if face_map is None else _without_face(picture, self.paths[index], face_map, self.blur.labels)
 
     def decode_keep(self, index: int) -> UInt8:
         """The mask as it is on disk: (H, W) uint8, 1 = not clothes. Raises `WorkError` naming a broken file."""
@@ -143,11 +172,13 @@ class ImageSource:
         return self._kept[1]
 
     def _keep(self, size: Size, decode_all: DecodeAll) -> Pictures:
-        decoded = Decoded(self.paths, self.keep_paths, size, self.decoding)
+        decoded = Decoded(self.paths, self.keep_paths, size, self.decoding, self.face_maps, self.blur.labels)
         shape = (len(self.paths), 4 if self.has_masks else 3, size[0], size[1])
         if self.cache.kind == "disk":
-            files = [*self.paths, *(self.keep_paths or ())]
+            files = [*self.paths, *(self.keep_paths or ()), *filter(None, self.face_maps or ())]
             facts = {"schema": SCHEMA_VERSION, "shape": shape, "filter": size[2], "decoding": self.decoding}
+            if self.face_maps is not None:
+                facts["faces"] = [self.blur.identity, list(self.blur.labels)]
             return packed(self.cache, key_of(self.cache, files, facts), shape, lambda: decode_all(decoded, len(self.paths)))
         if self.cache.kind == "none":
             return decoded
@@ -167,15 +198,29 @@ def _groups(samples: Sequence[Sample]) -> list[range]:
 class Decoded:
     """Planes by index, decoded and resized whenever they are asked for."""
 
-    def __init__(self, paths: Sequence[Path], keep_paths: Sequence[Path] | None, size: Size, decoding: Decoding) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        keep_paths: Sequence[Path] | None,
+        size: Size,
+        decoding: Decoding,
+        face_maps: Sequence[Path | None] | None = None,
+        face_labels: Sequence[int] = (),
+    ) -> None:
         self.paths, self.keep_paths, self.size, self.decoding = paths, keep_paths, size, decoding
+        self.face_maps, self.face_labels = face_maps, face_labels
 
     def __getitem__(self, index: int) -> UInt8:
         """See `ImageSource.pictures`."""
         path = self.paths[index]
         height, width, method = self.size
         at(path)
-        image, native = read_resized(path, height, width, method, self.decoding)
+        face_map = None if self.face_maps is None else self.face_maps[index]
+        if face_map is None:
+            image, native = read_resized(path, height, width, method, self.decoding)
+        else:  # at the size that the labels have, before anything is resized; whole pixels, also where others are decoded fast
+            picture = _without_face(read_picture(path), path, face_map, self.face_labels)
+            image, native = resize(picture, height, width, method), (picture.shape[0], picture.shape[1])
         planes = np.empty((3 if self.keep_paths is None else 4, height, width), np.uint8)
         planes[:3] = image.transpose(2, 0, 1)
         if self.keep_paths is not None:
@@ -189,6 +234,13 @@ class Decoded:
                 )
             planes[3] = resize_nearest(keep, height, width)
         return planes
+
+
+def _without_face(picture: UInt8, path: Path, face_map: Path, labels: Sequence[int]) -> UInt8:
+    at(face_map)
+    blurred = blur_faces(picture, read_labels(face_map, (picture.shape[0], picture.shape[1]), path), labels)
+    at(path)
+    return blurred
 
 
 def _in_this_process(pictures: Pictures, count: int) -> Iterator[UInt8]:

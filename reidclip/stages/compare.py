@@ -145,6 +145,8 @@ def _differences(
         yield f"pictures are decoded {settings.decode}, published: exact"
     trained_on: Any = settings_for(method, command, recipe, None, {})
     splits = {*trained_on.train_splits, *(split for p in protocols for split in (p.query, p.gallery))}
+    if settings.blur_faces:
+        yield "faces are blurred, published: pictures as they are"
     if is_blurred_copy(dataset):
         yield f"faces of {dataset.root} are blurred, as its name says"
     yield from _other_counts(dataset, splits)

@@ -25,6 +25,7 @@ from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.parallel.processes import is_first
 from reidclip.records import Dataset, Protocol, Sample
 from reidclip.settings import parse_assignments
+from reidclip.stages.blurred_faces import face_blur, parsing_for, shown_faces
 from reidclip.stages.choose import Say, checkpoint_for, dataset_for
 from reidclip.stages.compare import Comparison, compare
 from reidclip.stages.evaluate_encoder import check_cameras, load_encoder
@@ -51,6 +52,7 @@ class EvaluateJob:
         provenance: what the checkpoint has to do with the data set.
         cache: what becomes of decoded pictures; "auto" keeps none, for each is read once.
         say: is told what takes time before the features.
+        parsing: label maps by which faces are blurred; None keeps them.
     """
 
     dataset: Dataset
@@ -68,6 +70,7 @@ class EvaluateJob:
     cache: CacheKind = "auto"
     say: Say = field(default=lambda text: None, compare=False)
     provenance: Provenance = field(default_factory=lambda: Provenance("unknown", {}))
+    parsing: Artifact | None = None
 
     def plan(self) -> dict[str, Any]:
         """The resolved configuration, for --dry-run and the manifest."""
@@ -77,6 +80,7 @@ class EvaluateJob:
             "checkpoint": self.checkpoint.ref if self.checkpoint else None,
             "zero_shot": None if self.checkpoint else self.clip,
             **self.provenance.to_json(),
+            "parsing": self.parsing.ref if self.parsing else None,
             "protocols": [p.name for p in self.protocols],
             "splits": {p.name: list(p.draws) for p in self.protocols if p.draws},
             "settings": self.settings.model_dump(mode="json"),
@@ -108,6 +112,7 @@ def plan_evaluate(
     seed: int = 0,
     cache: CacheKind = "auto",
     beside: Sequence[Dataset] = (),
+    parsing: str | None = None,
     say: Say = lambda text: None,
 ) -> EvaluateJob:
     """Decide what is evaluated on what.
@@ -120,6 +125,7 @@ def plan_evaluate(
         splits: which of a protocol's random divisions; empty averages over all.
         recipe: of the checkpoint's method; None takes the one it was trained by. Only its table [evaluate] is read.
         beside: what else is evaluated together with it, for names that differ.
+        parsing: reference of label maps by which faces are blurred; None takes the newest of this data, where they are.
 
     Raises:
         UserError: anything that does not fit.
@@ -143,7 +149,8 @@ def plan_evaluate(
     if odd := seen.told(dataset):
         say(f"note: {odd}")
     elsewhere = seen.relation in ("other", "source")
-    settings = resolve_evaluate(*of_recipe(chosen, recipe), *values)
+    settings = shown_faces(resolve_evaluate(*of_recipe(chosen, recipe), *values), chosen, say)
+    labels = parsing_for(parsing, bool(settings.blur_faces), dataset, store, say)
     comparison = compare(chosen, dataset, selected, settings, store)
     if comparison.withheld:
         say(comparison.withheld)
@@ -163,6 +170,7 @@ def plan_evaluate(
         cache,
         say,
         seen,
+        labels,
     )
 
 
@@ -192,11 +200,12 @@ def evaluate(
     encoder = encoder or load_encoder(job)
     samples = required_samples(job.dataset, job.protocols)
     check_cameras(encoder, samples, job.dataset, job.provenance)
+    blur = face_blur(job.dataset, samples, job.parsing, say=job.say, workers=job.workers) if job.parsing else None
     if not is_first():
-        extract_features(encoder, job, samples, progress)
+        extract_features(encoder, job, samples, progress, blur)
         return None
     with job.store.create("evaluation", job.name) as draft:
-        features = extract_features(encoder, job, samples, progress)
+        features = extract_features(encoder, job, samples, progress, blur)
         results = [evaluate_protocol(job.dataset, p, features, job.settings.resamples, job.seed) for p in job.protocols]
         metrics = {r.protocol.name: {**_told(r, job), **told_of_splits(job.dataset, r)} for r in results}
         (draft.path / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
@@ -225,8 +234,9 @@ def evaluate(
             method=job.checkpoint.manifest.method if job.checkpoint else "zero-shot",
             plugin_version=job.checkpoint.manifest.plugin_version if job.checkpoint else None,
             dataset=DatasetRef.of(job.dataset),
-            inputs=[InputRef.of(job.checkpoint, role="checkpoint")] if job.checkpoint else [],
+            inputs=[InputRef.of(a, role=role) for role, a in (("checkpoint", job.checkpoint), ("parsing", job.parsing)) if a],
             metrics={name: {key: m[key] for key in ("R1", "mAP") if m[key] is not None} for name, m in metrics.items()},
+            notes=[blur.told] if blur else [],
             device=pick_device(job.device),
         )
     return draft.artifact, results

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reidclip.clip.inference import InferenceEncoder
 from reidclip.data.cache import Cache
+from reidclip.data.face_blur import FaceBlur
 from reidclip.data.loader import ImageSource, fetch
 from reidclip.data.transforms import Transform, finish
 from reidclip.evaluation.protocols import Features
@@ -27,15 +28,19 @@ _TRACKLETS = 8  # whose clip features are kept until they are averaged
 
 
 def extract_features(
-    encoder: InferenceEncoder, job: EvaluateJob | ShapeJob, samples: Sequence[Sample], progress: Callable[[int, int], None] | None = None
+    encoder: InferenceEncoder,
+    job: EvaluateJob | ShapeJob,
+    samples: Sequence[Sample],
+    progress: Callable[[int, int], None] | None = None,
+    blur: FaceBlur | None = None,
 ) -> Features:
-    """Test features of the samples, (N, width) float32 on the CPU, resized and normalised as the encoder says.
+    """Test features of the samples, (N, width) float32 on the CPU, resized and normalised as the encoder says; faces blurred by ``blur``.
 
     A tracklet's feature is the mean over its clips of the mean over their frames, normalised after the mean (Simple-CCReID on CCVID).
     Of several processes each reads its part of the samples; all get all features.
     """
     kept = Cache("none" if job.cache == "auto" else job.cache, job.store.cache_dir, say=job.say)
-    source = ImageSource.of(job.dataset, samples, cache=kept, decoding=job.settings.decode)
+    source = ImageSource.of(job.dataset, samples, cache=kept, decoding=job.settings.decode, blur=blur)
     own = share_of_pictures(len(samples))
     size = job.settings.batch_size if source.groups is None else _TRACKLETS
     plan = [own[start : start + size] for start in range(0, len(own), size)]

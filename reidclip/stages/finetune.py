@@ -16,6 +16,7 @@ from reidclip.errors import UserError
 from reidclip.interfaces import Method
 from reidclip.records import Dataset
 from reidclip.settings import parse_assignments
+from reidclip.stages.blurred_faces import parsing_for
 from reidclip.stages.choose import (
     Say,
     dataset_for,
@@ -52,6 +53,7 @@ def plan_finetune(
     assignments: Sequence[str] = (),
     prompts: str | None = None,
     masks: str | None = None,
+    parsing: str | None = None,
     name: str | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -72,6 +74,7 @@ def plan_finetune(
         method: None takes the method of the prompts named, or of the newest ones of this data.
         recipe: None takes the recipe that the prompts were learned with.
         prompts, masks: references; None takes the newest that fit, when the method needs them.
+        parsing: reference of label maps; None takes the newest of this data, when faces are blurred.
         cache, on_error: see `TrainJob`.
         say: is told every choice made for the caller.
 
@@ -91,6 +94,8 @@ def plan_finetune(
     kinds = ("prompts", "masks", "parsing") if chosen.needs_prompts(settings) else ("masks", "prompts", "parsing")
     dataset = opened or dataset_for(None, layout, store, kinds, say, next(iter(named.values()), None))
     inputs = _inputs(chosen, settings, named, dataset, store, say)
+    if (labels := parsing_for(parsing, settings.blur_faces, dataset, store, say)) is not None:
+        inputs["parsing"] = labels
     note_on_layout(chosen, recipe, dataset, say)
     check_batches(settings, dataset, accumulate)
     return TrainJob(

@@ -15,6 +15,7 @@ from reidclip.data.cache import CacheKind
 from reidclip.data.open_several import Layouts, Roots
 from reidclip.errors import UserError
 from reidclip.settings import parse_assignments
+from reidclip.stages.blurred_faces import parsing_for
 from reidclip.stages.choose import (
     DEFAULT_METHOD,
     Say,
@@ -47,6 +48,7 @@ def plan_prompt_learn(
     config: Path | None = None,
     assignments: Sequence[str] = (),
     masks: str | None = None,
+    parsing: str | None = None,
     name: str | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -63,6 +65,7 @@ def plan_prompt_learn(
         data: folder of the data set, or of several, which are joined; None takes the data of the masks named, or of the newest.
         method: name of a method with a prompt-learn stage; None takes CCAF.
         masks: reference of a masks artifact; None takes the newest of this data, when the method needs masks.
+        parsing: reference of label maps; None takes the newest of this data, when faces are blurred.
         cache, on_error: see `TrainJob`.
         say: is told every choice made for the caller.
 
@@ -85,6 +88,8 @@ def plan_prompt_learn(
         inputs["masks"] = masks_for(named, dataset, store, say, settings.train_splits)
     elif named:
         raise UserError(f"Method '{chosen.name}' reads no masks under these settings.", "Leave --masks out.")
+    if (labels := parsing_for(parsing, settings.blur_faces, dataset, store, say)) is not None:
+        inputs["parsing"] = labels
     return TrainJob(
         COMMAND,
         "prompts",

@@ -17,6 +17,8 @@ from reidclip.train.settings import ModelSettings
 
 CHOICE = ("train_splits", "distractors")
 """Settings that choose the pictures."""
+BESIDE_RECIPE = (*CHOICE, "blur_faces")
+"""What prompts hand on beside a recipe that was named: their pictures, and whether these show faces."""
 
 
 def inherited_beside_recipe(prompts: Artifact, method: Method, recipe: str, say: Say) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def inherited_beside_recipe(prompts: Artifact, method: Method, recipe: str, say:
     model = method.settings["finetune"]
     made = {key for layer in read_recipe(method, recipe).sections("finetune", model) for key in layer}
     all_of_them = inherited_of(prompts, method, lambda text: None)
-    found = {key: value for key, value in all_of_them.items() if key in CHOICE and key not in made}
+    found = {key: value for key, value in all_of_them.items() if key in BESIDE_RECIPE and key not in made}
     for key, value in found.items():
         if _value(value) != _value(model.model_fields[key].default):
             say(f"{key}: {value} (of prompts {prompts.ref})")
@@ -55,7 +57,7 @@ def check_same_pictures(prompts: Artifact, settings: ModelSettings) -> None:
 
 def _value(given: Any) -> Any:
     """Splits in any order are the same pictures."""
-    return given if isinstance(given, str) else set(given)
+    return set(given) if isinstance(given, (list, tuple)) else given
 
 
 def _told(value: Any) -> str:

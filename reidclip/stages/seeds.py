@@ -13,7 +13,7 @@ from reidclip.errors import UserError
 from reidclip.stages.choose import Say
 
 _SAME = ("method", "recipe", "settings", "precision", "on_error")  # of a training's configuration; the rest changes no result
-_NAMED = ("--prompts", "--masks", "--name", "--seed")  # options of a command line that belong to one seed
+_NAMED = ("--prompts", "--masks", "--parsing", "--name", "--seed")  # options of a command line that belong to one seed
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

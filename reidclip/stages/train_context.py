@@ -13,6 +13,7 @@ from reidclip.data.loader import ImageSource
 from reidclip.errors import UserError
 from reidclip.interfaces import StageContext
 from reidclip.records import Dataset, LabelMap, Sample
+from reidclip.stages.blurred_faces import face_blur
 from reidclip.stages.broken_pictures import without_broken
 from reidclip.stages.read_prompts import read_prompts
 from reidclip.stages.train_job import Progress, TrainJob
@@ -52,7 +53,9 @@ def build_context(job: TrainJob, labels: LabelMap, train: tuple[Sample, ...], pr
         job.say(f"tracklets: {len(whole)}, {told}; every time one comes, a clip of {s.clip_frames} frames is drawn of it")
     cache = Cache(job.cache, job.store.cache_dir, masks.digest if masks else "", say=job.say, progress=progress)
     keep = masks.path / KEEP if masks else None
-    source = ImageSource.of(job.dataset, train, masks=keep, cache=cache, shielding=shielding_of(masks), decoding=s.decode)
+    parsing = job.inputs.get("parsing")
+    blur = face_blur(job.dataset, train, parsing, say=job.say, workers=job.workers, progress=progress) if parsing else None
+    source = ImageSource.of(job.dataset, train, masks=keep, cache=cache, shielding=shielding_of(masks), decoding=s.decode, blur=blur)
     prompts = job.inputs.get("prompts")
     return StageContext(
         settings=s,

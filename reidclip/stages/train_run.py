@@ -95,7 +95,7 @@ def describe_run(
         dataset=DatasetRef.of(job.dataset),
         inputs=[InputRef.of(artifact, role=role) for role, artifact in job.inputs.items()],
         metrics=last_losses(histories),
-        notes=[*job.notes_on_samples(), *notes_on_masks(job), *notes_on_broken(job), *notes_of_stages(stages)],
+        notes=[*job.notes_on_samples(), *notes_on_masks(job), *notes_on_faces(context), *notes_on_broken(job), *notes_of_stages(stages)],
         device=context.device,
     )
 
@@ -114,6 +114,11 @@ def notes_on_masks(job: TrainJob) -> list[str]:
     """Training pictures, and frames, that are left out because they have no mask, for the manifest."""
     masks = job.inputs.get("masks")
     return notes_without_mask(masks, job.training_samples()) if masks else []
+
+
+def notes_on_faces(context: StageContext) -> list[str]:
+    """By what faces were blurred, and how many pictures show none, for the manifest."""
+    return [context.source.blur.told] if context.source.blur.told else []
 
 
 def notes_of_stages(stages: Sequence[TrainStage]) -> list[str]:

@@ -44,6 +44,9 @@ class PictureSettings(Settings):
     decode: Literal["exact", "fast"] = Field(
         "exact", description="'fast' halves large JPEGs while decoding them: quicker, pixels a few grey levels off."
     )
+    blur_faces: bool = Field(
+        False, description="Blur every face, by the label maps of a parsing (CLIP3DReID's face-blurred copies of data sets)."
+    )
     sie_camera: bool = Field(False, description="Add a learned camera embedding to the class token (ViT).")
     sie_coefficient: float = Field(1.0, description="Factor on the camera embedding.")
     train_splits: tuple[str, ...] = Field(
