@@ -43,7 +43,7 @@ class RkdStage(FinetuneStage):
         s: RkdDistill = context.settings
         self.teacher = Teacher(_teacher_of(context))
         width = self.teacher.encoder.width
-        student = make_student(context.clip.image_encoder, s.feature_width or width, s.hidden_width or None)
+        student = make_student(context.clip.image_encoder, s.feature_width or width, s.head_hidden)
         model = StudentModel(student, len(context.labels.pids), width, s.neck).to(context.device, memory_format=torch.channels_last)
         super().__init__(context, s, model)
         self.model = model

@@ -21,10 +21,10 @@ class RkdDistill(DistillSettings):
     schedule: Literal["multistep", "cosine"] = Field("cosine", description="How the rate falls: in steps, or along a cosine to 0.")
     bias_lr_factor: float = Field(1.0, gt=0, description="Parameters whose name contains 'bias' train at lr times this.")
 
-    feature_width: int = Field(
-        0, ge=0, description="Width of the student's feature; 0: the teacher's, so that nothing has to stand between them."
+    feature_width: int | None = Field(
+        None, gt=0, description="Width of the student's feature. Default: the teacher's, so that nothing has to stand between the two."
     )
-    hidden_width: int = Field(0, ge=0, description="Width of the student's hidden layer; 0: the channels of its final map.")
+    head_hidden: int | None = Field(None, gt=0, description="Hidden layer of the student's head. Default: channels of its final map.")
     neck: Literal["before", "after"] = Field(
         "before", description="Feature that is tested, and compared with the teacher's: before or after the student's BatchNorm."
     )
