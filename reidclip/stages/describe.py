@@ -12,159 +12,42 @@ An interrupted run of the same data, CLIP and settings is taken up again; severa
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reidclip import __version__
 from reidclip.artifacts.draft import Draft
-from reidclip.artifacts.manifest import DatasetRef
-from reidclip.artifacts.names import check_name, safe_name
-from reidclip.artifacts.store import Artifact, Store
-from reidclip.bodies.phrases import PAIRS, TEMPLATE
+from reidclip.artifacts.manifest import DatasetRef, InputRef
+from reidclip.artifacts.store import Artifact
+from reidclip.bodies.phrases import PAIRS
 from reidclip.clip.load import ClipModel
 from reidclip.counted import counted, which
 from reidclip.data.cache import Cache
 from reidclip.data.loader import ImageSource
-from reidclip.data.training_samples import training_samples
-from reidclip.errors import UserError, WorkError
+from reidclip.errors import WorkError
 from reidclip.evaluation.phrases import texts_alike
 from reidclip.formulas.phrases import PhraseChoice, choose_phrases
 from reidclip.interfaces import StageContext
 from reidclip.parallel.processes import from_first, is_first
-from reidclip.records import Dataset, Sample, training_labels
+from reidclip.records import Sample, training_labels
+from reidclip.stages.blurred_faces import face_blur
 from reidclip.stages.broken_pictures import find_broken
-from reidclip.stages.describe_teacher import check_template, check_text_side, load_teacher, text_features
-from reidclip.stages.described_pictures import pictures_to_describe
-from reidclip.stages.pictures import OnError
-from reidclip.stages.read_descriptions import FILE, KIND, PHRASES, PICTURES, descriptions_for, entering, read_descriptions
+from reidclip.stages.describe_job import DescribeJob, plan_description
+from reidclip.stages.describe_teacher import load_teacher, text_features
+from reidclip.stages.read_descriptions import FILE, KIND, PHRASES, PICTURES, descriptions_for, read_descriptions
 from reidclip.train.device import pick_device
 from reidclip.train.features import frozen_features
-from reidclip.train.precision import check_precision
-from reidclip.train.settings import ModelSettings, PictureSettings
 
 __all__ = ["KIND", "DescribeJob", "describe", "descriptions_for", "plan_description", "read_descriptions"]
 
 Progress = Callable[[str, int, int], None]
 """(what, done, total)"""
-
-
-@dataclass(frozen=True)
-class DescribeJob:
-    """A description with everything decided and nothing loaded.
-
-    Attributes:
-        name: of the artifact that is written.
-        teacher: spec of the CLIP, see `reidclip.clip.sources`.
-        settings: how pictures enter it.
-        pictures: relative paths, in the order of the rows.
-        all_pictures: whether they are those of all splits.
-        seed: for the manifest: nothing is drawn, unless the CLIP's weights are random.
-    """
-
-    dataset: Dataset
-    store: Store
-    name: str
-    teacher: str
-    settings: ModelSettings
-    pictures: tuple[str, ...]
-    all_pictures: bool
-    template: str = TEMPLATE
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "fp32"
-    workers: int | None = None
-    on_error: OnError = "fail"
-    batch_size: int = 128
-
-    @cached_property
-    def key(self) -> str:
-        """Digest of what the rows depend on; the CLIP's own digest stands beside the features of an unfinished run."""
-        parts = [__version__, self.dataset.fingerprint, self.config, self.precision, self.on_error, self.batch_size, self.pictures]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-    def run_folder(self) -> Path:
-        """Where the state of the unfinished run lies."""
-        return self.store.resume_dir(KIND, self.name, self.key)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """What decides whether descriptions fit a training; see `reidclip.stages.read_descriptions.descriptions_for`."""
-        s = self.settings
-        chosen = {"train_splits": sorted(set(s.train_splits)), "all_pictures": self.all_pictures}
-        return {"teacher": self.teacher, "template": self.template, **entering(s), **chosen}
-
-    def plan(self) -> dict[str, Any]:
-        """For --dry-run."""
-        return {
-            "data": str(self.dataset.root),
-            "pictures": len(self.pictures),
-            **self.config,
-            "writes": f"{KIND}/{self.name}",
-            "device": str(pick_device(self.device)),
-            "precision": self.precision,
-            "on_error": self.on_error,
-        }
-
-
-def plan_description(
-    dataset: Dataset,
-    store: Store,
-    *,
-    teacher: str,
-    settings: PictureSettings,
-    template: str = TEMPLATE,
-    all_pictures: bool | None = None,
-    name: str | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    precision: str = "fp32",
-    workers: int | None = None,
-    on_error: OnError = "fail",
-    batch_size: int = 128,
-    say: Callable[[str], None] = lambda text: None,
-) -> DescribeJob:
-    """Decide everything, load nothing.
-
-    Args:
-        dataset: whose pictures are described.
-        teacher: spec of a CLIP with text.
-        settings: of the training that will read it. Its size, resize filter, decoding and training splits are taken; its
-            stride and normalisation are the student's: the CLIP keeps its own.
-        template: the sentence, with {phrase} in it.
-        all_pictures: those of test splits too; None: where the data set is not large (`reidclip.stages.described_pictures.LARGE`).
-        name: of the artifact; None makes it from CLIP and data.
-        say: is told what was decided.
-
-    Raises:
-        UserError: a CLIP without text, a sentence without {phrase}, a data set without training pictures.
-    """
-    check_precision(precision, pick_device(device))
-    check_template(template)
-    check_text_side(teacher)
-    pictures, whole = pictures_to_describe(dataset, settings.train_splits, all_pictures)
-    if not whole:
-        training_samples(dataset, settings.train_splits, settings.distractors)  # tells what is wrong with the splits
-        say(f"descriptions: of the {len(pictures)} pictures of the training splits (--all-pictures describes those of test splits too)")
-    if not pictures:
-        raise UserError(f"There are no pictures in {dataset.root}.", "Name a data set with pictures.")
-    taken = ("height", "width", "test_resize", "decode", "train_splits")
-    reading = ModelSettings(clip=teacher, **{key: getattr(settings, key) for key in taken})
-    called = safe_name(f"{Path(teacher).stem if Path(teacher).is_file() else teacher}-{dataset.name}")
-    checked = check_name(name or called)
-    return DescribeJob(
-        dataset, store, checked, teacher, reading, pictures, whole, template, seed, device, precision, workers, on_error, batch_size
-    )
 
 
 def describe(job: DescribeJob, progress: Progress = lambda what, done, total: None) -> Artifact:
@@ -201,12 +84,13 @@ def _broken(job: DescribeJob, progress: Progress) -> dict[str, str]:
 def _features(job: DescribeJob, clip: ClipModel, pictures: Sequence[str], progress: Progress) -> Tensor:
     """(N, D) projected features, by the encoding of prompt learning: no augmentation, evaluation mode, kept as they are computed."""
     samples = tuple(Sample(path, pid=0, camid=0, clothes_id=-1, split="") for path in pictures)  # frames one by one too
+    blur = face_blur(job.dataset, samples, job.parsing, workers=job.workers, progress=progress) if job.parsing else None
     context = StageContext(
         settings=job.settings,
         clip=clip,
         train=samples,
         labels=training_labels(samples),
-        source=ImageSource.of(job.dataset, samples, cache=Cache("none"), decoding=job.settings.decode),
+        source=ImageSource.of(job.dataset, samples, cache=Cache("none"), decoding=job.settings.decode, blur=blur),
         device=pick_device(job.device),
         seed=job.seed,
         workers=job.workers,
@@ -246,6 +130,7 @@ def _write(
         seed=job.seed,
         method=clip.name,
         dataset=DatasetRef.of(job.dataset),
+        inputs=[InputRef.of(job.parsing, role="parsing")] if job.parsing else [],
         metrics={"pictures": len(pictures), "ties": ties, "pairs": _spread(chosen, texts)},
         notes=notes,
         device=pick_device(job.device),

@@ -17,6 +17,7 @@ from reidclip.clip.load import load_clip
 from reidclip.errors import UserError
 from reidclip.formulas.phrases import choose_phrases
 from reidclip.records import Dataset, Sample
+from reidclip.stages.blurred_faces import parsing_for
 from reidclip.stages.choose import made_from, of_data
 from reidclip.stages.describe_teacher import check_text_side
 from reidclip.stages.described_pictures import evenly
@@ -27,9 +28,10 @@ KIND = "descriptions"
 FILE, PICTURES, PHRASES = "descriptions.safetensors", "pictures.json", "phrases.json"
 
 
-def entering(settings: PictureSettings) -> dict[str, Any]:
-    """How pictures enter the CLIP, under the names of a manifest's settings."""
-    return {"height": settings.height, "width": settings.width, "resize": settings.test_resize, "decode": settings.decode}
+def entering(settings: PictureSettings, parsing: Artifact | None) -> dict[str, Any]:
+    """How pictures enter the CLIP, under the names of a manifest's settings; ``parsing``: by which faces are blurred, if they are."""
+    size = {"height": settings.height, "width": settings.width, "resize": settings.test_resize, "decode": settings.decode}
+    return {**size, "faces_blurred_by": parsing.digest if parsing else None}
 
 
 def described_rows(artifact: Artifact) -> dict[str, int]:
@@ -81,23 +83,25 @@ def descriptions_for(
     teacher: str,
     settings: PictureSettings,
     template: str = TEMPLATE,
+    parsing: Artifact | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Artifact | None:
     """The descriptions named, checked to fit; else the newest that fit; None where there are none.
 
-    They fit when data, CLIP (by the digest of its weights: it is loaded when there is something to compare with), sentence, input size and
-    training splits do.
+    They fit when data, CLIP (by the digest of its weights: it is loaded when there is something to compare with), sentence, input size,
+    blurring of faces and training splits do.
 
     Args:
         ref: reference, or None.
-        teacher, settings, template: as in `reidclip.stages.describe.plan_description`.
+        teacher, settings, template, parsing: as in `reidclip.stages.describe.plan_description`.
         say: is told which was taken.
 
     Raises:
         UserError: the ones named do not fit, with what differs; or the CLIP has no text.
     """
     check_text_side(teacher)
-    wanted = {"template": template, **entering(settings)}
+    parsing = parsing or parsing_for(None, settings.blur_faces, dataset, store, lambda text: None)
+    wanted = {"template": template, **entering(settings, parsing)}
     if ref is not None:
         artifact = made_from(store.open(ref, kind=KIND), dataset, KIND)
         _check_fit(artifact, wanted, teacher, settings)
