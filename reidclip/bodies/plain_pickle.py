@@ -62,7 +62,8 @@ class _Coordinates(_Foreign):
     """A sparse matrix as rows, columns and values."""
 
     def array(self) -> np.ndarray:
-        return self._dense(as_array(self.held["row"]), as_array(self.held["col"]))
+        rows, columns = self.held["coords"] if "coords" in self.held else (self.held["row"], self.held["col"])
+        return self._dense(as_array(rows), as_array(columns))
 
     def _dense(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         values = as_array(self.held["data"])
