@@ -170,7 +170,7 @@ def plan_labels(
     dataset = dataset_for(data, layout, store, ("descriptions", "checkpoint"), say)
     reading, template = teacher_settings(settings), _template(settings)
     found = descriptions_for(descriptions, dataset, store, teacher=settings.teacher, settings=reading, template=template, say=say)
-    if found is not None and not all_pictures:
+    if found is not None and (not all_pictures or found.manifest.config["all_pictures"]):
         return dataset, found
     asked = plan_description(
         dataset,

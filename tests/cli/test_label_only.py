@@ -41,6 +41,7 @@ def test_made_once_then_found(reidclip: CommandLine, tmp_path: Path) -> None:
     assert "on more than 95% of the pictures" in made.err
     again = reidclip(*BY_FILE)
     assert "found descriptions/tiny-prcc@v1" in again.out and "the newest of this data, CLIP and sentence" in again.err
+    assert "found descriptions/tiny-prcc@v1" in reidclip(*BY_FILE, "--all-pictures").out, "a small data set has all of them described"
     reidclip(*CALL, "--teacher", "reidclip-tiny", "-q")
     assert Store(tmp_path / "artifacts").open("descriptions/reidclip-tiny-prcc").version == 1
 
