@@ -61,13 +61,13 @@ class CosineClassifier(nn.Module):
 
 
 class CalModel(TrainedEncoder):
-    """A CLIP with its two BNNecks, as its family trains it, or a ResNet-50 with the published head."""
+    """A CLIP with its two BNNecks, as its family trains it, or a network without text, such as ResNet-50, with the published head."""
 
     heads: ReidHeads | TrunkHead
 
     def __init__(self, encoder: ImageEncoder, identities: int, settings: CalFinetune) -> None:
-        if isinstance(encoder, TrunkEncoder):
-            super().__init__(pooled_as(encoder, settings.pooling))
+        if not encoder.joint_width:
+            super().__init__(pooled_as(encoder, settings.pooling) if isinstance(encoder, TrunkEncoder) else encoder)
             self.heads = TrunkHead(self.encoder.pooled_width, identities)
         else:
             super().__init__(encoder)
@@ -89,10 +89,10 @@ class CalModel(TrainedEncoder):
         return named if self.cosine_classifier is None else [(n, p) for n, p in named if ".classifier." not in n]
 
     def inference_encoder(self, normalisation: Normalisation, settings: CalFinetune) -> InferenceEncoder:
-        """A ResNet-50 tests as published: after BatchNorm, both mirror images; a CLIP as its family does: before, one image."""
-        trunk = isinstance(self.encoder, TrunkEncoder)
+        """A network without text tests as ResNet-50 as published: after BatchNorm, both mirror images; a CLIP as its family does: before, one image."""
+        trunk = not self.encoder.joint_width
         neck = settings.neck if settings.neck != "model" else "after" if trunk else "before"
         options = replace(inference_options(normalisation, settings), neck=neck, flip=trunk)
         if trunk and settings.test_resize == "bilinear":  # tested as it is trained, as published
             options = replace(options, resize=settings.resize)
-        return InferenceEncoder(self.encoder, options, self.heads.bottleneck if trunk else self.heads)
+        return InferenceEncoder(self.encoder, options, self.heads.bottleneck if isinstance(self.heads, TrunkHead) else self.heads)

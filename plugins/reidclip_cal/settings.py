@@ -35,7 +35,7 @@ class CalFinetune(IdLossSettings):
     erasing: Literal["noise", "colour"] = Field(
         "colour", description="What fills the erased box: 'noise' (CLIP-ReID), or one 'colour' in boxes of up to 0.4 of the picture (CAL)."
     )
-    pooling: Literal["max+avg", "avg", "max"] = Field("max+avg", description="Pooling of a ResNet-50's last map; a CLIP keeps its own.")
+    pooling: Literal["max+avg", "avg", "max"] = Field("max+avg", description="Pooling of a ResNet-50's last map; others keep their own.")
 
     id_loss: Literal["softmax", "cosface", "arcface", "circle"] = Field(
         "softmax", description="L_ID: (smoothed) cross-entropy on linear classifiers, or a margin loss on one cosine classifier."
