@@ -50,7 +50,7 @@ def thresholds(session: BodySession) -> dict[str, np.float32]:
     """
     key = (session.name, session.version)
     if key not in _known:
-        _known[key] = _recorded(session) or computed_medians(session)
+        _known[key] = recorded(session) or computed_medians(session)
     return dict(_known[key])
 
 
@@ -73,7 +73,7 @@ def recording(session: BodySession) -> dict[str, Any]:
     }
 
 
-def _recorded(session: BodySession) -> dict[str, np.float32] | None:
+def recorded(session: BodySession) -> dict[str, np.float32] | None:
     """Medians kept in the package; None where there are none, or the model or a measurement's definition is another by now."""
     try:
         kept = json.loads((ASSETS / f"{session.name}_medians.json").read_text("utf-8"))

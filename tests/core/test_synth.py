@@ -36,7 +36,7 @@ def test_tree_has_prccs_names(rendered: Path) -> None:
     assert pictures == expected
     on_disk = set(tree(rendered))
     label_maps = {"parsing/" + p.removesuffix(".jpg") + ".png" for p in expected}
-    assert on_disk == expected | label_maps | {"attributes.jsonl", "synth.json"}
+    assert on_disk == expected | label_maps | {"attributes.jsonl", "synth.json", "bodies.json", "bodies.safetensors"}
 
 
 def test_the_toolkit_reads_it_as_prcc(rendered: Path) -> None:

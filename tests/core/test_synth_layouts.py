@@ -49,7 +49,7 @@ def test_names_are_the_benchmarks(name: str, roots: dict[str, Path]) -> None:
     lists = (
         {f"info/cloth-{kind}_id_{half}.txt" for kind in ("change", "unchange") for half in ("train", "test")} if name == "ltcc" else set()
     )
-    beside = {"attributes.jsonl", "synth.json", *lists}
+    beside = {"attributes.jsonl", "synth.json", "bodies.json", "bodies.safetensors", *lists}
     assert set(tree(roots[name])) == {*described, *("parsing/" + mirrored(p) for p in described)} | beside
     assert len(set(described)) == len(described)
 
