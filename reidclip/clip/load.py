@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
@@ -18,9 +18,11 @@ from reidclip.clip.geometry import Size
 from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
 from reidclip.clip.sources import Source, find
 from reidclip.clip.supported import check_supported, is_published_kind
-from reidclip.clip.text_encoder import TextEncoder
-from reidclip.clip.tokenizer import Tokenizer, make_tokenizer
 from reidclip.errors import UserError
+
+if TYPE_CHECKING:  # encoders without text are used where nothing of text is installed
+    from reidclip.clip.text_encoder import TextEncoder
+    from reidclip.clip.tokenizer import Tokenizer
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # OpenAI's, the default of open_clip
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -124,6 +126,9 @@ def assemble(
         return assemble_blip(
             source, spec, image_size=image_size, stride=stride, device=device, sie_cameras=sie_cameras, sie_coefficient=sie_coefficient
         )
+    from reidclip.clip.text_encoder import TextEncoder
+    from reidclip.clip.tokenizer import make_tokenizer
+
     check_supported(source.name, source.model)
     config = encoder_config(source.model, image_size, stride, sie_cameras, sie_coefficient)
     tokenizer = make_tokenizer(source.model["text_cfg"], source.folder)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import open_clip
 from torch import Tensor
 
 from reidclip.clip.architecture import is_resnet, pair
@@ -47,14 +46,20 @@ def is_timm_state(state: Mapping[str, Tensor]) -> bool:
     return any(key.startswith("visual.trunk.") for key in state)
 
 
+def _configs() -> dict[str, Any]:
+    import open_clip
+
+    return {name: open_clip.get_model_config(name) for name in supported_names()}
+
+
 def _of_clip(facts: Mapping[str, Any]) -> list[str]:
-    configs = {name: open_clip.get_model_config(name) for name in supported_names()}
+    configs = _configs()
     return [name for name, config in configs.items() if not is_timm(config) and _facts_of_config(config) == facts]
 
 
 def _of_timm(state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> list[str]:
     """Architectures with this text tower whose image tower, built without memory, has these shapes."""
-    configs = {name: open_clip.get_model_config(name) for name in supported_names()}
+    configs = _configs()
     alike = [name for name, config in configs.items() if is_timm(config) and _text_facts(config).items() <= facts.items()]
     shapes = {key.removeprefix("visual."): value.shape for key, value in state.items() if key.startswith("visual.")}
     return [name for name in alike if timm_shapes(configs[name]) == shapes]

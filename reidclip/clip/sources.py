@@ -22,17 +22,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import open_clip
 from torch import Tensor
 
-from reidclip.clip import hub, trunk_source
+from reidclip.clip import published, trunk_source
+from reidclip.clip.published import TINY
 from reidclip.clip.recognise import recognise
-from reidclip.clip.supported import check_supported, supported_names
+from reidclip.clip.supported import check_supported
 from reidclip.clip.weights import SUFFIXES, read_weights
-from reidclip.errors import UserError, nearest
+from reidclip.errors import UserError
 
-TINY = "reidclip-tiny"
-_HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 _OPEN_CLIP_CACHE = Path("~/.cache/clip")  # where open_clip puts what it fetches by address
 _WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
@@ -82,13 +80,13 @@ def find(spec: str) -> Source:
         return Source(spec.partition(":")[0], trunk_source.trunk_model(), state=trunk_source.trunk_weights(spec))
     if "::" in spec:
         path, _, arch = spec.rpartition("::")
-        return Source(arch, _known_config(arch), state=read_weights(Path(path)), folder=Path(path).parent)
+        return Source(arch, published.known_config(arch), state=read_weights(Path(path)), folder=Path(path).parent)
     if spec.endswith(SUFFIXES) or Path(spec).is_dir():
         return _from_file(Path(spec))
-    arch, colon, tag = _arch_and_tag(spec)
+    arch, colon, tag = published.arch_and_tag(spec)
     if not colon:
-        _known_config(arch)
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(arch)) or "none"
+        published.known_config(arch)
+        tags = ", ".join(published.tags_of(arch)) or "none"
         raise UserError(
             f"'{spec}' names an architecture but no weights.",
             f"Add a tag ({arch}:TAG, known: {tags}), give a file (PATH::{arch}), or ask for random weights (random:{arch}).",
@@ -114,12 +112,12 @@ def on_this_machine(spec: str) -> bool:
         return trunk_source.on_this_machine(spec)
     if "::" in spec or spec.endswith(SUFFIXES) or Path(spec).is_dir():
         return Path(spec.rpartition("::")[0] or spec).exists()
-    arch, colon, tag = _arch_and_tag(spec)
+    arch, colon, tag = published.arch_and_tag(spec)
     if not colon:
         return True  # `find` says what is missing
-    _known_config(arch)
-    facts = _facts(arch, tag)
-    return _cached(facts) is not None or (_OPEN_CLIP_CACHE.expanduser() / Path(str(facts.get("url", "-"))).name).is_file()
+    published.known_config(arch)
+    facts = published.facts_of_tag(arch, tag)
+    return published.cached(facts) is not None or (_OPEN_CLIP_CACHE.expanduser() / Path(str(facts.get("url", "-"))).name).is_file()
 
 
 def weights_file(spec: str) -> Path | None:
@@ -135,7 +133,7 @@ def weights_file(spec: str) -> Path | None:
     if _is_blip(spec) or trunk_source.is_trunk(spec):
         _, _, what = spec.partition(":")
         return None if what in ("", trunk_source.IMAGENET) else Path(what)
-    named = "::" not in spec and not spec.endswith(SUFFIXES) and _arch_and_tag(spec)[0] in open_clip.list_models()
+    named = "::" not in spec and not spec.endswith(SUFFIXES) and published.is_known(published.arch_and_tag(spec)[0])
     return None if named else Path(spec.rpartition("::")[0] or spec)
 
 
@@ -186,7 +184,7 @@ def _from_file(path: Path) -> Source:
             card = document.get("card", {})
             return Source(path.stem, document["model_cfg"], document.get("preprocess_cfg", {}), state, card=card, folder=path.parent)
     name = recognise(path, state)
-    return Source(name, _known_config(name), state=state, folder=path.parent)
+    return Source(name, published.known_config(name), state=state, folder=path.parent)
 
 
 def _with_weights(name: str, document: Mapping[str, Any], path: Path) -> Source:
@@ -203,67 +201,16 @@ def _random(text: str) -> Source:
         document = read_sidecar(Path(arch))
         preprocess = document.get("preprocess_cfg", {})
         return Source(Path(arch).stem, document["model_cfg"], preprocess, seed=int(seed or 0), folder=Path(arch).parent)
-    return Source(arch, _known_config(arch), seed=int(seed or 0))
-
-
-def _known_config(arch: str) -> Mapping[str, Any]:
-    config = open_clip.get_model_config(arch) if arch in open_clip.list_models() else None
-    if config is None:
-        raise UserError(f"There is no CLIP architecture or file '{arch}'.", nearest(arch, [TINY, *supported_names()]))
-    check_supported(arch, config)
-    return dict(config)
-
-
-def _arch_and_tag(spec: str) -> tuple[str, str, str]:
-    """``ViT-B/16:openai`` -> ("ViT-B-16", ":", "openai"); the last two empty without a tag."""
-    return spec.replace("ViT-B/", "ViT-B-").replace("ViT-L/", "ViT-L-").partition(":")
-
-
-def _facts(arch: str, tag: str) -> Mapping[str, Any]:
-    facts: Mapping[str, Any] = open_clip.get_pretrained_cfg(arch, tag)
-    if not facts:
-        raise UserError(f"'{arch}' has no pretrained tag '{tag}'.", nearest(tag, open_clip.list_pretrained_tags_by_model(arch)))
-    return facts
+    return Source(arch, published.known_config(arch), seed=int(seed or 0))
 
 
 def _pretrained(arch: str, tag: str) -> Source:
     name = f"{arch}:{tag}"
-    config = dict(_known_config(arch))
-    facts = _facts(arch, tag)
+    config = dict(published.known_config(arch))
+    facts = published.facts_of_tag(arch, tag)
     if facts.get("quick_gelu"):  # OpenAI's weights, and some others, were trained with this activation
         config["quick_gelu"] = True
         arch = arch if arch.endswith("-quickgelu") else f"{arch}-quickgelu"
     preprocess = {key: facts[key] for key in ("mean", "std", "interpolation") if key in facts}
-    path = _fetch(name, arch, facts)
+    path = published.fetch(name, arch, facts)
     return Source(arch, config, preprocess, read_weights(path), folder=path.parent)
-
-
-def _fetch(name: str, arch: str, facts: Mapping[str, Any]) -> Path:
-    try:
-        return _from_hub_cache(facts) or Path(open_clip.download_pretrained(dict(facts)))
-    except Exception as error:  # open_clip, huggingface_hub and urllib each raise their own kinds
-        repository = facts.get("hf_hub", "").rstrip("/")
-        page = f"https://huggingface.co/{repository}" if repository else facts.get("url", "")
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rpartition("Last error: ")[2].partition(". ")[0].rstrip(".")
-        raise UserError(
-            f"{name} is not on this machine and cannot be fetched ({reason}).",
-            f"Download open_clip_model.safetensors from {page} where there is a network, and give it as --clip PATH::{arch}.",
-        ) from error
-
-
-def _from_hub_cache(facts: Mapping[str, Any]) -> Path | None:
-    """The file that an earlier run fetched, without asking the network; None when there is none and the hub answers.
-
-    Where there is no network, what the question raises is the caller's error.
-    """
-    repository, _, _ = facts.get("hf_hub", "").rpartition("/")
-    found = _cached(facts)
-    if repository and found is None:
-        hub.ask(repository)
-    return found
-
-
-def _cached(facts: Mapping[str, Any]) -> Path | None:
-    """The file in the hub's cache."""
-    repository, _, file = facts.get("hf_hub", "").rpartition("/")
-    return hub.cached_file(repository, (file,) if file else _HUB_FILES)

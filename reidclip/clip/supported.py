@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import open_clip
-
 from reidclip.clip.timm_tower import is_timm
 from reidclip.errors import UserError
 
@@ -46,6 +44,8 @@ def is_published_kind(model: Mapping[str, Any]) -> bool:
 
 def supported_names() -> list[str]:
     """Architectures of open_clip that `check_supported` accepts, sorted."""
+    import open_clip
+
     names = []
     for name in open_clip.list_models():
         try:
