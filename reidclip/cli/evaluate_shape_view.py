@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _WAYS = {"single": "one picture alone", "mean_of_person": "mean shape over a person's pictures"}
 _TITLES = {
-    "vertex_mm": ("per-vertex, as placed", "mm"),
+    "vertex_mm": ("per-vertex, root as placed", "mm"),
     "vertex_aligned_mm": ("per-vertex, means aligned", "mm"),
     "chamfer_l2_cm2": ("Chamfer-L2, means aligned", "cm2"),
     "surface_mm": ("surface to surface", "mm"),
@@ -80,13 +80,14 @@ def _words(mean: Mapping[str, Any]) -> Any:
 
     caption = "of the mean shape over a person's pictures; a pair's measurement against the population's median decides its word"
     table = Table(caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("words", "right, %", "mean body", "decided by", "unit", "error", "mean body", "ratio"):
-        table.add_column(column, justify="left" if column in ("words", "decided by", "unit") else "right", no_wrap=True)
+    for column in ("words", "right, %", "mean body", "decided by", "error", "mean body", "ratio"):
+        table.add_column(column, justify="left" if column in ("words", "decided by") else "right", no_wrap=True)
     for pair, (words, found) in zip(PAIRS, mean["words"].items(), strict=True):
         row = mean["errors"][pair.measure]
         title, unit, factor = shown_unit(pair.measure)
         shares = [f"{100 * found[key]:.0f}" for key in ("right", "mean_body")]
-        table.add_row(words, *shares, title, unit, _digits(factor * row["value"]), _digits(factor * row["mean_body"]), _ratio(row, False))
+        errors = [_digits(factor * row[key]) for key in ("value", "mean_body")]
+        table.add_row(words, *shares, ", ".join(filter(None, (title, unit))), *errors, _ratio(row, False))
     return table
 
 

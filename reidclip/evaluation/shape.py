@@ -74,7 +74,7 @@ def vertex_errors(predicted: Floats, true: Floats, *, aligned: bool) -> Floats:
         predicted: (B, V, 3) metres.
         true: (B, V, 3), or (V, 3) for all.
         aligned: the mean of the vertices of both is brought to one point first, which takes a common translation out. (Body models put
-            their origin near the pelvis, so that errors as they are placed are nearly those aligned at the root.)
+            their origin at the root joint, or near it: errors as bodies are placed are root-aligned ones.)
 
     Returns:
         (B,) metres.
