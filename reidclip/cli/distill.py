@@ -67,6 +67,8 @@ def distill(
     all_pictures: Annotated[
         bool, typer.Option("--all-pictures", help="Describe those of test splits too. Default: only where the data set is not large.")
     ] = False,
+    blur_faces: options.BlurFaces = None,
+    parsing: options.Parsing = None,
     dataset: options.Layouts = None,
     name: options.Name = None,
     recipe: options.Recipe = None,
@@ -115,8 +117,9 @@ def distill(
         "layout": dataset,
         "recipe": recipe,
         "config": config,
-        "assignments": options.assignments(set_, student=student, teacher=teacher),
+        "assignments": options.assignments(set_, student=student, teacher=teacher, blur_faces=blur_faces),
         "descriptions": descriptions,
+        "parsing": parsing,
         "name": name,
         "seed": seed,
         "device": device,

@@ -21,6 +21,7 @@ from reidclip.errors import ReidclipError, UserError
 from reidclip.interfaces import Body, BodySession, Distiller, DistillNeeds, StageContext
 from reidclip.records import Dataset
 from reidclip.settings import parse_assignments
+from reidclip.stages.blurred_faces import parsing_for
 from reidclip.stages.choose import Say, checkpoint_for, dataset_for, method_for, naming_the_recipe, note_on_layout, recipe_for, settings_for
 from reidclip.stages.describe import DescribeJob, describe, descriptions_for, plan_description, read_descriptions
 from reidclip.stages.pictures import OnError
@@ -68,6 +69,7 @@ def plan_distill(
     meshes: Path | None = None,
     body: str | None = None,
     descriptions: str | None = None,
+    parsing: str | None = None,
     name: str | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -88,6 +90,7 @@ def plan_distill(
         meshes: folder of rendered bodies, for methods that train on them.
         body: "anny", "smpl:FILE": the body model of the meshes; None takes their own where its package holds it.
         descriptions: reference; None takes the newest that fit, and makes them where there are none.
+        parsing: reference of label maps; None takes the newest of this data, when faces are blurred.
         cache, on_error: see `TrainJob`.
         say: is told every choice made for the caller.
 
@@ -104,6 +107,8 @@ def plan_distill(
     note_on_layout(chosen, recipe, dataset, say)
     check_batches(settings, dataset, accumulate)
     inputs: dict[str, Artifact] = {}
+    if (maps := parsing_for(parsing, settings.blur_faces, dataset, store, say)) is not None:
+        inputs["parsing"] = maps
     if needs.teacher == "checkpoint":
         inputs["teacher"] = _teacher(settings, dataset, store, say)
     mesh_set = _meshes(chosen, needs, meshes, say)
@@ -149,6 +154,7 @@ def plan_labels(
     config: Path | None = None,
     assignments: Sequence[str] = (),
     descriptions: str | None = None,
+    parsing: str | None = None,
     all_pictures: bool | None = None,
     name: str | None = None,
     seed: int = 0,
@@ -169,7 +175,10 @@ def plan_labels(
         raise UserError(f"Method '{chosen.name}' asks no CLIP, so there are no words.", f"Use --method {DEFAULT_METHOD}.")
     dataset = dataset_for(data, layout, store, ("descriptions", "checkpoint"), say)
     reading, template = teacher_settings(settings), _template(settings)
-    found = descriptions_for(descriptions, dataset, store, teacher=settings.teacher, settings=reading, template=template, say=say)
+    maps = parsing_for(parsing, settings.blur_faces, dataset, store, say)
+    found = descriptions_for(
+        descriptions, dataset, store, teacher=settings.teacher, settings=reading, template=template, parsing=maps, say=say
+    )
     if found is not None and (not all_pictures or found.manifest.config["all_pictures"]):
         return dataset, found
     asked = plan_description(
@@ -178,6 +187,7 @@ def plan_labels(
         teacher=settings.teacher,
         settings=reading,
         template=template,
+        parsing=maps,
         all_pictures=all_pictures,
         name=name,
         seed=seed,
@@ -321,7 +331,8 @@ def _with_descriptions(job: TrainJob, ref: str | None) -> DistillJob:
     """The job with descriptions that fit, or with the task to make them."""
     s = cast(DistillSettings, job.settings)
     reading, template = teacher_settings(s), _template(s)
-    found = descriptions_for(ref, job.dataset, job.store, teacher=s.teacher, settings=reading, template=template, say=job.say)
+    maps = job.inputs.get("parsing")
+    found = descriptions_for(ref, job.dataset, job.store, teacher=s.teacher, settings=reading, template=template, parsing=maps, say=job.say)
     if found is not None:
         return DistillJob(replace(job, inputs={**job.inputs, "descriptions": found}))
     asked = plan_description(
@@ -330,6 +341,7 @@ def _with_descriptions(job: TrainJob, ref: str | None) -> DistillJob:
         teacher=s.teacher,
         settings=reading,
         template=template,
+        parsing=maps,
         seed=job.seed,
         device=job.device,
         precision=job.precision,
