@@ -269,7 +269,7 @@ class TestSettings:
 
     def test_defaults_config_and_set(self, place: Place) -> None:
         place.checkpoint("baseline", "tiny")
-        exact = {"decode": "exact", "diagnostics": False, "map_people": 10, "clip_frames": 8, "clip_stride": 4}
+        exact = {"decode": "exact", "blur_faces": False, "diagnostics": False, "map_people": 10, "clip_frames": 8, "clip_stride": 4}
         assert self.settings(place) == {"flip": None, "batch_size": 128, "resamples": 1000, **exact}
         config = self.config(place, "[common]\nbatch_size = 3\n[evaluate]\nflip = true\nresamples = 5\n[finetune]\nepochs = 2\n")
         assert self.settings(place, *config) == {"flip": True, "batch_size": 3, "resamples": 5, **exact}
