@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from reidclip.interfaces import Body
+if TYPE_CHECKING:
+    from reidclip.interfaces import Body
 
 _SAID: set[str] = set()
 
@@ -22,5 +24,5 @@ def licence_once(body: Body, say: Callable[[str], object]) -> None:
 
 
 def begin_command() -> None:
-    """Forget what was said: for programs that run several commands in one process."""
+    """Forget what was said; a process may run several commands, one after the other."""
     _SAID.clear()

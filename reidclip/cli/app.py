@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import typer
 
 from reidclip import __version__
+from reidclip.bodies.licence import begin_command
 from reidclip.cli import (
     artifacts,
     datasets,
@@ -55,7 +56,7 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version and stop.")) -> None:
-    pass
+    begin_command()
 
 
 app.command("synth")(synth.synth)

@@ -33,6 +33,7 @@ class TestList:
         entries = json.loads(run("list", "--json"))["plugins"]
         found = {(e["kind"], e["name"]) for e in entries if e["distribution"] == "reidclip"}
         assert {("method", "ccaf"), ("method", "clipreid"), ("method", "baseline"), ("parser", "schp"), ("layout", "prcc")} <= found
+        assert {("body", "anny"), ("body", "smpl")} <= found
         assert all(e["state"] == "ok" and e["error"] is None and e["title"] for e in entries)
 
     def test_for_people(self) -> None:
@@ -70,6 +71,12 @@ class TestShow:
         }
         assert Path(told["paper"]).samefile(REPOSITORY / "plugins" / "reidclip_clipreid" / "PAPER.md")
 
+    def test_body_with_its_licence(self) -> None:
+        title, licence = run("show", "smpl").splitlines()[1:]
+        assert title.startswith("SMPL,") and licence.startswith("licence: ") and "non-commercial" in licence
+        (told,) = json.loads(run("show", "anny", "--json"))["plugins"]
+        assert told["kind"] == "body" and "CC0" in told["licence"]
+
     def test_recipe(self) -> None:
         lines = [line.split() for line in run("show", "clipreid", "--recipe", "msmt17-sie-olp").splitlines()]
         assert ["stride", "12", "None"] in lines, "the value under the recipe, and the default"
@@ -86,6 +93,7 @@ class TestShow:
         [
             (("ccaf", "--recipe", "prc"), r"Method 'ccaf' has no recipe 'prc'.\nDid you mean 'prcc'\?"),
             (("schp", "--recipe", "tiny"), r"Plugin 'schp' is a parser and has no recipes."),
+            (("anny", "--recipe", "tiny"), r"Plugin 'anny' is a body and has no recipes."),
         ],
     )
     def test_no_such_recipe(self, arguments: tuple[str, ...], message: str) -> None:
