@@ -89,7 +89,8 @@ class CalModel(TrainedEncoder):
         return named if self.cosine_classifier is None else [(n, p) for n, p in named if ".classifier." not in n]
 
     def inference_encoder(self, normalisation: Normalisation, settings: CalFinetune) -> InferenceEncoder:
-        """A network without text tests as ResNet-50 as published: after BatchNorm, both mirror images; a CLIP as its family does: before, one image."""
+        """A network without text is tested as the published ResNet-50: after BatchNorm, both mirror images; a CLIP as its family is:
+        before, one image."""
         trunk = not self.encoder.joint_width
         neck = settings.neck if settings.neck != "model" else "after" if trunk else "before"
         options = replace(inference_options(normalisation, settings), neck=neck, flip=trunk)

@@ -43,6 +43,8 @@ class Clip3dStage(FinetuneStage):
         self._mesh_loader: Loader | None = None
         weights = eq10_weights(s.id_weight, s.lambda_ot, s.lambda_global, s.lambda_3d, s.triplet_weight, s.teacher_id_weight)
         groups = stage_groups([(f"model.{name}", p) for name, p in self.model.named_parameters()], s)
+        if self.model.guide is not None and self.model.guide.log_domain:
+            self.notes = (f"lambda = {s.regularisation} is small: Sinkhorn iterates logarithms, as exp(-C / lambda) would underflow",)
         self.updates = [Update("main", groups, stage_schedule(s), self.losses, {name: weights[name] for name in self._named()})]
 
     def _named(self) -> list[str]:

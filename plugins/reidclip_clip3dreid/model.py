@@ -154,6 +154,8 @@ def _guide(context: StageContext, student: StudentEncoder) -> TransportGuide:
         iterations=s.sinkhorn_iterations,
         tolerance=s.sinkhorn_tolerance,
         plan_gradient=s.plan_gradient,
+        teacher=context.descriptions.teacher,
+        template=s.template,
     )
 
 

@@ -38,7 +38,7 @@ class Clip3dDistill(DistillSettings):
     )
 
     feature_width: int = Field(2048, gt=0, description="Width of f_id, the student's feature (program: 512).")
-    head_hidden: int | None = Field(None, ge=0, description="Hidden layer of f_id's MLP. Default: channels of the map; 0: linear (program).")
+    head_hidden: int | None = Field(None, ge=0, description="Hidden layer of f_id's MLP. Default: the map's channels; 0: none (program).")
     bnneck: bool = Field(False, description="Classify f_id behind a BatchNorm; the paper and its program classify it as it is.")
     id_weight: float = Field(1.0, ge=0, description="Weight of the identity loss on f_id (paper: 1; the program's file: 0).")
     smoothing: float = Field(0.0, ge=0, lt=1, description="Label smoothing of the identity loss (program: 0.1).")
