@@ -72,7 +72,7 @@ def section(results: Sequence[RowResult], costs: Mapping[str, NetworkCost], prot
         cost = costs.get(result.row.name)
         if cost is not None:
             height, width = cost.image_size
-            counted = [f"{cost.parameters / 1e6:.2f}", f"{cost.flops / 1e9:.2f}", f"{height}x{width}", str(cost.width)]
+            counted = [f"{cost.parameters / 1e6:.2f}", f"{cost.flops / 1e9:.3g}", f"{height}x{width}", str(cost.width)]
             numbers = [told(result.values[protocol][metric]) for protocol in protocols for metric in METRICS]
             lines.append(f"| {' | '.join([cell(result.row.name), *counted, *numbers])} |")
     return "\n".join(lines)

@@ -103,11 +103,17 @@ def _resolved(table: TableFile, row: RowTable, compare_with: str | None, above: 
     method: Method = registry.get(METHODS, row.method)
     _check_common(row, method)
     training = "distill" if "finetune" not in method.settings else "finetune"
+    _refuse_other_training(row, training)
     found: dict[str, Settings] = {training: _of_command(table, row, method, training, recipe)}
     if training == "finetune" and method.needs_prompts(found["finetune"]):
         found["prompt-learn"] = _of_command(table, row, method, "prompt-learn", recipe)
     told = read_recipe(method, recipe).sections("evaluate", EvaluateSettings) if recipe else []
     found["evaluate"] = resolve(EvaluateSettings, *told, _layer(table, row, "evaluate", EvaluateSettings), where=_where(row, "evaluate"))
+    if getattr(found[training], "blur_faces", False):
+        raise UserError(
+            f"Row '{row.name}' blurs faces, for which a table has no parsing.",
+            "Blur them by reidclip finetune or distill, or leave it out.",
+        )
     reads_masks = any(method.needs_masks(command, found[command]) for command in ("prompt-learn", training) if command in found)
     clip, masks = str(getattr(found[training], "network", "")), _masks(table, row, reads_masks)
     needs = cast(Distiller, method).distill_needs(found[training]) if training == "distill" else None
@@ -182,6 +188,12 @@ def _refuse_unread(row: RowTable, fields: tuple[str, ...]) -> None:
     given = next((field for field in fields if getattr(row, field)), None)
     if given is not None:
         raise UserError(f"Row '{row.name}' evaluates the plain CLIP, but has settings of {given.replace('_', '-')}.", "Leave them out.")
+
+
+def _refuse_other_training(row: RowTable, training: str) -> None:
+    other, done = ("distill", "fine-tuned") if training == "finetune" else ("finetune", "distilled")
+    if getattr(row, other):
+        raise UserError(f"Row '{row.name}' is {done}, but has settings of {other}.", f"Call them {training} = {{ ... }}.")
 
 
 def _check_common(row: RowTable, method: Method) -> None:

@@ -133,7 +133,7 @@ class Planner:
             "precision": self.precision,
             "teacher": self.clip_digest(settings.teacher),
             "splits": sorted(settings.train_splits),
-            **entering(teacher_settings(settings)),
+            **entering(teacher_settings(settings), None),
             "template": sentence_of(settings),
         }
         return Step("descriptions", f"described{self._ending}", facts, row=row)
