@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from reidclip import registry
+from reidclip.data.blurred_copies import with_note_on_blur
 from reidclip.data.called import name_by_layout
 from reidclip.data.files import folders
 from reidclip.data.layouts.pictures import load_pictures
@@ -114,7 +115,7 @@ def _load(layout: DataLayout, name: str, root: Path) -> Dataset:
         ) from error
     if not dataset.samples:
         raise UserError(f"{root} holds no pictures that the layout '{name}' knows.", f"Expected:\n{layout.expected_tree}")
-    return _with_absolute_root(dataset)
+    return with_note_on_blur(_with_absolute_root(dataset))
 
 
 def _with_absolute_root(dataset: Dataset) -> Dataset:
