@@ -92,6 +92,14 @@ class StudentEncoder(ImageEncoder):
         return ImageFeatures(pooled, self.identify(pooled).to(pooled.dtype), pooled[:, :0])
 
 
+def no_student() -> UserError:
+    """The error about a CLIP in the place of a student."""
+    return UserError(
+        "A CLIP's image encoder is no student: its inference would need what the student does without.",
+        f"Give --student {RESNET50}:imagenet, timm:NAME, or random:timm:NAME.",
+    )
+
+
 def make_student(backbone: ImageEncoder, width: int = 2048, hidden: int | None = None, activation: str = "relu") -> StudentEncoder:
     """A copy of an image encoder without text, with an identity head of random weights (torch's generator) behind it.
 
@@ -105,10 +113,7 @@ def make_student(backbone: ImageEncoder, width: int = 2048, hidden: int | None =
         UserError: an encoder that is CLIP's, whose inference would need CLIP; or a width that is not positive.
     """
     if backbone.config.trunk is None or backbone.config.trunk == STUDENT:
-        raise UserError(
-            "A CLIP's image encoder is no student: its inference would need what the student does without.",
-            f"Give --student {RESNET50}:imagenet, timm:NAME, or random:timm:NAME.",
-        )
+        raise no_student()
     if isinstance(backbone, TrunkEncoder):
         backbone = pooled_as(backbone, "avg")
     places = backbone.pooled_width

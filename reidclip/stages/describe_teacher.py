@@ -12,7 +12,7 @@ from reidclip.clip.geometry import Size
 from reidclip.clip.image_only import ImageOnlyModel
 from reidclip.clip.load import ClipModel, load_clip
 from reidclip.clip.tokenizer import Tokenizer
-from reidclip.clip.trunk_source import is_trunk
+from reidclip.clip.trunk_source import is_without_text
 from reidclip.errors import UserError
 
 PLACE = "{phrase}"
@@ -35,7 +35,7 @@ def check_text_side(teacher: str) -> None:
     Raises:
         UserError: it does.
     """
-    if is_trunk(teacher) or teacher.removeprefix("random:").startswith("timm:"):
+    if is_without_text(teacher):
         raise _without_text(teacher)
 
 

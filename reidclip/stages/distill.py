@@ -7,18 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from reidclip import registry
 from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
+from reidclip.bodies.licence import licence_once
 from reidclip.bodies.mesh_set import MeshSet, open_meshes
 from reidclip.bodies.phrases import TEMPLATE
+from reidclip.bodies.spec import body_plugin, parted
 from reidclip.clip.inference import InferenceEncoder
 from reidclip.clip.load import load_clip
+from reidclip.clip.student import no_student
+from reidclip.clip.trunk_source import is_without_text
 from reidclip.data.cache import Cache, CacheKind
 from reidclip.data.loader import ImageSource
 from reidclip.data.open_several import Layouts, Roots
 from reidclip.errors import ReidclipError, UserError
-from reidclip.interfaces import Body, BodySession, Distiller, DistillNeeds, StageContext
+from reidclip.interfaces import BodySession, Distiller, DistillNeeds, StageContext
 from reidclip.records import Dataset
 from reidclip.settings import parse_assignments
 from reidclip.stages.blurred_faces import parsing_for
@@ -36,7 +39,6 @@ COMMAND = "distill"
 DEFAULT_METHOD = "clip3dreid"
 FROM_CHECKPOINT = "rkd"
 """Taken where no method was named and the teacher is a checkpoint."""
-BODIES = "reidclip.bodies"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def plan_distill(
     method = method or _method_of(assigned.get("teacher"), store, say)
     chosen, settings, recipe = _method_and_settings(method, recipe, config, assigned, say)
     needs = chosen.distill_needs(settings)
+    if not is_without_text(settings.student):
+        raise no_student()
     _check_teacher(chosen, needs, settings, store)
     dataset = dataset_for(data, layout, store, ("descriptions", "checkpoint"), say)
     note_on_layout(chosen, recipe, dataset, say)
@@ -137,7 +141,7 @@ def plan_distill(
         on_error,
         say,
         mesh_set,
-        body_of(mesh_set, body) if mesh_set else None,
+        body_of(mesh_set, body, say) if mesh_set else None,
     )
     if not needs.descriptions:
         return DistillJob(job)
@@ -238,7 +242,7 @@ def teacher_settings(settings: DistillSettings) -> PictureSettings:
     return settings.model_copy(update={key: value for key, value in own.items() if value is not None})
 
 
-def body_of(meshes: MeshSet, asked: str | None) -> BodySession:
+def body_of(meshes: MeshSet, asked: str | None, say: Say = lambda text: None) -> BodySession:
     """The body model of rendered bodies, checked to be the very one that they were made by.
 
     Args:
@@ -247,14 +251,15 @@ def body_of(meshes: MeshSet, asked: str | None) -> BodySession:
     Raises:
         UserError: another body model, or other data of it; or its file is missing.
     """
-    name, _, file = (asked or meshes.table.body).partition(":")
+    name, file = parted(asked or meshes.table.body)
     if name != meshes.table.body:
         raise UserError(
             f"The bodies of {meshes.dataset.root} are of body model '{meshes.table.body}', not '{name}'.",
             f"Leave --body out, or render others: reidclip synth DIR --meshes --body {asked}.",
         )
-    model: Body = registry.get(BODIES, name)
-    session = model.open(Path(file) if file else None)
+    model = body_plugin(name)
+    licence_once(model, say)
+    session = model.open(file)
     if session.version != meshes.table.version:
         raise UserError(
             f"The bodies of {meshes.dataset.root} were made by {name} {meshes.table.version[:12]}, this is {name} {session.version[:12]}: "

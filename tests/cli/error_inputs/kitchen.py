@@ -11,10 +11,12 @@ import numpy as np
 from reidclip.data.files import mirrored
 from reidclip.data.images import write_indexed_png
 from reidclip.data.lip import LIP_PALETTE
+from reidclip.stages.synth_meshes import synth_meshes
 from tests.fakes import SIZE, write_prcc, write_tiny_clip
 from tests.plugins.schp_fixtures import tiny_weights
 
 SMALL = ("--set", "height=32", "--set", "width=16", "--set", "epochs=1")
+ALONE = ("--recipe", "tiny", "--student", "random:timm:test_vit", *(f"--set=lambda_{name}=0" for name in ("ot", "global", "3d")))
 BATCH = ("--set", "identities=2", "--set", "images_per_identity=2", "--set", "pad=2")
 
 
@@ -68,6 +70,17 @@ class Kitchen:
         """Prompts of the method clipreid."""
         self.run("prompt-learn", str(self.prcc), "--method", "clipreid", "--clip", str(self.clip), "--name", "t", *SMALL)
         return "prompts"
+
+    @cached_property
+    def meshes(self) -> Path:
+        """Renders of four bodies, two of them for training."""
+        return synth_meshes(self.root / "meshes", ids=4, test_ids=2, poses=1, size=(32, 16), workers=1).out
+
+    @cached_property
+    def student(self) -> str:
+        """A student distilled without words and bodies, by clip3dreid."""
+        self.run("distill", str(self.prcc), "--name", "s", "--teacher", str(self.clip), *ALONE, *SMALL, *BATCH)
+        return "checkpoint"
 
     @cached_property
     def checkpoint(self) -> str:

@@ -71,8 +71,18 @@ def checkpoint(place: Place, argument: str) -> None:
     _copied(place, place.kitchen.checkpoint, "c")
 
 
+def meshes(place: Place, argument: str) -> None:
+    """Renders of four bodies as ``meshes``."""
+    shutil.copytree(place.kitchen.meshes, place.root / "meshes")
+
+
+def student(place: Place, argument: str) -> None:
+    """Artifact checkpoint/s@v1, distilled without words and bodies."""
+    _copied(place, place.kitchen.student, "s")
+
+
 def _copied(place: Place, kind: str, name: str) -> None:
     shutil.copytree(place.kitchen.store / kind / name, place.store / kind / name)
 
 
-BUILDERS = (prcc, pictures, tree, clip, parser, maps, masks, parsing, prompts, checkpoint)
+BUILDERS = (prcc, pictures, tree, clip, parser, maps, masks, parsing, prompts, checkpoint, meshes, student)
