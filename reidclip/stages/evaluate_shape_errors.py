@@ -60,9 +60,9 @@ def shape_errors(session: BodySession, table: BodyTable, shapes: np.ndarray, row
 
 
 def vertices(session: BodySession, shapes: np.ndarray) -> np.ndarray:
-    """(B, S) -> (B, V, 3) in the canonical pose, metres."""
+    """(B, S) -> (B, V, 3) float64, canonical pose, metres; a body's do not depend on its neighbours in the batch."""
     with torch.no_grad():
-        return session.vertices(torch.from_numpy(np.ascontiguousarray(shapes, np.float32))).numpy()
+        return session.vertices(torch.from_numpy(np.ascontiguousarray(shapes, np.float64))).numpy()
 
 
 def measured(session: BodySession, shapes: np.ndarray) -> Floats:
