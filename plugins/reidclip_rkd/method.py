@@ -39,12 +39,15 @@ class Outputs(NamedTuple):
 class RkdStage(FinetuneStage):
     """L, eq. (10). The teacher lies outside ``module``: it is not trained, and a resumed run reads it from its checkpoint."""
 
+    settings: RkdDistill
+
     def __init__(self, context: StageContext) -> None:
         s: RkdDistill = context.settings
         self.teacher = Teacher(_teacher_of(context))
         width = self.teacher.encoder.width
         student = make_student(context.clip.image_encoder, s.feature_width or width, s.head_hidden)
-        model = StudentModel(student, len(context.labels.pids), width, s.neck).to(context.device, memory_format=torch.channels_last)
+        model = StudentModel(student, len(context.labels.pids), width, s.neck).to(context.device)
+        model = model.to(memory_format=torch.channels_last)  # convolutions run faster; same results
         super().__init__(context, s, model)
         self.model = model
         self._fetch_larger(s)
@@ -64,7 +67,7 @@ class RkdStage(FinetuneStage):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Outputs:
         """Features of the same augmented pictures by both, each at its own size."""
-        s: RkdDistill = self.settings
+        s = self.settings
         pictures = normalised(batch, self.normalisation, (s.height, s.width), self._transform.erasing.fill)
         return Outputs(self.model(pictures), self.teacher.features(batch) if s.asks_teacher else None)
 
@@ -73,7 +76,7 @@ class RkdStage(FinetuneStage):
         return {name: self._loss(name, batch["pid"], *outputs) for name in self.weights}
 
     def _loss(self, name: str, y: Tensor, student: StudentOutputs, t: Tensor | None) -> Tensor:
-        s: RkdDistill = self.settings
+        s = self.settings
         if name == "id":
             return eq01_identity(student.scores, y, s.smoothing)
         if name == "triplet":
@@ -105,4 +108,4 @@ def encoder(context: StageContext, stages: Sequence[TrainStage]) -> nn.Module:
     """Inference uses the student, and its BatchNorm where the settings say so."""
     stage = stages[-1]
     assert isinstance(stage, RkdStage)
-    return stage.model.inference_encoder(stage.normalisation, context.settings)
+    return stage.model.inference_encoder(stage.normalisation, stage.settings)

@@ -51,7 +51,7 @@ def at_size(pictures: Tensor, size: Size) -> Tensor:
     if tuple(pictures.shape[-2:]) == tuple(size):  # the same numbers, then
         return pictures
     resized = F.interpolate(pictures.flatten(0, -4), size=tuple(size), mode="bilinear", antialias=True, align_corners=False)
-    return resized.unflatten(0, pictures.shape[:-3])
+    return resized.reshape(*pictures.shape[:-2], *size)
 
 
 def larger(first: Size, second: Size) -> Size:
