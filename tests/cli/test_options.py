@@ -13,7 +13,11 @@ from reidclip.cli.app import app
 EVERYWHERE = {"--json", "--verbose", "-v", "--quiet", "-q"}
 ON_A_STORE = {"--store"}
 OF_WORK = {"--dry-run", "--workers", "--device", "--name", "--dataset"}
-OF_TRAINING = OF_WORK | {"--config", "--set", "--recipe", "--seed", "--precision", "--fresh", "--clip", "--method", "--masks"}
+OF_TRAINING = (
+    OF_WORK
+    | {"--config", "--set", "--recipe", "--seed", "--precision", "--fresh", "--clip", "--method", "--masks"}
+    | {"--blur-faces", "--parsing"}
+)
 OF_PARSING = OF_WORK | {"--config", "--set", "--parser", "--weights"}
 WANTED = {
     "synth": {"--dry-run", "--workers", "--seed", "--layout", "--ids", "--outfits", "--images-per-camera"},
@@ -24,6 +28,7 @@ WANTED = {
     "evaluate": OF_WORK
     | ON_A_STORE
     | {"--seed", "--precision", "--protocol", "--checkpoint", "--zero-shot", "--clip", "--flip"}
+    | {"--blur-faces", "--parsing"}
     | {"--config", "--set", "--recipe"},
     "profile": {"--store", "--json", "--device", "--precision", "--batch-size", "--repeats", "--threads", "--protocol", "--output"},
     "explain": {"--store", "--json", "--device", "--workers", "--seed", "--dataset", "--split", "--limit"}
@@ -33,6 +38,7 @@ WANTED = {
     "datasets verify": {"--dataset", "--workers", "--counts", "--open", "--strict", "--show", "--output"},
     "datasets extract": set(),
     "datasets splits": {"--output"},
+    "datasets blur-faces": {"--parsing", "--label-set", "--dataset", "--store"},
     "import": ON_A_STORE | {"--dry-run", "--name", "--kind", "--size", "--stride", "--neck"},
     "artifacts gc": ON_A_STORE | {"--dry-run"},
     **{f"artifacts {name}": ON_A_STORE for name in ("list", "show", "verify", "lineage", "rm")},
