@@ -62,7 +62,7 @@ class BodyModel:
         with np.load(path) as data:
             arrays = {name: data[name] for name in data.files}
         directions = np.concatenate([arrays["fine"], arrays["coarse"]]).astype(np.float32)
-        self._directions = directions * arrays["scale"][:, None]
+        self._directions: FloatArray = directions * arrays["scale"][:, None]
         self._mean = arrays["mean"]
         self._phenotype_mask = np.unpackbits(arrays["phenotype_mask"], axis=1, count=26).astype(bool)
         self._phenotype_map = arrays["phenotype_map"]

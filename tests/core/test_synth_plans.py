@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from reidclip.errors import UserError
 from reidclip.records import Rule, Sample
 from reidclip.stages.synth import plan_synth, synth
+from reidclip.synth.files import BODIES, BODY_ROWS
 from reidclip.synth.framing import FRAMINGS
 from reidclip.synth.layouts import LAYOUTS, Plan
 from tests.core.synth_fixtures import NAMES, all_shots, digest, records, tree, valid_queries
@@ -205,7 +206,8 @@ def test_sets_of_generator_4_stay_as_they_are(name: str, tmp_path: Path) -> None
     synth(tmp_path / name, **SETS[name])
     assert drawn(tmp_path / name) == DRAWN[name]
     if environment() == RECORDED_WITH:
-        assert digest(tree(tmp_path / name)) == WHOLE[name]
+        files = {path: content for path, content in tree(tmp_path / name).items() if path not in (BODIES, BODY_ROWS)}
+        assert digest(files) == WHOLE[name]
 
 
 def test_unfinished_set_of_an_earlier_toolkit_goes_on(tmp_path: Path) -> None:
