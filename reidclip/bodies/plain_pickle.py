@@ -1,13 +1,15 @@
 """Reads pickles of arrays without running what they name: numpy arrays, scipy's sparse matrices and chumpy's arrays, and nothing else.
 
-A pickle is a program; `pickle.load` runs it. Here every name in it is looked up in a table of constructors of this module, none of which
-does more than build an array, so that neither scipy nor chumpy (which no longer installs) is needed. SMPL's files were pickled by Python 2:
-bytes are read as latin-1, as numpy asks for.
+A pickle is a program; `pickle.load` runs it. Here every name in it is looked up in a table of stand-ins of this module, none of which does
+more than keep what it is given; `as_array` makes arrays of them afterwards. Neither scipy nor chumpy (which no longer installs) is needed,
+and numpy's own types are stood in for too: a dtype or an array that is given a false state brings the process down. SMPL's files were
+pickled by Python 2: bytes are read as latin-1, as numpy asks for.
 """
 
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
@@ -15,6 +17,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 _NUMBERS = "fiub"
+_MOST = 1 << 28  # entries of a sparse matrix as a dense one; SMPL's regressor has 24 x 6890
 
 
 class RefusedNameError(Exception):
@@ -43,6 +46,41 @@ class _Foreign(_State):
         raise NotImplementedError
 
 
+class _Kind:
+    """``numpy.dtype``: type and byte order of numbers."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        self._code, self._order = str(code), "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._order = str(state[1])
+
+    def dtype(self) -> np.dtype[Any]:
+        """The numpy type, of numbers."""
+        if re.fullmatch(r"[fiub][1248]", self._code) is None or self._order not in ("<", ">", "|", "="):
+            raise ValueError(f"an array in it holds {self._order}{self._code}, not numbers")
+        found: np.dtype[Any] = np.dtype(self._code).newbyteorder(cast(Any, self._order))
+        return found
+
+
+class _Array(_Foreign):
+    """``numpy.ndarray``."""
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, by_column, data = state
+        self.held = {"shape": shape, "kind": kind, "order": "F" if by_column else "C", "data": data}
+
+    def array(self) -> np.ndarray:
+        if not isinstance(self.held["kind"], _Kind):
+            raise ValueError("an array in it has no type")
+        data = self.held["data"]
+        raw: np.ndarray = np.frombuffer(data.encode("latin-1") if isinstance(data, str) else data, self.held["kind"].dtype())
+        if any(n < 0 for n in self.held["shape"]):
+            raise ValueError("an array in it has a false shape")
+        found: np.ndarray = raw.reshape(self.held["shape"], order=self.held["order"])
+        return found
+
+
 class _Chumpy(_Foreign):
     """``chumpy.ch.Ch``: a number array that remembers how it was computed."""
 
@@ -68,7 +106,7 @@ class _Coordinates(_Foreign):
     def _dense(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         values = as_array(self.held["data"])
         shape = tuple(int(n) for n in self.held["_shape"])
-        if len(shape) != 2 or not len(rows) == len(columns) == len(values):
+        if len(shape) != 2 or not 0 <= shape[0] * shape[1] < _MOST or not len(rows) == len(columns) == len(values):
             raise ValueError("a sparse matrix in it is broken")
         out = np.zeros(shape, values.dtype)
         np.add.at(out, (rows, columns), values)
@@ -100,33 +138,30 @@ def as_array(value: Any) -> np.ndarray:
     if isinstance(value, _Foreign):
         try:
             return value.array()
-        except (AttributeError, KeyError, IndexError, TypeError) as error:
+        except (AttributeError, KeyError, IndexError, TypeError, OverflowError, UnicodeError, MemoryError, RecursionError) as error:
             raise ValueError(f"an array in it is broken ({type(error).__name__}: {error})") from error
-    found = np.asarray(value)
+    found = np.asarray(value)  # numbers and lists of them
     if found.dtype.kind not in _NUMBERS:
         raise ValueError(f"an array in it holds {found.dtype}, not numbers")
     return found
 
 
-def _empty(kind: type, shape: tuple[int, ...], code: Any) -> np.ndarray:
+def _empty(kind: type, *_: Any) -> _Array:
     """Numpy's pickles start from an empty array and then set its state."""
-    if kind is not np.ndarray or tuple(shape) != (0,):
+    if kind is not _Array:
         raise ValueError("an array in it is built in a strange way")
-    empty: np.ndarray = np.ndarray((0,), np.dtype("b"))
-    return empty
+    return _Array()
 
 
-def _scalar(kind: np.dtype[Any], data: Any) -> Any:
-    if kind.kind not in _NUMBERS:
-        raise ValueError(f"a number in it is of type {kind}")
-    return np.frombuffer(data.encode("latin-1") if isinstance(data, str) else data, kind)[0]
+def _scalar(kind: Any, data: Any) -> _Array:
+    return _from_buffer(data, kind, (), "C")
 
 
-def _from_buffer(data: Any, kind: np.dtype[Any], shape: tuple[int, ...], order: str) -> np.ndarray:
-    if kind.kind not in _NUMBERS:
-        raise ValueError(f"an array in it holds {kind}, not numbers")
-    flat: np.ndarray = np.frombuffer(data, kind)
-    return flat.reshape(shape, order=cast(Any, order))
+def _from_buffer(data: Any, kind: Any, shape: tuple[int, ...], order: str) -> _Array:
+    """Arrays of the newest protocol, which are not to be copied."""
+    found = _Array()
+    found.__setstate__((1, shape, kind, order == "F", data))
+    return found
 
 
 def _encoded(text: str, encoding: str = "latin1") -> bytes:
@@ -144,7 +179,7 @@ def _rebuilt(kind: type, base: type, state: Any) -> Any:
 
 
 def _table() -> dict[tuple[str, str], Any]:
-    table: dict[tuple[str, str], Any] = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _encoded}
+    table: dict[tuple[str, str], Any] = {("numpy", "ndarray"): _Array, ("numpy", "dtype"): _Kind, ("_codecs", "encode"): _encoded}
     for core in ("numpy.core", "numpy._core"):
         table[(f"{core}.multiarray", "_reconstruct")] = _empty
         table[(f"{core}.multiarray", "scalar")] = _scalar

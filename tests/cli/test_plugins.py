@@ -111,8 +111,8 @@ class TestShow:
         assert "rgb/train/<pid>" in run("show", "prcc")
 
     def test_unknown(self) -> None:
-        with pytest.raises(UserError, match=r"no plugin 'ccfa'.\nDid you mean 'ccaf'\?"):
-            run("show", "ccfa")
+        with pytest.raises(UserError, match=r"no plugin 'ccaff'.\nDid you mean 'ccaf'\?"):
+            run("show", "ccaff")
 
 
 class TestEquation:
@@ -242,7 +242,7 @@ class TestCheck:
 
     def test_unknown_stage(self, method: LazyMethod) -> None:
         told = problems(replace(method, settings={"finetune": Good, "tune": Good}))
-        assert "stage 'tune' is no command that trains; known: prompt-learn, finetune" in told
+        assert "stage 'tune' is no command that trains; known: prompt-learn, finetune, distill" in told
 
     def test_signature(self, method: LazyMethod) -> None:
         class Layout:
