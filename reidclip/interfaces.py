@@ -233,12 +233,14 @@ class DistillNeeds:
         teacher: "clip" for image and text encoder, "checkpoint" for a fine-tuned image encoder.
         descriptions: whether the CLIP's words and features of every picture are read.
         live: whether the teacher itself is asked during the training, about the augmented pictures.
+        true_words: whether the choices of words are those of the people's true bodies, which rendered data sets know.
         meshes: whether rendered bodies are trained on.
     """
 
     teacher: Literal["clip", "checkpoint"]
     descriptions: bool = False
     live: bool = False
+    true_words: bool = False
     meshes: bool = False
 
 

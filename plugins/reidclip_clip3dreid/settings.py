@@ -49,6 +49,9 @@ class Clip3dDistill(DistillSettings):
     teacher_width: int | None = Field(None, gt=0, description="Width in pixels at which the teacher sees pictures. Default: width.")
     lambda_ot: float = Field(0.3, ge=0, description="Weight of the optimal transport between picture places and words, eqs. (3)-(7).")
     template: str = Field(TEMPLATE, description="Sentence about a body; {phrase} stands for a phrase with its verb.")
+    words: Literal["teacher", "bodies"] = Field(
+        "teacher", description="Who chooses the words of a picture: the teacher, or the people's true bodies, which rendered data knows."
+    )
     regularisation: float = Field(1.0, gt=0, description="lambda of Sinkhorn's kernel exp(-C / lambda) (program: 0.1).")
     sinkhorn_iterations: int = Field(1, gt=0, description="Sinkhorn iterations at most (paper: 1; program: 100).")
     sinkhorn_tolerance: float | None = Field(
@@ -98,15 +101,16 @@ class Clip3dDistill(DistillSettings):
 def needs(settings: Clip3dDistill) -> DistillNeeds:
     """What is read under these settings."""
     live = settings.lambda_global > 0 and settings.teacher_view == "augmented"
+    truth = settings.lambda_ot > 0 and settings.words == "bodies"
     described = settings.lambda_ot > 0 or (settings.lambda_global > 0 and not live)
-    return DistillNeeds("clip", descriptions=described, live=live, meshes=settings.meshes_per_batch > 0)
+    return DistillNeeds("clip", descriptions=described, live=live, true_words=truth, meshes=settings.meshes_per_batch > 0)
 
 
 def without_effect(stage: str, settings: Clip3dDistill) -> dict[str, str]:
     """Settings of a part that is switched off, and what switches it off."""
     idle: dict[str, str] = {}
     if settings.lambda_ot == 0:
-        of_ot = ("regularisation", "sinkhorn_iterations", "sinkhorn_tolerance", "plan_gradient", "word_hidden", "mesh_words")
+        of_ot = ("words", "regularisation", "sinkhorn_iterations", "sinkhorn_tolerance", "plan_gradient", "word_hidden", "mesh_words")
         idle |= dict.fromkeys(of_ot, "lambda_ot = 0")
     if settings.lambda_global == 0:
         idle |= dict.fromkeys(("global_loss", "temperature", "teacher_id_weight", "teacher_view"), "lambda_global = 0")

@@ -77,7 +77,7 @@ def table_of(pictures: list[str], tables: Mapping[str, NDArray[Any]], dataset: D
     alike = texts_alike(tables["texts"].astype(np.float64))
     identities = _identities(dataset)
     people = [identities.get(path) for path in pictures]
-    bodies = _bodies(dataset)
+    bodies = true_words(dataset)
     known = [row for row, path in enumerate(pictures) if path in bodies]
     owners = [bodies[pictures[row]][0] for row in known]
     truths = {bodies[pictures[row]][0]: bodies[pictures[row]][1] for row in known}
@@ -109,10 +109,10 @@ def _identities(dataset: Dataset) -> dict[str, Hashable]:
     return found
 
 
-def _bodies(dataset: Dataset) -> dict[str, tuple[Hashable, NDArray[np.int64]]]:
+def true_words(dataset: Dataset) -> dict[str, tuple[Hashable, NDArray[np.int64]]]:
     """Picture -> whose body it shows, and which phrases are true of that body; of joined data from the sources' own tables."""
     if dataset.sources:
-        parts = ((domain, _bodies(source)) for domain, source in dataset.sources.items())
+        parts = ((domain, true_words(source)) for domain, source in dataset.sources.items())
         return {f"{domain}/{path}": ((domain, owner), true) for domain, part in parts for path, (owner, true) in part.items()}
     table = open_bodies(dataset.root)
     return {} if table is None else {path: (row, table.choices[row]) for path, row in table.rows.items()}

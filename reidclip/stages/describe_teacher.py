@@ -67,7 +67,7 @@ def text_features(clip: ClipModel, pairs: Sequence[Pair], template: str = TEMPLA
         _check_length(clip.tokenizer, clip.text_encoder.context_length, sentence)
     device = clip.text_encoder.positional_embedding.device
     encoded = clip.text_encoder.encode_text(clip.tokenizer(sentences).to(device))
-    return encoded.float().cpu().unflatten(0, (len(pairs), 2))
+    return encoded.float().cpu().reshape(len(pairs), 2, -1)
 
 
 def _check_length(tokenizer: Tokenizer, most: int, sentence: str) -> None:

@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.bodies.licence import licence_once
@@ -22,11 +26,12 @@ from reidclip.data.loader import ImageSource
 from reidclip.data.open_several import Layouts, Roots
 from reidclip.errors import ReidclipError, UserError
 from reidclip.interfaces import BodySession, Distiller, DistillNeeds, StageContext
-from reidclip.records import Dataset
+from reidclip.records import Dataset, Sample
 from reidclip.settings import parse_assignments
 from reidclip.stages.blurred_faces import parsing_for
 from reidclip.stages.choose import Say, checkpoint_for, dataset_for, method_for, naming_the_recipe, note_on_layout, recipe_for, settings_for
 from reidclip.stages.describe import DescribeJob, describe, descriptions_for, plan_description, read_descriptions
+from reidclip.stages.describe_table import true_words
 from reidclip.stages.pictures import OnError
 from reidclip.stages.train_context import build_context
 from reidclip.stages.train_job import Progress, TrainJob, check_batches, labels_of
@@ -371,10 +376,25 @@ def _with_teacher(job: TrainJob, context: StageContext, progress: Progress) -> S
         clip.image_encoder.eval().requires_grad_(False)
         context = replace(context, teacher_clip=clip)
     if needs.descriptions:
-        context = replace(context, descriptions=read_descriptions(job.inputs["descriptions"], context.train))
+        told = read_descriptions(job.inputs["descriptions"], context.train)
+        if needs.true_words:
+            told = replace(told, choices=_true_choices(job.dataset, context.train))
+        context = replace(context, descriptions=told)
     if job.meshes is not None:
         pictures = job.meshes.dataset.split("train")
         cache = Cache(job.cache, job.store.cache_dir, "", say=job.say, progress=progress)
         source = ImageSource.of(job.meshes.dataset, pictures, cache=cache, decoding=settings.decode)
         context = replace(context, meshes=job.meshes, mesh_source=source, body=job.body)
     return context
+
+
+def _true_choices(dataset: Dataset, samples: Sequence[Sample]) -> Tensor:
+    """(N, 16) words that are true of the people in the pictures."""
+    known = true_words(dataset)
+    unknown = next((sample for sample in samples if sample.pictures[0] not in known), None)
+    if unknown is not None:
+        raise UserError(
+            f"words=bodies: nothing tells which body is in {dataset.absolute(unknown)}.",
+            "Only rendered people have known bodies (reidclip synth); take the teacher's words: --set words=teacher.",
+        )
+    return torch.from_numpy(np.stack([known[sample.pictures[0]][1] for sample in samples])).long()
