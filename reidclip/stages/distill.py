@@ -148,6 +148,8 @@ def plan_distill(
         mesh_set,
         body_of(mesh_set, body, say) if mesh_set else None,
     )
+    if needs.true_words:
+        _true_choices(dataset, job.training_samples())  # tells now what it would after the teacher's work
     if not needs.descriptions:
         return DistillJob(job)
     return _with_descriptions(job, descriptions)
