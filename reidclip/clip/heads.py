@@ -7,7 +7,6 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from reidclip.clip.image_features import ImageFeatures
-from reidclip.errors import UserError
 
 CLASSIFIER_STD = 0.001
 
@@ -43,23 +42,20 @@ class BNNeck(nn.Module):
 class ReidHeads(nn.Module):
     """One BNNeck on ``pooled`` and one on ``projected``; see `published_key` for their names in a CLIP-ReID checkpoint.
 
-    Raises:
-        UserError: the encoder has no ``projected``.
+    Of an encoder without a joint space with text there is only the first: ``projected`` is None.
     """
+
+    projected: BNNeck | None
 
     def __init__(self, pooled_width: int, joint_width: int, classes: int) -> None:
         super().__init__()
-        if not joint_width:
-            raise UserError(
-                "This image encoder has no joint space with text, on which the method's second classifier stands.",
-                "Give a CLIP, such as --clip ViT-B-16:openai, or take a method that needs none: --method cal.",
-            )
         self.pooled = BNNeck(pooled_width, classes)
-        self.projected = BNNeck(joint_width, classes)
+        self.projected = BNNeck(joint_width, classes) if joint_width else None
 
     def forward(self, features: ImageFeatures) -> tuple[HeadOutput, HeadOutput]:
-        """Image features -> head outputs on ``pooled`` and on ``projected``."""
-        return self.pooled(features.pooled), self.projected(features.projected)
+        """Image features -> head outputs on ``pooled`` and on ``projected``; the latter (B, 0) where there is no joint space."""
+        empty = HeadOutput(features.projected, features.projected)
+        return self.pooled(features.pooled), empty if self.projected is None else self.projected(features.projected)
 
 
 def published_key(key: str) -> str:

@@ -113,7 +113,7 @@ class InferenceEncoder(nn.Module):
             raise ValueError("features after BatchNorm need the heads that were trained with the encoder")
         if heads is not None and self.options.neck == "after":
             self.bottleneck = heads.pooled.bottleneck if isinstance(heads, ReidHeads) else heads
-            if isinstance(heads, ReidHeads):
+            if isinstance(heads, ReidHeads) and heads.projected is not None:
                 self.bottleneck_proj = heads.projected.bottleneck
 
     @property

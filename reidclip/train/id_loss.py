@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from reidclip.errors import UserError
 from reidclip.train.reid_model import ReidOutputs
 from reidclip.train.settings import IdLossSettings
 
@@ -26,6 +27,8 @@ def identity_losses(
 ) -> dict[str, Tensor]:
     """Cross-entropy on both classifiers and triplet on the chosen features, each summed as CLIP-ReID publishes it.
 
+    Of an encoder without a joint space there is one classifier, and no projected feature.
+
     Args:
         outputs: of the stream, B pictures and K identities.
         y: (B,) identity labels.
@@ -35,8 +38,17 @@ def identity_losses(
 
     Returns:
         ``id<suffix>`` and ``triplet<suffix>``, unweighted scalars.
+
+    Raises:
+        UserError: the triplet loss is to read the projected feature alone, and there is none.
     """
-    identity = cross_entropy(outputs.score_pooled, y, settings.smoothing) + cross_entropy(outputs.score_projected, y, settings.smoothing)
-    features = [getattr(outputs, name) for name in TRIPLET_FEATURES[settings.triplet_features]]
+    identity = cross_entropy(outputs.score_pooled, y, settings.smoothing)
+    if outputs.score_projected.shape[1]:
+        identity = identity + cross_entropy(outputs.score_projected, y, settings.smoothing)
+    features = [f for f in (getattr(outputs, name) for name in TRIPLET_FEATURES[settings.triplet_features]) if f.shape[1]]
+    if not features:
+        raise UserError(
+            "This image encoder has no projected feature, which the triplet loss is to read alone.", "Take --set triplet_features=all."
+        )
     pulled = sum((triplet(f, y, settings.margin, settings.triplet_normalise) for f in features), start=identity.new_zeros(()))
     return {f"id{suffix}": identity, f"triplet{suffix}": pulled}

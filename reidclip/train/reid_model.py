@@ -24,9 +24,9 @@ class ReidOutputs(NamedTuple):
 
     last: Tensor  # (B, W1) class token before the final block, or stage-3 average
     pooled: Tensor  # (B, W2) after the final block and ln_post, or stage-4 average
-    projected: Tensor  # (B, D) in the joint space with text
+    projected: Tensor  # (B, D) in the joint space with text; (B, 0) where there is none
     score_pooled: Tensor  # (B, K) identity logits
-    score_projected: Tensor  # (B, K)
+    score_projected: Tensor  # (B, K); (B, 0) likewise
     necked: tuple[Tensor, ...] = ()  # (B, W2) and (B, D): pooled and projected behind their BatchNorms
 
 
@@ -58,7 +58,7 @@ class TrainedEncoder(nn.Module):
 
 
 class ReidModel(TrainedEncoder):
-    """Image encoder with two heads."""
+    """Image encoder with two heads; with one where there is no joint space with text."""
 
     def __init__(self, encoder: ImageEncoder, identities: int) -> None:
         super().__init__(encoder)
