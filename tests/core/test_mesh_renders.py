@@ -15,6 +15,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from reidclip.bodies import population
 from reidclip.bodies.mesh_set import MeshSet, open_meshes
 from reidclip.bodies.spec import open_body
 from reidclip.cli.app import app
@@ -27,6 +28,7 @@ from reidclip.synth.camera import View
 from reidclip.synth.mesh_plan import SIDES, side_of
 from reidclip.synth.mesh_render import MeshRenderer, openings
 from tests.core.synth_fixtures import records, tree
+from tests.smpl_file import smpl_arrays, write_npz
 
 RUN = CliRunner().invoke
 SIZE = (64, 32)
@@ -121,6 +123,25 @@ def test_killed_run_goes_on(tmp_path: Path) -> None:
     assert 0 < synth_meshes(out, **parameters).rendered < 16
     synth_meshes(tmp_path / "whole", **parameters)
     assert tree(out) == tree(tmp_path / "whole")
+
+
+# ---------------------------------------------------------------------------------------------------------- users' own bodies
+def test_bodies_of_the_users_own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(population, "POPULATION_SIZE", 20)
+    monkeypatch.setattr(population, "_known", {})
+    file, other = write_npz(tmp_path / "female.npz"), write_npz(tmp_path / "wider.npz", **wider())
+    synth_meshes(tmp_path / "set", body=f"smpl:{file}", **SMALL)
+    table = open_meshes(tmp_path / "set").table
+    assert table.body == "smpl" and table.shape.shape == (4, 10)
+    assert not [path for path, content in tree(tmp_path / "set").items() if str(tmp_path).encode() in content]
+    with pytest.raises(UserError, match="rendered with other parameters: body_version"):
+        synth_meshes(tmp_path / "set", body=f"smpl:{other}", **SMALL)
+
+
+def wider() -> dict[str, np.ndarray]:
+    template = smpl_arrays()["v_template"].copy()
+    template[:, 0] *= 1.1
+    return {"v_template": template}
 
 
 # ------------------------------------------------------------------------------------------------------------------ pictures
