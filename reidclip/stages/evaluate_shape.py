@@ -56,11 +56,12 @@ def evaluate_shape(job: ShapeJob, progress: Progress = lambda what, done, total:
         metrics = {way: told(found, job.settings.resamples, job.seed) for way, found in ((SINGLE, single), (MEAN, whole))}
         metrics[SINGLE]["of_pictures"] = len(rows)
         (draft.path / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
-        write_tables(draft.path, single, judged, whole, job.data.samples)
+        pids = {int(row): sample.pid for row, sample in zip(rows, job.data.samples, strict=True)}
+        write_tables(draft.path, single, judged, whole, pids, job.data.samples)
         true = job.data.table.shape[people]
         tensors = {"predicted": predicted, "rows": rows, "people": people, "mean_of_person": means, "true": true, "mean_body": mean}
         write_shapes(draft.path, [s.path for s in job.data.samples], tensors, {"body": job.session.name, "version": job.session.version})
-        names = _names(job, people)
+        names = [f"{pids[int(row)]:04d}" for row in people]
         bodies_sheet(job.session, names[:_SHOWN], means, true, mean).save(draft.path / SHEET)
         draft.describe(
             config=job.plan(),
@@ -113,9 +114,3 @@ def _judge(job: ShapeJob, what: str, shapes: np.ndarray, rows: np.ndarray, surfa
     title = f"surfaces, {what.replace('_', ' ')}"
     apart = surfaces.errors(shapes[chosen], rows[chosen], lambda done, total: progress(title, done, total)) if len(chosen) else None
     return Judged(rows, shapes, errors, of_mean, apart, chosen)
-
-
-def _names(job: ShapeJob, people: np.ndarray) -> list[str]:
-    """The people as the data numbers them, for files: 0042."""
-    called = {int(row): sample.pid for row, sample in zip(job.data.rows, job.data.samples, strict=True)}
-    return [f"{called[int(row)]:04d}" for row in people]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from reidclip.bodies.phrases import PAIRS
-from reidclip.evaluation.shape import Comparison, Floats, compare
+from reidclip.evaluation.shape import Floats, compare
 from reidclip.records import Sample
 from reidclip.stages.evaluate_shape_errors import NAMES, ShapeErrors, SurfaceErrors
 
@@ -57,7 +57,7 @@ def told(judged: Judged, resamples: int, seed: int) -> dict[str, Any]:
     good, base = judged.errors, judged.mean_body
 
     def beside(one: Floats, other: Floats, rows: np.ndarray) -> dict[str, Any]:
-        return _plain(compare(one, other, rows, resamples, seed))
+        return dataclasses.asdict(compare(one, other, rows, resamples, seed))
 
     errors = {
         "vertex_mm": beside(1000 * good.placed, 1000 * base.placed, judged.rows),
@@ -80,10 +80,6 @@ def told(judged: Judged, resamples: int, seed: int) -> dict[str, Any]:
     return {"bodies": len(judged.rows), "people": len(np.unique(judged.rows)), "errors": errors, "words": words}
 
 
-def _plain(found: Comparison) -> dict[str, Any]:
-    return dataclasses.asdict(found)
-
-
 def headline(metrics: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     """For the manifest: the errors that papers tell, and their ratios to the mean body's."""
     names = ("vertex_aligned_mm", "chamfer_l2_cm2", "stature_m", "words_wrong")
@@ -98,16 +94,18 @@ def headline(metrics: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     }
 
 
-def write_tables(folder: Path, single: Judged, judged: np.ndarray, people: Judged, samples: Sequence[Sample]) -> None:
+def write_tables(
+    folder: Path, single: Judged, judged: np.ndarray, people: Judged, pids: Mapping[int, int], samples: Sequence[Sample]
+) -> None:
     """``pictures.csv`` and ``people.csv``: errors per body judged, in mm and the measurements' own units.
 
     Args:
         judged: which samples ``single`` is of.
+        pids: row of a body -> the person's number in the data.
         samples: all held-out pictures.
     """
     _write(folder / "pictures.csv", "picture", [samples[i].path for i in judged], single)
-    called = {int(row): samples[i].pid for i, row in zip(judged, single.rows, strict=True)}
-    _write(folder / "people.csv", "pid", [called.get(int(row), "") for row in people.rows], people)
+    _write(folder / "people.csv", "pid", [pids[int(row)] for row in people.rows], people)
 
 
 def _write(path: Path, first: str, keys: Sequence[object], judged: Judged) -> None:

@@ -209,6 +209,8 @@ def test_fewer_pictures_and_surfaces(place: Place) -> None:
     place.checkpoint(place.head())
     run = place.run("--set", "single_pictures=2", "--set", "chamfer_pictures=1", "--set", "chamfer_people=0")
     assert "2 of 4 pictures, spread over all" in run.out and "surfaces of 1 bodies" in run.out
+    people = list(csv.DictReader(place.store.open("evaluation/clip3dreid-prcc-meshes-shape").file("people.csv").open()))
+    assert [(row["pid"], row["surface_mm"]) for row in people] == [("3", ""), ("4", "")]
 
 
 def test_dry_run_writes_nothing(place: Place, tmp_path: Path) -> None:
