@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import typer
 
 from reidclip import __version__
-from reidclip.bodies.licence import begin_command
 from reidclip.cli import (
     artifacts,
     datasets,
@@ -56,7 +55,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version and stop.")) -> None:
-    begin_command()
+    licence = sys.modules.get("reidclip.bodies.licence")  # most commands know nothing of bodies, and run without
+    if licence is not None:  # an earlier command of this process opened one
+        licence.begin_command()
 
 
 app.command("synth")(synth.synth)
