@@ -15,6 +15,7 @@ from PIL import Image
 
 from reidclip.artifacts.durable import is_disk_full
 from reidclip.artifacts.store import Store
+from reidclip.counted import counted, which
 from reidclip.data.blurred_copies import RECORD
 from reidclip.data.face_blur import MEASURES, blur_faces, face_labels, has_face
 from reidclip.data.files import is_hidden, is_picture
@@ -98,16 +99,21 @@ def plan_blur(
     if label_set is not None and folder is None:
         raise UserError("--label-set is for label maps made elsewhere; a parser brings its own.", "Add --parsing FOLDER, or leave it out.")
     if folder is not None:
-        maps = LabelMaps.of_folder(folder, dataset, label_set=label_set_for(label_set) if label_set else None)
+        own = label_set_for(label_set) if label_set else None
+        maps = LabelMaps.of_folder(folder, dataset, label_set=own, on_error="skip")  # those that lack are told below
+        maps.on_error = "fail"
         say(f"label set: {maps.label_set.name} ({maps.reason})")
     else:
         found = parsing_for(parsing, True, dataset, store, say)
         assert found is not None
         maps = LabelMaps.of_artifact(found, picture_paths(dataset))
     if maps.missing:
+        faces = ("picture has no label map, so that its face", "pictures have no label map, so that their faces")
         raise UserError(
-            f"{len(maps.missing)} pictures have no label map, so that their faces cannot be blurred; the first is {maps.missing[0]}.",
-            "Mend them and parse again: reidclip parse.",
+            f"{counted(len(maps.missing), *faces)} cannot be blurred; {which(maps.missing)}.",
+            "Mend pictures that a parser skipped and parse again (reidclip parse)."
+            if maps.artifact
+            else "Add the label map, or parse the pictures: reidclip parse.",
         )
     return BlurPlan(dataset, maps, *face_labels(maps.label_set), out)
 
