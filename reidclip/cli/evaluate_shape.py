@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from reidclip.cli.console import console, progress_bars, say
-from reidclip.cli.evaluate_shape_view import print_shape
 from reidclip.errors import UserError
 
 ONLY_RETRIEVAL = ("--protocol", "--split", "--seeds", "--zero-shot", "--clip", "--diagnostics", "--recipe", "--blur-faces", "--parsing")
@@ -51,6 +50,8 @@ def run_shape(
     Raises:
         UserError: more than one data set, or mesh options without --export-mesh.
     """
+    from reidclip.cli.evaluate_shape_view import print_shape  # it names measurements of bodies, which other tasks run without
+
     if len(data) > 1:
         raise UserError(f"--task shape evaluates one data set, and {len(data)} are named.", "Evaluate one after the other.")
     if export is None and (mesh_format or export_people):
