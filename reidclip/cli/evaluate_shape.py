@@ -50,13 +50,13 @@ def run_shape(
     Raises:
         UserError: more than one data set, or mesh options without --export-mesh.
     """
-    from reidclip.cli.evaluate_shape_view import print_shape  # it names measurements of bodies, which other tasks run without
 
     if len(data) > 1:
         raise UserError(f"--task shape evaluates one data set, and {len(data)} are named.", "Evaluate one after the other.")
     if export is None and (mesh_format or export_people):
         raise UserError("--mesh-format and --export-people say how --export-mesh writes, which is not given.", "Add --export-mesh DIR.")
     from reidclip.artifacts.store import Store
+    from reidclip.cli.evaluate_shape_view import print_shape  # it names measurements of bodies, which other tasks run without
     from reidclip.parallel.processes import joined
     from reidclip.stages.evaluate_shape import evaluate_shape
     from reidclip.stages.plan_shape import Export, plan_shape
