@@ -3,7 +3,8 @@
 ==============================  ============================================================================================
 ``timm:NAME``                   timm's pretrained weights, a tag may follow (``timm:tiny_vit_21m_224.dist_in22k``); fetched
                                 when not yet on this machine
-``timm:NAME:FILE``              weights of this network (.safetensors, .pth, .pt, .bin) by timm's or the original names
+``timm:NAME:FILE``              weights of this network (.safetensors, .pth, .pt, .bin) by timm's or the original names, or the
+                                ``encoder.safetensors`` of a checkpoint of it
 ``random:timm:NAME``            random weights (``@7`` for seed 7)
 ==============================  ============================================================================================
 """
@@ -90,7 +91,7 @@ def read_net(arch: str, path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file is missing, broken, or another network's.
     """
-    raw = {key.removeprefix("module."): value for key, value in read_tensors(path).items()}
+    raw = _of_the_network({key.removeprefix("module."): value for key, value in read_tensors(path).items()})
     whole = _shapes(arch)
     wrong = _differences(arch, raw, whole)
     if wrong:
@@ -104,6 +105,15 @@ def read_net(arch: str, path: Path) -> dict[str, Tensor]:
     check_finite(raw, path)
     fitting = copied({key: value for key, value in raw.items() if key in whole and value.shape == whole[key]})
     return {key: fitting[key] if key in fitting else torch.zeros(shape) for key, shape in whole.items()}
+
+
+def _of_the_network(raw: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of a checkpoint's ``encoder.safetensors`` (of a student its backbone) the network's own weights; of other files all."""
+    for prefix in ("image_encoder.net.", "image_encoder.backbone.net."):
+        own = {key.removeprefix(prefix): value for key, value in raw.items() if key.startswith(prefix)}
+        if own:
+            return own
+    return raw
 
 
 def _parts(spec: str) -> tuple[bool, str, str]:
