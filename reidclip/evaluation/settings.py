@@ -19,9 +19,6 @@ class FeatureSettings(Settings):
     decode: Literal["exact", "fast"] = Field(
         "exact", description="'fast' halves large JPEGs while decoding them: quicker, pixels a few grey levels off."
     )
-    blur_faces: bool | None = Field(
-        None, description="Blur every face, by the label maps of a parsing. Default: as the checkpoint was trained."
-    )
     clip_frames: int = Field(8, gt=0, description="Frames of a clip, into which tracklets are cut (video data alone).")
     clip_stride: int = Field(4, gt=0, description="Frames from one to the next in a clip, where the tracklet is long enough.")
     resamples: int = Field(1000, ge=0, description="Bootstrap samples of the 95% intervals over queries; 0 gives no intervals.")
@@ -30,6 +27,9 @@ class FeatureSettings(Settings):
 class EvaluateSettings(FeatureSettings):
     """Those of re-identification."""
 
+    blur_faces: bool | None = Field(
+        None, description="Blur every face, by the label maps of a parsing. Default: as the checkpoint was trained."
+    )
     diagnostics: bool = Field(
         False,
         description="Also tell why: distances of positive and negative pairs, prompts against pictures, a map, what is left of clothes.",
