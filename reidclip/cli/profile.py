@@ -28,6 +28,12 @@ def profile(
         list[str] | None,
         typer.Option("--protocol", help="Show this protocol's result; may be repeated. Default: all there are.", show_default=False),
     ] = None,
+    clip: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--clip", help="A row for the image encoder of this plain CLIP too, a student's teacher; may be repeated.", show_default=False
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also write what --json prints to this file.", show_default=False)
     ] = None,
@@ -49,6 +55,8 @@ def profile(
     evaluated last. Writes no artifact.
 
     Example: reidclip profile ccaf-prcc@v1 baseline-prcc@v1 --batch-size 64 --protocol cloth-changing
+
+    Example: reidclip profile clip3dreid-prcc --clip ViT-L-14:openai
     """
     set_quiet(quiet)
     from reidclip.artifacts.store import Store
@@ -69,6 +77,7 @@ def profile(
         device=device,
         precision=precision,
         threads=threads,
+        clips=clip or (),
         say=say,
     )
     if output is not None and not output.absolute().parent.is_dir():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from reidclip.artifacts.store import Artifact, Store
-from reidclip.clip.inference import CONFIG_FILE, WEIGHTS_FILE, InferenceEncoder
+from reidclip.clip.inference import CONFIG_FILE, WEIGHTS_FILE, InferenceEncoder, InferenceOptions
+from reidclip.clip.load import load_clip
 from reidclip.errors import UserError
 from reidclip.profiling.count import count_flops, count_parameters
 from reidclip.profiling.memory import peak_bytes_cpu, peak_bytes_cuda
@@ -28,6 +31,7 @@ class ProfileJob:
 
     Attributes:
         checkpoints: one row each.
+        clips: specs of plain CLIPs, such as students learn from; one row each, behind those.
         batch_size: pictures per forward.
         repeats: forwards that are timed; the median counts.
         memory: measure peak memory too.
@@ -44,6 +48,7 @@ class ProfileJob:
     device: str = "auto"
     precision: str = "fp32"
     threads: int | None = None
+    clips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Profile:
-    """One checkpoint.
+    """One checkpoint, or the image encoder of a plain CLIP (``checkpoint`` is its spec).
 
     Attributes:
         parameters: of the encoder as inference uses it.
@@ -100,33 +105,37 @@ def plan_profile(
     device: str = "auto",
     precision: str = "fp32",
     threads: int | None = None,
+    clips: Sequence[str] = (),
     say: Say = lambda text: None,
 ) -> ProfileJob:
     """Decide what is measured.
 
     Args:
-        refs: checkpoints; none takes the newest.
+        refs: checkpoints; none takes the newest, unless there are ``clips``, specs of plain CLIPs.
 
     Raises:
         UserError: no such checkpoint, device or precision; a protocol that none of them was evaluated by.
     """
     check_precision(precision, pick_device(device))
-    chosen = [store.open(ref, kind="checkpoint") for ref in refs] or [
-        checkpoint_for(None, None, store, say, ", or bring one from elsewhere with reidclip import")
-    ]
+    chosen = [store.open(ref, kind="checkpoint") for ref in refs]
+    if not chosen and not clips:
+        chosen = [checkpoint_for(None, None, store, say, ", or bring one from elsewhere with reidclip import")]
     checkpoints = tuple({a.digest: a for a in chosen}.values())
     known = {name for a in checkpoints for name in results_of(a, store)}
     for name in protocols:
         if name not in known:
             told = f"No evaluation in {store.root} tells of protocol '{name}' for {', '.join(a.ref for a in checkpoints)}."
             raise UserError(told, f"Known: {', '.join(sorted(known)) or 'none'}. Make one with `reidclip evaluate`.")
-    return ProfileJob(checkpoints, store, batch_size, repeats, memory, tuple(protocols), device, precision, threads)
+    return ProfileJob(
+        checkpoints, store, batch_size, repeats, memory, tuple(protocols), device, precision, threads, tuple(dict.fromkeys(clips))
+    )
 
 
 def profile(job: ProfileJob, progress: Progress = lambda done, total: None) -> list[Profile]:
-    """Measure every checkpoint, in order.
+    """Measure every checkpoint and every plain CLIP, in order.
 
     Raises:
+        UserError: a CLIP that cannot be loaded.
         WorkError: a damaged checkpoint, or a process that failed for want of memory.
     """
     before = torch.get_num_threads()
@@ -134,9 +143,13 @@ def profile(job: ProfileJob, progress: Progress = lambda done, total: None) -> l
         torch.set_num_threads(job.threads)
     try:
         rows = []
+        todo = len(job.checkpoints) + len(job.clips)
         for artifact in job.checkpoints:
             rows.append(_of_checkpoint(job, artifact))
-            progress(len(rows), len(job.checkpoints))
+            progress(len(rows), todo)
+        for spec in job.clips:
+            rows.append(_of_clip(job, spec))
+            progress(len(rows), todo)
         return rows
     finally:
         torch.set_num_threads(before)
@@ -145,37 +158,53 @@ def profile(job: ProfileJob, progress: Progress = lambda done, total: None) -> l
 def _of_checkpoint(job: ProfileJob, artifact: Artifact) -> Profile:
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         artifact.file(name)  # verifies the digest
-    encoder = prepare(InferenceEncoder.load(artifact.path, pick_device(job.device)))
-    flops = count_flops(encoder)
     told = artifact.manifest.config.get("parameters")
     trained, frozen = (told.get("trained"), told.get("frozen")) if isinstance(told, dict) else (None, None)
-    peak, kind = _peak(job, artifact, encoder)
+    in_training = None if trained is None or frozen is None else trained + frozen
     found = results_of(artifact, job.store)
+    results = {name: result for name, result in found.items() if not job.protocols or name in job.protocols}
+    row = _measured(job, artifact.path, artifact.ref)
+    return dataclasses.replace(row, method=artifact.manifest.method, trained=trained, in_training=in_training, results=results)
+
+
+def _of_clip(job: ProfileJob, spec: str) -> Profile:
+    """Of a plain CLIP's image encoder, in a folder as a checkpoint has it."""
+    clip = load_clip(spec)
+    with tempfile.TemporaryDirectory() as folder:
+        InferenceEncoder(clip.image_encoder, InferenceOptions(mean=clip.mean, std=clip.std)).save(Path(folder))
+        return _measured(job, Path(folder), spec)
+
+
+def _measured(job: ProfileJob, folder: Path, name: str) -> Profile:
+    """What the encoder in a folder costs."""
+    encoder = prepare(InferenceEncoder.load(folder, pick_device(job.device)))
+    flops = count_flops(encoder)
+    peak, kind = _peak(job, folder, encoder)
     return Profile(
-        checkpoint=artifact.ref,
-        method=artifact.manifest.method,
+        checkpoint=name,
+        method=None,
         parameters=count_parameters([encoder]),
-        trained=trained,
-        in_training=None if trained is None or frozen is None else trained + frozen,
+        trained=None,
+        in_training=None,
         flops=flops,
         macs=flops // 2,
         images_per_second=images_per_second(encoder, job.batch_size, job.repeats, job.precision),
         peak_bytes=peak,
         peak_kind=kind,
-        disk_bytes=sum(artifact.files[name].size for name in (WEIGHTS_FILE, CONFIG_FILE)),
+        disk_bytes=sum((folder / file).stat().st_size for file in (WEIGHTS_FILE, CONFIG_FILE)),
         width=encoder.width,
         image_size=encoder.image_encoder.config.image_size,
-        results={name: result for name, result in found.items() if not job.protocols or name in job.protocols},
+        results={},
     )
 
 
-def _peak(job: ProfileJob, artifact: Artifact, encoder: InferenceEncoder) -> tuple[int | None, str]:
+def _peak(job: ProfileJob, folder: Path, encoder: InferenceEncoder) -> tuple[int | None, str]:
     device = next(encoder.parameters()).device
     if not job.memory or device.type not in ("cpu", "cuda"):
         return None, ""
     if device.type == "cuda":
         return peak_bytes_cuda(encoder, job.batch_size, job.precision), "cuda: allocated"
-    return peak_bytes_cpu(artifact.path, job.batch_size, torch.get_num_threads(), job.precision), "cpu: resident growth"
+    return peak_bytes_cpu(folder, job.batch_size, torch.get_num_threads(), job.precision), "cpu: resident growth"
 
 
 def results_of(checkpoint: Artifact, store: Store) -> dict[str, Result]:

@@ -67,6 +67,15 @@ def test_rows(reidclip: CommandLine, store: Store, tmp_path: Path) -> None:
     assert "75.0/50.0" in table and "12.5/6.2" in table and "special" not in table
 
 
+def test_a_student_beside_the_clip_that_taught_it(reidclip: CommandLine, store: Store, tmp_path: Path) -> None:
+    words = ("--store", store.root, "--no-memory", "--repeats", 1, "--batch-size", 2, "--device", "cpu", "--json")
+    student, teacher = reidclip("profile", "a", "--clip", "reidclip-tiny", *words).json["checkpoints"]
+    assert (student["checkpoint"], teacher["checkpoint"]) == ("a@v1", "reidclip-tiny")
+    assert teacher["parameters"] > student["parameters"] and teacher["macs"] > student["macs"]
+    assert teacher["image_size"] == [256, 128] and teacher["disk_bytes"] > 4 * teacher["parameters"]
+    assert (teacher["method"], teacher["trained"], teacher["results"]) == (None, None, {})
+
+
 @pytest.mark.parametrize("width", [120, 80, 40])
 def test_a_narrow_place_cuts_nothing(reidclip: CommandLine, store: Store, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """Eight protocols' columns fit nowhere beside the costs: they stand below, each number whole, beside the checkpoint's name."""
