@@ -69,7 +69,7 @@ def has_face(labels: UInt8, faces: Sequence[int]) -> bool:
 
 
 def blur_faces(picture: UInt8, labels: UInt8, faces: Sequence[int]) -> UInt8:
-    """The picture with a Gaussian over every face; pixels farther than `WHOLLY` + `FADING` face sizes from one keep their values.
+    """The picture with a Gaussian over every face; pixels farther from one than `WHOLLY` + `FADING` face sizes (and a pixel) stay as they are.
 
     The size of a face is the longer side of its largest connected piece in the label map; sigma, rim and fading are shares of it, so that
     8 pixels and 80 lose the same. Smaller pieces (an eye beside a strand of hair, a face behind) are blurred as strongly as the largest.
@@ -100,7 +100,7 @@ def blur_faces(picture: UInt8, labels: UInt8, faces: Sequence[int]) -> UInt8:
     blurred = cv2.GaussianBlur(part, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)  # of uint8: the same to the last bit everywhere
     out = picture.copy()
     out[top:bottom, left:right] = np.rint(part + share * (blurred.astype(np.float32) - part)).astype(np.uint8)
-    return out
+    return np.asarray(out, np.uint8)
 
 
 def read_labels(path: Path, size: tuple[int, int], picture: Path) -> UInt8:
@@ -109,7 +109,7 @@ def read_labels(path: Path, size: tuple[int, int], picture: Path) -> UInt8:
     Raises:
         WorkError: a broken file, or of another size.
     """
-    labels = read_indexed_png(path)[0]
+    labels: UInt8 = read_indexed_png(path)[0]
     if labels.shape != size:
         raise WorkError(
             f"Label map {path} is {labels.shape[1]} x {labels.shape[0]} pixels, its picture {picture} {size[1]} x {size[0]}.",

@@ -80,9 +80,12 @@ _PROTOCOLS = (
 def _counts(title: str, train: tuple[int, int], query: tuple[int, int], gallery: tuple[int, int]) -> tuple[PublishedCount, ...]:
     """Identities and images of each split, all stated by the authors' repository."""
     return tuple(
-        count(quantity, value, "R", split, what=f"{title}, {split}")
-        for split, both in (("train", train), ("query", query), ("gallery", gallery))
-        for quantity, value in zip(("identities", "images"), both, strict=True)
+        row
+        for split, (identities, images) in (("train", train), ("query", query), ("gallery", gallery))
+        for row in (
+            count("identities", identities, "R", split, what=f"{title}, {split}"),
+            count("images", images, "R", split, what=f"{title}, {split}"),
+        )
     )
 
 
