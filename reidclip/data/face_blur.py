@@ -69,7 +69,7 @@ def has_face(labels: UInt8, faces: Sequence[int]) -> bool:
 
 
 def blur_faces(picture: UInt8, labels: UInt8, faces: Sequence[int]) -> UInt8:
-    """The picture with a Gaussian over every face; pixels farther from one than `WHOLLY` + `FADING` face sizes (and a pixel) stay as they are.
+    """The picture with a Gaussian over every face; pixels farther from one than `WHOLLY` + `FADING` face sizes (and a pixel) stay.
 
     The size of a face is the longer side of its largest connected piece in the label map; sigma, rim and fading are shares of it, so that
     8 pixels and 80 lose the same. Smaller pieces (an eye beside a strand of hair, a face behind) are blurred as strongly as the largest.
