@@ -25,6 +25,9 @@ WANTED = {
     "mask": OF_PARSING | ON_A_STORE | {"--parsing", "--preview"},
     "prompt-learn": OF_TRAINING | ON_A_STORE,
     "finetune": OF_TRAINING | ON_A_STORE | {"--prompts"},
+    "distill": (OF_TRAINING - {"--clip", "--masks"})
+    | ON_A_STORE
+    | {"--student", "--teacher", "--meshes", "--body", "--descriptions", "--label-only", "--blur-faces"},
     "evaluate": OF_WORK
     | ON_A_STORE
     | {"--seed", "--precision", "--protocol", "--checkpoint", "--zero-shot", "--clip", "--flip"}
