@@ -18,7 +18,7 @@ from reidclip.stages.published import read_published
 from tests import trees
 
 METHODS = ("baseline", "clipreid", "ccaf", "sci")
-RECIPES = [(name, recipe) for name in (*METHODS, "cal", "fgdi", "rkd") for recipe in recipe_names(registry.get("reidclip.methods", name))]
+RECIPES = [(name, recipe) for name in (*METHODS, "cal", "fgdi", "clip3dreid", "rkd") for recipe in recipe_names(registry.get("reidclip.methods", name))]
 BENCHMARKS = {"prcc", "ltcc", "vcclothes", "market1501", "msmt17"}
 
 
