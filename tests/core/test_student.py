@@ -18,8 +18,7 @@ from reidclip.errors import UserError
 from tests.tiny_clip import tiny_clip
 
 SIZE = (64, 32)
-SPECS = ("random:timm:test_resnet@1", "random:timm:test_vit@1", "random:timm:tiny_vit_5m_224@1")
-WIDTHS = {"random:timm:test_resnet@1": 96, "random:timm:test_vit@1": 64, "random:timm:tiny_vit_5m_224@1": 320}
+WIDTHS = {"random:timm:test_resnet@1": 96, "random:timm:test_vit@1": 64}
 
 
 def pictures(rows: int = 2) -> Tensor:
@@ -31,7 +30,7 @@ def student(spec: str, **options: Any) -> StudentEncoder:
     return make_student(load_clip(spec, image_size=SIZE).image_encoder, **{"width": 48, **options})
 
 
-@pytest.fixture(scope="module", params=SPECS)
+@pytest.fixture(scope="module", params=WIDTHS)
 def trained(request: pytest.FixtureRequest) -> tuple[str, StudentEncoder]:
     return request.param, student(request.param).eval()
 
@@ -63,7 +62,7 @@ def test_saved_and_loaded_it_gives_the_same_bits(trained: tuple[str, StudentEnco
     assert (again.width, again.image_encoder.config) == (48, trained[1].config)
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", WIDTHS)
 def test_a_gradient_reaches_every_parameter(spec: str) -> None:
     encoder = student(spec).train()
     for name, parameter in encoder.named_parameters():  # some begin at zero, which stops the gradient of what is before them
@@ -105,13 +104,13 @@ def test_widths_of_the_head_and_its_random_weights() -> None:
     assert not torch.equal(other.head.output.weight, plain.head.output.weight)
 
 
-def test_it_can_be_copied_between_passes_of_evaluation(trained: tuple[str, StudentEncoder]) -> None:
+def test_it_can_be_copied_between_passes_of_evaluation() -> None:
     """TinyViT keeps tables between such passes, made from weights that may be others by then."""
-    encoder = trained[1]
+    encoder = student("random:timm:tiny_vit_5m_224@1").eval()
     encoder(pictures())
     other = copy.deepcopy(encoder)
     assert torch.equal(other(pictures()).pooled, encoder(pictures()).pooled)
-    fresh = student(trained[0].replace("@1", "@2")).eval()
+    fresh = student("random:timm:tiny_vit_5m_224@2").eval()
     other.load_state_dict(fresh.state_dict())
     assert torch.equal(other(pictures()).pooled, fresh(pictures()).pooled)
 
