@@ -85,7 +85,7 @@ class Clip3dModel(TrainedEncoder):
         mesh_shape = mesh_transport = None
         with batch_of(rows):  # every process has its part of the mesh renders too
             if mesh_f is not None and self.shape is not None:
-                mesh_shape = gather_rows(self.shape(mesh_f))
+                mesh_shape = self.shape(gather_rows(mesh_f))  # its BatchNorm sees all of them
             if mesh_places is not None and mesh_choices is not None and self.guide is not None:
                 mesh_transport = gather_rows(self.guide(mesh_places, mesh_choices).cost)
         return Clip3dOutputs(f, self.classifier(self.bottleneck(f)), transport, mesh_shape, mesh_transport)

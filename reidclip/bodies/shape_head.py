@@ -21,7 +21,9 @@ _REMEDY = "Distil again with --set lambda_3d=0.3 (any weight above 0)."
 class ShapeHead(nn.Module):
     """MLP with one hidden layer from f_id to the shape parameters of a body model (Liu et al., CVPR 2024, section 3.4).
 
-    It predicts the deviation from the mean of the bodies it is trained on, in their standard deviations: shape = mean + std * MLP(f).
+    It predicts the deviation from the mean of the bodies it is trained on, in their standard deviations: shape = mean + std * MLP(BN(f)).
+    The BatchNorm, without trained parameters, is ours: f_id is compared by its direction and its length is nobody's concern, so that
+    without it a head on a short f_id, as that of a student with a BNNeck is, learned nothing in 500 steps.
     The last layer starts at 0, so that an untrained head says "the mean body" of every picture, which is what its errors are compared with.
 
     Attributes:
@@ -50,6 +52,7 @@ class ShapeHead(nn.Module):
         self.body, self.version = body, version
         self.register_buffer("mean", mean.detach().float().clone())
         self.register_buffer("std", std.detach().float().clone())
+        self.standardise = nn.BatchNorm1d(width, affine=False)
         self.layers = nn.Sequential(nn.Linear(width, hidden or width), nn.ReLU(), nn.Linear(hidden or width, len(mean)))
         last = self.layers[-1]
         assert isinstance(last, nn.Linear)
@@ -78,7 +81,7 @@ class ShapeHead(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """f_id (B, W), neither normalised nor behind a BatchNorm -> shape parameters (B, S)."""
-        deviation: Tensor = self.layers(feature)
+        deviation: Tensor = self.layers(self.standardise(feature))
         return self.mean + self.std * deviation
 
     def check_body(self, name: str, version: str, where: str) -> None:

@@ -36,6 +36,7 @@ def test_it_predicts_in_deviations_of_the_training_bodies() -> None:
     last = made.layers[-1]
     with torch.no_grad():
         last.bias.copy_(torch.tensor([2.0, 2]))
+    made.eval()
     assert torch.equal(made(torch.zeros(1, 2)), torch.tensor([[2.0, -2]])), "1 + 0.5 * 2; a parameter without spread stays as it is"
     assert (made.width, made.shapes, made.layers[0].out_features) == (2, 2, 5)
 
@@ -51,9 +52,15 @@ def test_every_parameter_learns_after_the_first_step() -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
 
 
+def test_the_length_of_features_is_nobodys_concern() -> None:
+    made, x = trained(), torch.randn(9, 4)
+    torch.testing.assert_close(made(x), made(0.01 * x + 5), rtol=1e-2, atol=1e-2)
+
+
 def test_saved_and_loaded(tmp_path: Path) -> None:
     made, x = trained(), torch.randn(5, 4)
-    made.save(tmp_path)
+    made(3 * x + 1)  # its BatchNorm has seen something
+    made.eval().save(tmp_path)
     again = ShapeHead.load(tmp_path)
     assert torch.equal(again(x), made(x)) and not again.training
     assert (again.body, again.version, again.width) == ("anny", "abc", 4)
