@@ -18,7 +18,8 @@ from reidclip.stages.published import read_published
 from tests import trees
 
 METHODS = ("baseline", "clipreid", "ccaf", "sci")
-RECIPES = [(name, recipe) for name in (*METHODS, "cal", "fgdi", "clip3dreid", "rkd") for recipe in recipe_names(registry.get("reidclip.methods", name))]
+OTHERS = ("cal", "fgdi", "clip3dreid", "rkd")
+RECIPES = [(name, recipe) for name in (*METHODS, *OTHERS) for recipe in recipe_names(registry.get("reidclip.methods", name))]
 BENCHMARKS = {"prcc", "ltcc", "vcclothes", "market1501", "msmt17"}
 
 
