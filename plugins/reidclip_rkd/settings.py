@@ -34,9 +34,9 @@ class RkdDistill(DistillSettings):
     triplet_weight: float = Field(1.0, ge=0, description="Weight of L_tri, eq. (2).")
     margin: Margin = Field(0.3, description="Triplet margin; 'soft' means the soft margin, ln(1 + exp(d_p - d_n)).")
     triplet_normalise: bool = Field(True, description="L2-normalise features before the triplet distance.")
-    feature_weight: float = Field(1.0, ge=0, description="Weight of L_feat, eq. (3): each picture's feature is the teacher's.")
-    distance_weight: float = Field(1.0, ge=0, description="Weight of L_D, eq. (6): distances within the batch are the teacher's.")
-    angle_weight: float = Field(2.0, ge=0, description="Weight of L_A, eq. (8): angles within the batch are the teacher's.")
+    feature_weight: float = Field(10.0, ge=0, description="Weight of L_feat, eq. (3): each picture's feature is the teacher's.")
+    distance_weight: float = Field(25.0, ge=0, description="Weight of L_D, eq. (6): distances within the batch are the teacher's.")
+    angle_weight: float = Field(50.0, ge=0, description="Weight of L_A, eq. (8): angles within the batch are the teacher's.")
     similarity_weight: float = Field(0.0, ge=0, description="Weight of L_sim, eq. (9): who is near in the batch is as the teacher says.")
     temperature: float = Field(0.1, gt=0, description="Of the two softmaxes of L_sim.")
 
