@@ -32,10 +32,12 @@ def _lost(node: LineageNode) -> Iterator[str]:
 
 
 def _clips(node: LineageNode) -> Iterator[tuple[str, str]]:
-    """(artifact, spec of the CLIP that its training began with)."""
+    """(artifact, spec of a network that its training began with: a CLIP, or a student and the CLIP that taught it)."""
     settings = node.artifact.manifest.config.get("settings") if node.artifact else None
-    clip = settings.get("clip") if isinstance(settings, dict) else None
-    if isinstance(clip, str):
-        yield f"{node.kind} {node.ref}", clip
+    taught_by_clip = not any(below.role == "teacher" for below in node.inputs)
+    for key in ("clip", "student", *(["teacher"] if taught_by_clip else [])):
+        spec = settings.get(key) if isinstance(settings, dict) else None
+        if isinstance(spec, str):
+            yield f"{node.kind} {node.ref}", spec
     for below in node.inputs:
         yield from _clips(below)
