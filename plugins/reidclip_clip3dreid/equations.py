@@ -6,7 +6,6 @@ the map, W width of f_id, K identities, V vertices.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,9 +38,9 @@ def eq06_plan(cost: Tensor, regularisation: float = 1.0, iterations: int = 1, to
     return sinkhorn(cost, regularisation=regularisation, iterations=iterations, tolerance=tolerance)
 
 
-def eq07_distance(pictures: Tensor, meshes: Tensor | None = None) -> Tensor:
-    """Eq. (7), OT: mean of d = <T, C>; (B,) of pictures and (M,) of mesh renders, whose words are exact (section on L_3D) -> scalar."""
-    return pictures.mean() if meshes is None else torch.cat([pictures, meshes]).mean()
+def eq07_distance(d: Tensor) -> Tensor:
+    """Eq. (7), OT: mean of d = <T, C> over pictures, or over mesh renders, for which it is the second term of eq. (9); (B,) -> scalar."""
+    return d.mean()
 
 
 def eq08_global(g: Tensor, f: Tensor) -> Tensor:
@@ -62,7 +61,7 @@ def eq08_global_by_logits(teacher: Tensor, student: Tensor, temperature: float =
 def eq09_shape(predicted: Tensor, truth: Tensor) -> Tensor:
     """Eq. (9), ||body(phi(f_id)) - P||^2: squared distance of vertices in square metres, mean over vertices and bodies.
 
-    Both (M, V, 3) in the canonical pose -> scalar. The other term of eq. (9), OT on mesh renders, is within eq. (7).
+    Both (M, V, 3) in the canonical pose -> scalar. The other term of eq. (9), OT on mesh renders, is eq. (7) of them.
     """
     return (predicted - truth).square().sum(2).mean()
 
@@ -74,13 +73,18 @@ def eq10_weights(
     lambda_3d: float = 0.3,
     triplet_weight: float = 0.0,
     teacher_id_weight: float = 1.0,
+    vertex_scale: float = 1.0,
 ) -> dict[str, float]:
-    """Eq. (10), L = CE + 0.3 OT + 0.5 L_global + 0.3 L_3D, and what the program adds, as weights by name."""
+    """Eq. (10), L = CE + 0.3 OT + 0.5 L_global + 0.3 L_3D, and what the program adds, as weights by name.
+
+    L_3D is ``shape`` and ``mesh_ot`` together; ``vertex_scale`` is the unit of the former: 1 for square metres, 100 for square decimetres.
+    """
     return {
         "id": id_weight,
         "ot": lambda_ot,
         "global": lambda_global,
-        "shape": lambda_3d,
+        "shape": lambda_3d * vertex_scale,
+        "mesh_ot": lambda_3d,
         "triplet": triplet_weight,
         "teacher": teacher_id_weight,
     }

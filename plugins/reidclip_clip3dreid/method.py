@@ -41,7 +41,9 @@ class Clip3dStage(FinetuneStage):
         super().__init__(context, s, self.model.to(context.device))
         self.meshes = context.meshes.dataset.split("train") if context.meshes is not None and s.meshes_per_batch else ()
         self._mesh_loader: Loader | None = None
-        weights = eq10_weights(s.id_weight, s.lambda_ot, s.lambda_global, s.lambda_3d, s.triplet_weight, s.teacher_id_weight)
+        weights = eq10_weights(
+            s.id_weight, s.lambda_ot, s.lambda_global, s.lambda_3d, s.triplet_weight, s.teacher_id_weight, s.vertex_scale
+        )
         groups = stage_groups([(f"model.{name}", p) for name, p in self.model.named_parameters()], s)
         if self.model.guide is not None and self.model.guide.log_domain:
             self.notes = (f"lambda = {s.regularisation} is small: Sinkhorn iterates logarithms, as exp(-C / lambda) would underflow",)
@@ -57,6 +59,7 @@ class Clip3dStage(FinetuneStage):
             "global": s.lambda_global > 0,
             "teacher": s.lambda_global > 0 and s.global_loss == "kl" and s.teacher_id_weight > 0,
             "shape": s.lambda_3d > 0,
+            "mesh_ot": s.lambda_3d > 0 and s.mesh_words,
         }
         return [name for name, wanted in on.items() if wanted]
 
@@ -102,7 +105,7 @@ class Clip3dStage(FinetuneStage):
         if self.meshes:
             raw = {name.removeprefix("own.mesh_"): value for name, value in batch.items() if name.startswith("own.mesh_")}
             meshes = self.prepare(raw)["x"]
-            if s.mesh_words and s.lambda_ot > 0:
+            if s.mesh_words:
                 mesh_choices = self._of_table("choices", raw["pid"])
         images = self.prepare(batch)["x"]
         outputs: Clip3dOutputs = self.model(images, self._choices(batch), meshes, mesh_choices, rows=s.meshes_per_batch)
@@ -110,7 +113,7 @@ class Clip3dStage(FinetuneStage):
 
     def _choices(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Words that the teacher chose for this process's pictures, eq. (2): (b, 16)."""
-        if self.model.guide is None:
+        if self.settings.lambda_ot == 0:
             return None
         assert self.context.descriptions is not None
         choices = self.context.descriptions.choices
@@ -133,12 +136,16 @@ class Clip3dStage(FinetuneStage):
             found["id"] = cross_entropy_label_smooth(outputs.scores, y, s.smoothing)
         if "triplet" in wanted:
             found["triplet"] = batch_hard_triplet(outputs.f, y, s.margin, normalise=True)
-        if outputs.transport is not None:
-            found["ot"] = eq07_distance(outputs.transport, outputs.mesh_transport)
+        if "ot" in wanted:
+            assert outputs.transport is not None
+            found["ot"] = eq07_distance(outputs.transport)
         if "global" in wanted:
             found |= self._global(batch, outputs)
         if "shape" in wanted:
             found["shape"] = self._shape(batch, outputs)
+        if "mesh_ot" in wanted:
+            assert outputs.mesh_transport is not None
+            found["mesh_ot"] = eq07_distance(outputs.mesh_transport)
         return found
 
     def _global(self, batch: Mapping[str, Tensor], outputs: Clip3dOutputs) -> dict[str, Tensor]:

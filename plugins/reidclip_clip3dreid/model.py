@@ -53,7 +53,7 @@ class Clip3dModel(TrainedEncoder):
         width, identities = student.pooled_width, len(context.labels.pids)
         self.bottleneck = bottleneck(width) if s.bnneck else nn.Identity()
         self.classifier = classifier(width, identities)
-        self.guide = _guide(context, student) if s.lambda_ot > 0 else None
+        self.guide = _guide(context, student) if s.compares_words else None
         self.to_student = self.teacher_head = self.shape = None
         if s.lambda_global > 0:
             given = _teacher_width(context)

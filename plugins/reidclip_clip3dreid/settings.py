@@ -70,29 +70,29 @@ class Clip3dDistill(DistillSettings):
         "stored", description="g of the picture as it is, computed once (paper), or of the augmented one, in every step (program)."
     )
 
-    lambda_3d: float = Field(0.3, ge=0, description="Weight of L_3D, eq. (9): squared distance of vertices in metres, mean over vertices.")
-    mesh_images: int | None = Field(
-        None, ge=0, description="Mesh renders per batch, for L_3D and their own words. Default: as many as pictures; 0: none."
+    lambda_3d: float = Field(0.3, ge=0, description="Weight of L_3D, eq. (9): squared distance of vertices, and OT on mesh renders.")
+    vertex_scale: float = Field(
+        1.0,
+        gt=0,
+        description="Unit of the squared distance of vertices, mean over them: 1 square metres (paper), 100 square decimetres.",
     )
-    mesh_words: bool = Field(True, description="Mesh renders take part in the optimal transport, with their exact words.")
-
-    @property
-    def reads_meshes(self) -> bool:
-        """Whether some loss is about mesh renders."""
-        return self.lambda_3d > 0 or (self.mesh_words and self.lambda_ot > 0)
+    mesh_images: int | None = Field(None, gt=0, description="Mesh renders per batch. Default: as many as pictures.")
+    mesh_words: bool = Field(True, description="L_3D's second term: optimal transport on mesh renders, with their exact words.")
 
     @property
     def meshes_per_batch(self) -> int:
         """Mesh renders that each batch holds."""
-        wanted = self.identities * self.images_per_identity if self.mesh_images is None else self.mesh_images
-        return wanted if self.reads_meshes else 0
+        return (self.mesh_images or self.identities * self.images_per_identity) if self.lambda_3d > 0 else 0
+
+    @property
+    def compares_words(self) -> bool:
+        """Whether there is optimal transport, on pictures or on mesh renders."""
+        return self.lambda_ot > 0 or (self.lambda_3d > 0 and self.mesh_words)
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> Clip3dDistill:
         if "{phrase}" not in self.template:
             raise ValueError(f"template: {self.template!r} has no {{phrase}}")
-        if self.lambda_3d > 0 and self.meshes_per_batch == 0:
-            raise ValueError("lambda_3d needs mesh renders: mesh_images above 0, or lambda_3d=0")
         if not any((self.id_weight, self.triplet_weight, self.lambda_ot, self.lambda_global)):
             raise ValueError("all losses of pictures are switched off: id_weight, triplet_weight, lambda_ot and lambda_global are 0")
         return self
@@ -102,26 +102,30 @@ def needs(settings: Clip3dDistill) -> DistillNeeds:
     """What is read under these settings."""
     live = settings.lambda_global > 0 and settings.teacher_view == "augmented"
     truth = settings.lambda_ot > 0 and settings.words == "bodies"
-    described = settings.lambda_ot > 0 or (settings.lambda_global > 0 and not live)
+    described = settings.compares_words or (settings.lambda_global > 0 and not live)
     return DistillNeeds("clip", descriptions=described, live=live, true_words=truth, meshes=settings.meshes_per_batch > 0)
 
 
 def without_effect(stage: str, settings: Clip3dDistill) -> dict[str, str]:
     """Settings of a part that is switched off, and what switches it off."""
     idle: dict[str, str] = {}
-    if settings.lambda_ot == 0:
-        of_ot = ("words", "regularisation", "sinkhorn_iterations", "sinkhorn_tolerance", "plan_gradient", "word_hidden", "mesh_words")
+    by_logits = settings.lambda_global > 0 and settings.global_loss == "kl"
+    if not settings.compares_words:
+        of_ot = ("regularisation", "sinkhorn_iterations", "sinkhorn_tolerance", "plan_gradient", "word_hidden")
         idle |= dict.fromkeys(of_ot, "lambda_ot = 0")
+    if settings.lambda_ot == 0:
+        idle["words"] = "lambda_ot = 0"
+    if settings.lambda_3d == 0:
+        idle |= dict.fromkeys(("mesh_images", "mesh_words", "vertex_scale"), "lambda_3d = 0")
     if settings.lambda_global == 0:
         idle |= dict.fromkeys(("global_loss", "temperature", "teacher_id_weight", "teacher_view"), "lambda_global = 0")
-    elif settings.global_loss == "mse":
+    elif not by_logits:
         idle |= dict.fromkeys(("temperature", "teacher_id_weight"), "global_loss = mse")
-    if settings.triplet_weight == 0 and (settings.global_loss == "mse" or settings.lambda_global == 0):
+    if not needs(settings).descriptions:
+        asked = () if needs(settings).live else ("teacher_height", "teacher_width")
+        idle |= dict.fromkeys(("template", *asked), "lambda_ot = 0")
+    if settings.triplet_weight == 0 and not (by_logits and settings.teacher_id_weight > 0):
         idle["margin"] = "triplet_weight = 0"
-    if settings.id_weight == 0:
-        idle["bnneck"] = "id_weight = 0"
-    if not settings.reads_meshes:
-        idle["mesh_images"] = "lambda_3d = 0 and no words of meshes"
-    elif settings.meshes_per_batch == 0 and settings.lambda_ot > 0:
-        idle["mesh_words"] = "mesh_images = 0"
+    if settings.id_weight == 0 and not by_logits:
+        idle |= dict.fromkeys(("bnneck", "smoothing"), "id_weight = 0")
     return idle

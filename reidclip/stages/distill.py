@@ -332,7 +332,7 @@ def _meshes(method: Distiller, needs: DistillNeeds, folder: Path | None, say: Sa
         raise UserError(
             f"Method '{method.name}' trains on mesh renders, and no folder of them was named.",
             "Render them with reidclip synth data/meshes --meshes and give --meshes data/meshes; "
-            "or do without: --set lambda_3d=0 --set mesh_images=0.",
+            "or do without: --set lambda_3d=0.",
         )
     found = open_meshes(folder)
     say(f"meshes: {len(found.dataset.split('train'))} training pictures of {found.table.body} bodies")

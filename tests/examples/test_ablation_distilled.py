@@ -50,7 +50,7 @@ name = "words = {}"
 method = "clip3dreid"
 recipe = ""
 common = { teacher = "tiny.safetensors" }
-distill = { lambda_3d = 0.0, mesh_images = 0, head_hidden = 8, feature_width = 12 }
+distill = { lambda_3d = 0.0, head_hidden = 8, feature_width = 12 }
 sweep = { "distill.lambda_ot" = [0.3, 3.0] }
 """
 

@@ -72,10 +72,8 @@ def test_eq_3_to_7_one_iteration_by_loops(seed: int, regularisation: float) -> N
     assert float((found.plan * eq.eq03_cost(places, words)).sum()) == pytest.approx(distance, rel=1e-4)
 
 
-def test_eq_7_weighs_pictures_and_renders_alike() -> None:
-    pictures, meshes = torch.tensor([1.0, 2.0]), torch.tensor([6.0])
-    assert float(eq.eq07_distance(pictures)) == 1.5
-    assert float(eq.eq07_distance(pictures, meshes)) == 3.0
+def test_eq_7_is_a_mean() -> None:
+    assert float(eq.eq07_distance(torch.tensor([1.0, 2.0]))) == 1.5
 
 
 def test_eq_8_by_hand() -> None:
@@ -105,7 +103,9 @@ def test_eq_9_is_a_mean_over_vertices_in_square_metres() -> None:
 
 def test_eq_10() -> None:
     weights = eq.eq10_weights()
-    assert (weights["id"], weights["ot"], weights["global"], weights["shape"]) == (1.0, 0.3, 0.5, 0.3)
+    assert (weights["id"], weights["ot"], weights["global"]) == (1.0, 0.3, 0.5)
+    assert weights["shape"] == weights["mesh_ot"] == 0.3, "both terms of L_3D"
+    assert eq.eq10_weights(lambda_3d=2.0, vertex_scale=100.0)["shape"] == 200.0
     chosen = Clip3dDistill()
     assert (chosen.id_weight, chosen.lambda_ot, chosen.lambda_global, chosen.lambda_3d) == (1.0, 0.3, 0.5, 0.3)
     assert (chosen.regularisation, chosen.sinkhorn_iterations, chosen.plan_gradient) == (1.0, 1, True)
@@ -131,11 +131,14 @@ def reached(stage: Clip3dStage, loss: Tensor) -> set[str]:
 @pytest.mark.parametrize(
     ("changes", "losses"),
     [
-        ({}, {"id", "ot", "global", "shape"}),
+        ({}, {"id", "ot", "global", "shape", "mesh_ot"}),
+        ({"lambda_ot": 0.0}, {"id", "global", "shape", "mesh_ot"}),
+        ({"mesh_words": False}, {"id", "ot", "global", "shape"}),
+        ({"lambda_3d": 0.0}, {"id", "ot", "global"}),
         ({**OFF, "id_weight": 1.0}, {"id"}),
-        ({**OFF, "lambda_ot": 0.3, "mesh_images": 0}, {"ot"}),
+        ({**OFF, "lambda_ot": 0.3}, {"ot"}),
         ({**OFF, "lambda_global": 0.5}, {"global"}),
-        ({"global_loss": "kl", "triplet_weight": 1.0}, {"id", "triplet", "ot", "global", "teacher", "shape"}),
+        ({"global_loss": "kl", "triplet_weight": 1.0}, {"id", "triplet", "ot", "global", "teacher", "shape", "mesh_ot"}),
         ({"global_loss": "kl", "teacher_id_weight": 0.0, "lambda_3d": 0.0}, {"id", "ot", "global"}),
     ],
 )
@@ -153,6 +156,7 @@ def test_what_each_loss_teaches(bench: Bench) -> None:
     assert reached(stage, found["id"]) == {"encoder", "classifier"}
     assert reached(stage, found["ot"]) == {"encoder", "guide"}
     assert reached(stage, found["global"]) == {"encoder", "to_student"}
+    assert reached(stage, found["mesh_ot"]) == {"encoder", "guide"}
     assert reached(stage, found["shape"]) == {"encoder", "shape"}
     _, stage, found = stage_of(bench, global_loss="kl")
     assert reached(stage, found["global"]) == {"encoder", "classifier", "teacher_head"}
@@ -196,6 +200,8 @@ def test_words_and_shapes_of_renders_are_those_of_their_bodies(bench: Bench) -> 
             truth = body.vertices(torch.from_numpy(table.shape[row : row + 1]))
             total += float((body.vertices(outputs.mesh_shape[i : i + 1]) - truth).square().sum(2).mean())
         assert float(found["shape"]) == pytest.approx(total / 4, rel=1e-5)
+        assert float(found["ot"]) == pytest.approx(float(outputs.transport.mean()), rel=1e-6)
+        assert float(found["mesh_ot"]) == pytest.approx(float(outputs.mesh_transport.mean()), rel=1e-6)
         images = stage.prepare({k.removeprefix("own.mesh_"): v for k, v in batch.items() if k.startswith("own.mesh_")})["x"]
         _, places = stage.model.encoder.forward_places(images)
         for i, row in enumerate(rows):
