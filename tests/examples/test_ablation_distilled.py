@@ -142,4 +142,4 @@ def test_a_wrong_row_says_what_to_do(place: Path, row: str, sentence: str) -> No
 def test_meshes_are_named_by_the_table() -> None:
     """Of table 10 the rows without mesh pictures are those that read none."""
     rows = {row.name: row for row in rows_of(read_table(RUN.parent / "clip3dreid-table10.toml"))}
-    assert {name for name, row in rows.items() if not (row.needs and row.needs.meshes)} == {"labels alone", "without mesh pictures"}
+    assert {name for name, row in rows.items() if not (row.needs and row.needs.meshes)} == {"labels alone", "without L_3D"}
