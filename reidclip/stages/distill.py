@@ -22,6 +22,7 @@ from reidclip.clip.load import load_clip
 from reidclip.clip.student import no_student
 from reidclip.clip.trunk_source import is_without_text
 from reidclip.data.cache import Cache, CacheKind
+from reidclip.data.join import place_of
 from reidclip.data.loader import ImageSource
 from reidclip.data.open_several import Layouts, Roots
 from reidclip.errors import ReidclipError, UserError
@@ -29,7 +30,7 @@ from reidclip.interfaces import BodySession, Distiller, DistillNeeds, StageConte
 from reidclip.records import Dataset, Sample
 from reidclip.settings import parse_assignments
 from reidclip.stages.blurred_faces import parsing_for
-from reidclip.stages.choose import Say, checkpoint_for, dataset_for, method_for, naming_the_recipe, note_on_layout, recipe_for, settings_for
+from reidclip.stages.choose import Say, dataset_for, learned_from, method_for, naming_the_recipe, note_on_layout, recipe_for, settings_for
 from reidclip.stages.describe import DescribeJob, describe, descriptions_for, plan_description, read_descriptions
 from reidclip.stages.describe_table import true_words
 from reidclip.stages.pictures import OnError
@@ -89,7 +90,7 @@ def plan_distill(
     on_error: OnError = "fail",
     say: Say = lambda text: None,
 ) -> DistillJob:
-    """Decide everything, read nothing heavy.
+    """Decide everything. Of what is heavy only the teacher's weights are read, where the store has descriptions that may be its own.
 
     Args:
         data: folder of the data set, or of several, which are joined; None takes that of the newest descriptions or checkpoint.
@@ -126,27 +127,27 @@ def plan_distill(
     if descriptions and not needs.descriptions:
         raise UserError(f"Method '{chosen.name}' reads no descriptions under these settings.", "Leave --descriptions out.")
     job = TrainJob(
-        COMMAND,
-        "checkpoint",
-        check_name(name or safe_name(f"{chosen.name}-{dataset.name}")),
-        chosen,
-        recipe,
-        settings,
-        dataset,
-        store,
-        inputs,
-        seed,
-        device,
-        precision,
-        workers,
-        save_seconds,
-        compiled,
-        accumulate,
-        cache,
-        on_error,
-        say,
-        mesh_set,
-        body_of(mesh_set, body, say) if mesh_set else None,
+        command=COMMAND,
+        kind="checkpoint",
+        name=check_name(name or safe_name(f"{chosen.name}-{dataset.name}")),
+        method=chosen,
+        recipe=recipe,
+        settings=settings,
+        dataset=dataset,
+        store=store,
+        inputs=inputs,
+        seed=seed,
+        device=device,
+        precision=precision,
+        workers=workers,
+        save_seconds=save_seconds,
+        compiled=compiled,
+        accumulate=accumulate,
+        cache=cache,
+        on_error=on_error,
+        say=say,
+        meshes=mesh_set,
+        body=body_of(mesh_set, body, say) if mesh_set else None,
     )
     if needs.true_words:
         _true_choices(dataset, job.training_samples())  # tells now what it would after the teacher's work
@@ -315,12 +316,21 @@ def _check_teacher(method: Distiller, needs: DistillNeeds, settings: DistillSett
 
 
 def _teacher(settings: DistillSettings, dataset: Dataset, store: Store, say: Say) -> Artifact:
-    """The checkpoint that teaches: the one named, or the newest of this data that is no student."""
-    named = "teacher" in settings.model_fields_set and settings.teacher
-    found = checkpoint_for(named or None, dataset, store, say, " or name a teacher: --teacher NAME@v1")
-    if found.manifest.config.get("holds", "encoder") != "encoder":
-        raise UserError(f"{found.kind}/{found.ref} holds no image encoder.", "Name a checkpoint of finetune, distill or import.")
-    return found
+    """The checkpoint that teaches: the one named, or the newest of this data that is no student itself."""
+    if "teacher" in settings.model_fields_set:
+        found = store.open(settings.teacher, kind="checkpoint")
+        if found.manifest.config.get("holds", "encoder") != "encoder":
+            raise UserError(f"{found.kind}/{found.ref} holds no image encoder.", "Name a checkpoint of finetune, distill or import.")
+        return found
+    learned = learned_from(dataset)
+    newest = store.newest("checkpoint", lambda m: learned(m) and m.config.get("command") != COMMAND)
+    if newest is None:
+        raise UserError(
+            f"There is no fine-tuned checkpoint of {place_of(dataset)} in {store.root}.",
+            "Make one with reidclip finetune, or name a teacher: --teacher NAME@v1.",
+        )
+    say(f"teacher: {newest.ref} (the newest fine-tuned on this data)")
+    return newest
 
 
 def _meshes(method: Distiller, needs: DistillNeeds, folder: Path | None, say: Say) -> MeshSet | None:
