@@ -16,6 +16,8 @@ DEGENERATE = 0.95
 ALIKE = 1 - 1e-5
 """Texts of a higher cosine are one text to the CLIP."""
 
+_RESAMPLES = 1000
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -24,7 +26,8 @@ class Agreement:
     Attributes:
         accuracy: mean over the people.
         balanced: mean over both truths of the mean over their people; None where all people are alike.
-        accuracy_interval, balanced_interval: 95 %, by bootstrap over people.
+        accuracy_interval: 95 %, by bootstrap over people.
+        balanced_interval: 95 %, by bootstrap over the people of each truth on their own.
         auc: probability that the mean of s1 - s2 of a person of the first phrase is above that of one of the second, a tie counting half;
             0.5 by chance, however far the two texts are from the pictures. None where all people are alike.
         chance: accuracy of always telling the commoner truth.
@@ -51,7 +54,7 @@ class PairUse:
         margin: mean of abs(s1 - s2), of cosines.
         texts: cosine of both phrases' texts: how alike they are to the CLIP.
         consistency: mean over people of the share of their pictures that agree with their majority; None without people of two pictures.
-        consistency_chance: what it would be, were each picture's choice drawn by ``first_share``.
+        consistency_chance: what it would be, were each choice drawn alone, by the first phrase's share of those people's pictures.
         agreement: with true bodies, where they are known.
     """
 
@@ -83,7 +86,7 @@ def texts_alike(texts: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def consistency(choices: NDArray[np.integer], people: Sequence[Hashable]) -> tuple[float | None, float | None]:
-    """Agreement within people, and its expectation if the pictures of all people were drawn alike.
+    """Agreement within people, and its expectation if the pictures of all these people were drawn alike.
 
     Args:
         choices: (N,) 0 or 1.
@@ -138,17 +141,31 @@ def agreement(
     lean = np.array([float(leanings[own].mean()) for own in rows.values()])
     firsts, seconds = int((true == 0).sum()), int((true == 1).sum())
     both = firsts > 0 and seconds > 0
-    weights = np.where(true == 0, 1 / max(firsts, 1), 1 / max(seconds, 1))
     return Agreement(
         accuracy=float(right.mean()),
         accuracy_interval=bootstrap_interval(right),
         balanced=float(right[true == 0].mean() + right[true == 1].mean()) / 2 if both else None,
-        balanced_interval=bootstrap_interval(right, weights=weights) if both else None,
+        balanced_interval=_balanced_interval(right[true == 0], right[true == 1]) if both else None,
         auc=_auc(lean[true == 0], lean[true == 1]) if both else None,
         chance=max(firsts, seconds) / len(true),
         people=len(true),
         pictures=len(choices),
     )
+
+
+def _balanced_interval(first: NDArray[np.floating], second: NDArray[np.floating], seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of the mean of both means, when the people of each truth are drawn again with replacement.
+
+    Args:
+        first, second: (F,) and (S,), how often each person of that truth is right.
+        seed: of the draw.
+    """
+    generator = np.random.default_rng(seed)
+    both = np.zeros(_RESAMPLES)
+    for own in (first, second):
+        both += [own[generator.integers(0, len(own), len(own))].mean() / 2 for _ in range(_RESAMPLES)]
+    low, high = np.quantile(both, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _auc(above: NDArray[np.floating], below: NDArray[np.floating]) -> float:

@@ -125,6 +125,20 @@ def mean_per_person(rows: Floats, person: NDArray[np.integer]) -> tuple[NDArray[
     return people, (sums / np.bincount(index)[:, None]).astype(rows.dtype)
 
 
-def spread(count: int, most: int) -> NDArray[np.int64]:
-    """At most ``most`` of the numbers below ``count``, evenly over all of them: which pictures stand for the others."""
-    return np.arange(count) if count <= most else np.floor(np.arange(most) * count / most).astype(np.int64)
+def spread(count: int, most: int, seed: int) -> NDArray[np.int64]:
+    """Which pictures stand for the others: one drawn from each of ``most`` parts, equal to within one, of the numbers below ``count``.
+
+    Even steps would fall in with whatever recurs in a sorted list, such as the poses of each body.
+
+    Args:
+        count: how many there are.
+        most: how many to choose; all where there are no more.
+        seed: of the draw.
+
+    Returns:
+        (min(count, most),) increasing.
+    """
+    if count <= most:
+        return np.arange(count)
+    edges = np.arange(most + 1) * count // max(most, 1)
+    return np.asarray(np.random.default_rng(seed).integers(edges[:-1], edges[1:]), np.int64)

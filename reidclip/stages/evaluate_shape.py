@@ -49,7 +49,7 @@ def evaluate_shape(job: ShapeJob, progress: Progress = lambda what, done, total:
         predicted = _shapes(encoder, job, progress)
         rows, mean = job.data.rows, job.head.mean.cpu().numpy()
         people, means = mean_per_person(predicted, rows)
-        judged = spread(len(rows), job.settings.single_pictures)
+        judged = spread(len(rows), job.settings.single_pictures, job.seed)
         surfaces = Surfaces(job.session, job.data.table, mean, samples=job.settings.surface_samples, seed=job.seed)
         single = _judge(job, SINGLE, predicted[judged], rows[judged], surfaces, job.settings.chamfer_pictures, progress)
         whole = _judge(job, MEAN, means, people, surfaces, job.settings.chamfer_people, progress)
@@ -110,7 +110,7 @@ def _judge(job: ShapeJob, what: str, shapes: np.ndarray, rows: np.ndarray, surfa
     errors = shape_errors(job.session, table, shapes, rows)
     people, back = np.unique(rows, return_inverse=True)
     of_mean = shape_errors(job.session, table, np.repeat(mean[None], len(people), 0), people).of(back)
-    chosen = spread(len(rows), most)
+    chosen = spread(len(rows), most, job.seed)
     title = f"surfaces, {what.replace('_', ' ')}"
     apart = surfaces.errors(shapes[chosen], rows[chosen], lambda done, total: progress(title, done, total)) if len(chosen) else None
     return Judged(rows, shapes, errors, of_mean, apart, chosen)

@@ -19,7 +19,7 @@ from reidclip.bodies.sections import across, edges_of, girths
 from reidclip.bodies.smpl import BODY as SMPL
 from reidclip.synth.body import Shape, body_model
 from reidclip.synth.measure import measure
-from tests.smpl_file import ARM, AROUND, BUST, CALF, HIPS, TUBES, UNDER, WAIST, polygon, write_npz
+from tests.smpl_file import ARM, AROUND, BUST, CALF, HIPS, TUBES, UNDER, WAIST, polygon, smpl_arrays, write_npz
 
 
 def drawn(count: int) -> torch.Tensor:
@@ -63,6 +63,16 @@ def test_a_body_of_tubes(tmp_path: Path) -> None:
         "bust_ratio": 16 / 13,
     }
     assert found == pytest.approx({**lengths, **around, **ratios, "mass_kg": mass}, rel=1e-5)
+
+
+def test_a_belly_is_not_the_hips(tmp_path: Path) -> None:
+    """An apple: the widest level of the trunk is t = 0.3, above the hips."""
+    template = smpl_arrays()["v_template"]
+    belly = np.arange(3 * AROUND, 4 * AROUND)  # TRUNK's fourth ring
+    template[belly[:, None], [0, 2]] *= 1.5 * HIPS / WAIST
+    found = SMPL.open(write_npz(tmp_path / "apple.npz", v_template=template)).measure(torch.zeros(1, 10))
+    assert found["hip_girth_m"].item() == pytest.approx(polygon(HIPS), rel=1e-5)
+    assert found["waist_girth_m"].item() == pytest.approx(polygon(0.12), rel=1e-5), "under the chest, t = 0.5"
 
 
 def tube_volume(rings: list[tuple[float, float, float, int]]) -> float:

@@ -148,7 +148,31 @@ def test_the_interval_is_over_people_not_pictures() -> None:
     found = agreement(choices, np.where(choices == 0, 1.0, -1.0), np.repeat(range(4), 1000).tolist(), truth)
     assert found.accuracy == 3 / 4
     assert found.accuracy_interval == (0.25, 1.0)
-    assert found.balanced_interval is not None and found.balanced_interval[0] < 0.5 < found.balanced_interval[1]
+    assert found.balanced_interval == (0.5, 1.0), "both of the first truth are right, one of two of the second"
+
+
+def test_a_phrase_that_always_wins_is_at_one_half_for_certain() -> None:
+    """However many people of either truth a draw holds, all of one are right and none of the other."""
+    found = agreement(np.zeros(40, np.int64), np.ones(40), list(range(40)), {person: person % 2 for person in range(40)})
+    assert (found.balanced, found.balanced_interval, found.auc) == (0.5, (0.5, 0.5), 0.5)
+    assert found.accuracy_interval[0] < 0.5 < found.accuracy_interval[1]
+
+
+def test_the_balanced_interval_is_the_normal_one() -> None:
+    """100 people of one truth, right with 0.8, and 400 of the other, right with 0.5: variances of both means, over four."""
+    truth = {person: int(person >= 100) for person in range(500)}
+    right = np.concatenate([np.repeat([1, 0], [80, 20]), np.repeat([1, 0], [200, 200])])
+    choices = np.where(right == 1, list(truth.values()), 1 - np.array(list(truth.values())))
+    found = agreement(choices, 0.5 - choices, list(truth), truth)
+    half = 1.96 * np.sqrt(0.8 * 0.2 / 100 + 0.5 * 0.5 / 400) / 2
+    assert found.balanced == pytest.approx(0.65)
+    assert found.balanced_interval == pytest.approx((0.65 - half, 0.65 + half), abs=0.006)
+
+
+def test_ties_of_the_leanings_count_half() -> None:
+    """Firsts lean 0, 1 and 2, seconds 1 and 1: of the six pairs two are won and two are ties."""
+    found = agreement(np.zeros(5, np.int64), np.array([0.0, 1, 2, 1, 1]), list("abcde"), dict(zip("abcde", [0, 0, 0, 1, 1], strict=True)))
+    assert found.auc == (2 + 2 / 2) / 6
 
 
 def test_people_who_are_all_alike_have_no_balance() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from reidclip.evaluation.shape import compare, mean_per_person, spread, vertex_errors, wrong_words
+from reidclip.synth.mesh_plan import SIDES, MeshPlan
 
 _METRES = st.floats(-2, 2, width=32)
 
@@ -91,9 +92,33 @@ class TestMeanPerPerson:
         assert (means[0] == shape).all()
 
 
-@given(st.integers(0, 60), st.integers(1, 70))
-def test_spread_is_even(count: int, most: int) -> None:
-    chosen = spread(count, most)
-    assert len(chosen) == min(count, most) == len(set(chosen.tolist()))
-    steps = np.diff(np.append(chosen, count))
-    assert (chosen >= 0).all() and (count <= most or steps.max() - steps.min() <= 1)
+class TestSpread:
+    @given(st.integers(0, 60), st.integers(0, 70), st.integers(0, 3))
+    def test_one_of_every_part(self, count: int, most: int, seed: int) -> None:
+        chosen = spread(count, most, seed)
+        assert chosen.tolist() == spread(count, most, seed).tolist()
+        if count <= most:
+            assert chosen.tolist() == list(range(count))
+        else:
+            assert len(chosen) == most
+            assert all(part * count // most <= at < (part + 1) * count // most for part, at in enumerate(chosen.tolist()))
+
+    def test_the_chosen_pictures_see_the_sides_that_all_see(self) -> None:
+        """1,000 bodies of ten poses each whose cameras recur, as a list that is sorted by body and camera has them."""
+        cameras = np.tile([0, 0, 0, 1, 1, 2, 2, 2, 3, 3], 1000)
+        for count in (1000, 10000):
+            for seed in range(5):
+                seen = np.bincount(cameras[:count][spread(count, 100, seed)], minlength=4) / 100
+                assert np.abs(seen - [0.3, 0.2, 0.3, 0.2]).max() < 0.17, "three and a half standard deviations of 100 draws"
+
+    def test_of_a_mesh_set(self) -> None:
+        """100 of its 1,000 pictures in the set's own order, ten of each body: front, left, back and right as often as in all, nearly."""
+        plan = MeshPlan(100, 100, 10, seed=1, height=64, width=32, body="anny", body_version="")
+        shots = [shot for number in plan.numbers for shot in sorted(plan.shots(number), key=lambda s: s.path)]
+        cameras = np.array([shot.camera for shot in shots])
+        whole, chosen = (np.bincount(own, minlength=len(SIDES)) / len(own) for own in (cameras, cameras[spread(1000, 100, 0)]))
+        assert np.abs(whole - chosen).max() < 0.15
+        assert np.bincount(cameras[::10])[0] > 90, "even steps would take nearly nothing but fronts"
+
+    def test_seed_decides(self) -> None:
+        assert spread(1000, 100, 0).tolist() != spread(1000, 100, 1).tolist()
