@@ -16,6 +16,7 @@ from reidclip.artifacts.durable import writing_to
 from reidclip.artifacts.lock import exclusive
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.bodies.mesh_set import open_meshes
+from reidclip.bodies.spec import body_of
 from reidclip.data.files import mirrored
 from reidclip.data.images import read_picture, write_indexed_png
 from reidclip.data.lip import LIP_PALETTE
@@ -25,7 +26,7 @@ from reidclip.interfaces import Parser
 from reidclip.records import Dataset
 from reidclip.settings import resolve
 from reidclip.stages.describe import describe, plan_description
-from reidclip.stages.distill import body_of, distill, teacher_settings
+from reidclip.stages.distill import distill, teacher_settings
 from reidclip.stages.evaluate import EvaluateJob, evaluate
 from reidclip.stages.finetune import finetune
 from reidclip.stages.mask import MaskSettings, fitting_parsing, mask
@@ -133,7 +134,7 @@ class Workshop:
         if step.row.needs is not None and step.row.needs.meshes:
             assert self.table.meshes is not None
             meshes = open_meshes(self.table.meshes)
-            job = replace(job, meshes=meshes, body=body_of(meshes, None))
+            job = replace(job, meshes=meshes, body=body_of(meshes.table, f"mesh set {meshes.dataset.root}"))
         made = _TRAININGS[step.command](job, told)
         assert made is not None, "one process runs a table"
         return made
