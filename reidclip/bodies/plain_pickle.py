@@ -17,7 +17,9 @@ from typing import IO, Any, cast
 import numpy as np
 
 _NUMBERS = "fiub"
-_MOST = 1 << 28  # entries of a sparse matrix as a dense one; SMPL's regressor has 24 x 6890
+_MOST = 1 << 24  # entries of a sparse matrix as a dense one; SMPL's regressor has 24 x 6890
+_MOST_LISTED = 1 << 23  # numbers in lists; SMPL's largest array has 6890 x 3 x 207
+_DEEPEST = 8  # lists within lists, and objects that are computed from others
 
 
 class RefusedNameError(Exception):
@@ -42,18 +44,19 @@ class _State:
 class _Foreign(_State):
     """One that stands for numbers."""
 
-    def array(self) -> np.ndarray:
+    def array(self, deep: int) -> np.ndarray:
+        """The numbers; ``deep``: how many objects are computed from this one."""
         raise NotImplementedError
 
 
 class _Kind:
     """``numpy.dtype``: type and byte order of numbers."""
 
-    def __init__(self, code: str, *_: Any) -> None:
-        self._code, self._order = str(code), "="
+    def __init__(self, code: Any, *_: Any) -> None:
+        self._code, self._order = _text(code), "="
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._order = str(state[1])
+        self._order = _text(state[1])
 
     def dtype(self) -> np.dtype[Any]:
         """The numpy type, of numbers."""
@@ -70,7 +73,7 @@ class _Array(_Foreign):
         _, shape, kind, by_column, data = state
         self.held = {"shape": shape, "kind": kind, "order": "F" if by_column else "C", "data": data}
 
-    def array(self) -> np.ndarray:
+    def array(self, deep: int) -> np.ndarray:
         if not isinstance(self.held["kind"], _Kind):
             raise ValueError("an array in it has no type")
         data = self.held["data"]
@@ -84,29 +87,36 @@ class _Array(_Foreign):
 class _Chumpy(_Foreign):
     """``chumpy.ch.Ch``: a number array that remembers how it was computed."""
 
-    def array(self) -> np.ndarray:
-        return as_array(self.held["x"])
+    def array(self, deep: int) -> np.ndarray:
+        return _array_of(self.held["x"], deep)
 
 
 class _Selected(_Foreign):
     """``chumpy.reordering.Select``: entries of a flattened array, as slices of chumpy's arrays are kept."""
 
-    def array(self) -> np.ndarray:
-        chosen: np.ndarray = as_array(self.held["a"]).ravel()[as_array(self.held["idxs"])]
+    def array(self, deep: int) -> np.ndarray:
+        chosen: np.ndarray = _array_of(self.held["a"], deep).ravel()[_array_of(self.held["idxs"], deep)]
         return chosen.reshape(self.held["preferred_shape"]) if "preferred_shape" in self.held else chosen
 
 
 class _Coordinates(_Foreign):
     """A sparse matrix as rows, columns and values."""
 
-    def array(self) -> np.ndarray:
+    def array(self, deep: int) -> np.ndarray:
         rows, columns = self.held["coords"] if "coords" in self.held else (self.held["row"], self.held["col"])
-        return self._dense(as_array(rows), as_array(columns))
+        return self._dense(_array_of(rows, deep), _array_of(columns, deep), _array_of(self.held["data"], deep))
 
-    def _dense(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        values = as_array(self.held["data"])
-        shape = tuple(int(n) for n in self.held["_shape"])
-        if len(shape) != 2 or not 0 <= shape[0] * shape[1] < _MOST or not len(rows) == len(columns) == len(values):
+    def _shape(self) -> tuple[int, int]:
+        """(rows, columns), checked to be few enough to be dense."""
+        rows, columns = self.held["_shape"]
+        if not (type(rows) is type(columns) is int and rows >= 0 and columns >= 0 and max(rows, columns, rows * columns) < _MOST):
+            raise ValueError("a sparse matrix in it is broken")
+        return rows, columns
+
+    def _dense(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """All (N,)."""
+        shape = self._shape()
+        if not (rows.ndim == columns.ndim == values.ndim == 1 and len(rows) == len(columns) == len(values)):
             raise ValueError("a sparse matrix in it is broken")
         out = np.zeros(shape, values.dtype)
         np.add.at(out, (rows, columns), values)
@@ -118,11 +128,16 @@ class _Compressed(_Coordinates):
 
     by_column = True
 
-    def array(self) -> np.ndarray:
-        along = as_array(self.held["indices"])
-        starts = as_array(self.held["indptr"])
-        across = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        return self._dense(along, across) if self.by_column else self._dense(across, along)
+    def array(self, deep: int) -> np.ndarray:
+        along, starts, values = (_array_of(self.held[name], deep) for name in ("indices", "indptr", "data"))
+        lines = self._shape()[self.by_column]
+        if not (starts.shape == (lines + 1,) and starts.dtype.kind in "iu" and starts[0] == 0 and starts[-1] == len(along)):
+            raise ValueError("a sparse matrix in it is broken")
+        if (starts[1:] < starts[:-1]).any():
+            raise ValueError("a sparse matrix in it is broken")
+        counts: np.ndarray = starts[1:].astype(np.int64) - starts[:-1].astype(np.int64)
+        across = np.repeat(np.arange(lines), counts)  # as many as there are entries
+        return self._dense(along, across, values) if self.by_column else self._dense(across, along, values)
 
 
 class _CompressedRows(_Compressed):
@@ -135,61 +150,122 @@ def as_array(value: Any) -> np.ndarray:
     Raises:
         ValueError: it stands for none.
     """
+    return _array_of(value, 0)
+
+
+def _array_of(value: Any, deep: int) -> np.ndarray:
+    if deep > _DEEPEST:
+        raise ValueError("an array in it is computed from too many others")
     if isinstance(value, _Foreign):
         try:
-            return value.array()
+            return value.array(deep + 1)
         except (AttributeError, KeyError, IndexError, TypeError, OverflowError, UnicodeError, MemoryError, RecursionError) as error:
             raise ValueError(f"an array in it is broken ({type(error).__name__}: {error})") from error
-    found = np.asarray(value)  # numbers and lists of them
+    if not isinstance(value, np.ndarray):
+        _check_listed(value)
+    found = np.asarray(value)
     if found.dtype.kind not in _NUMBERS:
         raise ValueError(f"an array in it holds {found.dtype}, not numbers")
     return found
 
 
-def _empty(kind: type, *_: Any) -> _Array:
+def _check_listed(value: Any) -> None:
+    """Numbers and lists of them, counted level by level before any are copied: a list may hold itself, or one list many times.
+
+    Raises:
+        ValueError: something else, too many, or too deep.
+    """
+    level = [value]
+    for _ in range(_DEEPEST):
+        if all(type(entry) in (bool, int, float) for entry in level):
+            return
+        other = next((entry for entry in level if type(entry) not in (list, tuple)), None)
+        if other is not None:
+            raise ValueError(f"an array in it holds {type(other).__name__}, not numbers")
+        if sum(map(len, level)) > _MOST_LISTED:
+            raise ValueError("an array in it is a list of too many numbers")
+        level = [entry for inner in level for entry in inner]
+    raise ValueError("an array in it is lists within too many lists")
+
+
+def _text(value: Any) -> str:
+    """The value, where it is text; the text of lists that hold themselves would fill the memory."""
+    if not isinstance(value, str):
+        raise ValueError("an array in it has a type that is no text")
+    return value
+
+
+class _Function:
+    """What stands for a function: a pickle may set attributes of what it names, and of these there are none."""
+
+    __slots__ = ()
+
+
+class _Empty(_Function):
     """Numpy's pickles start from an empty array and then set its state."""
-    if kind is not _Array:
-        raise ValueError("an array in it is built in a strange way")
-    return _Array()
+
+    __slots__ = ()
+
+    def __call__(self, kind: Any, *_: Any) -> _Array:
+        if kind is not _Array:
+            raise ValueError("an array in it is built in a strange way")
+        return _Array()
 
 
-def _scalar(kind: Any, data: Any) -> _Array:
-    return _from_buffer(data, kind, (), "C")
-
-
-def _from_buffer(data: Any, kind: Any, shape: tuple[int, ...], order: str) -> _Array:
+class _FromBuffer(_Function):
     """Arrays of the newest protocol, which are not to be copied."""
-    found = _Array()
-    found.__setstate__((1, shape, kind, order == "F", data))
-    return found
+
+    __slots__ = ()
+
+    def __call__(self, data: Any, kind: Any, shape: tuple[int, ...], order: str) -> _Array:
+        found = _Array()
+        found.__setstate__((1, shape, kind, order == "F", data))
+        return found
 
 
-def _encoded(text: str, encoding: str = "latin1") -> bytes:
-    """Python 3 writes bytes in this way where a pickle is to be read by Python 2 too."""
-    if encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"text in it is encoded as {encoding}")
-    return text.encode("latin-1")
+class _Scalar(_Function):
+    """Single numbers."""
+
+    __slots__ = ()
+
+    def __call__(self, kind: Any, data: Any) -> _Array:
+        return _FromBuffer()(data, kind, (), "C")
 
 
-def _rebuilt(kind: type, base: type, state: Any) -> Any:
+class _Encoded(_Function):
+    """Python 3 writes bytes in this way where a pickle is to be read by Python 2 too; the text is kept, `_Array` encodes it."""
+
+    __slots__ = ()
+
+    def __call__(self, text: Any, encoding: Any = "latin1") -> str:
+        if encoding not in ("latin1", "latin-1"):
+            raise ValueError("text in it is not encoded as latin-1")
+        return _text(text)
+
+
+class _Rebuilt(_Function):
     """New objects of the oldest protocols."""
-    if not issubclass(kind, _State) or base is not object:
-        raise ValueError("an object in it is built in a strange way")
-    return kind()
+
+    __slots__ = ()
+
+    def __call__(self, kind: type, base: type, state: Any) -> Any:
+        if not issubclass(kind, _State) or base is not object:
+            raise ValueError("an object in it is built in a strange way")
+        return kind()
 
 
 def _table() -> dict[tuple[str, str], Any]:
-    table: dict[tuple[str, str], Any] = {("numpy", "ndarray"): _Array, ("numpy", "dtype"): _Kind, ("_codecs", "encode"): _encoded}
+    table: dict[tuple[str, str], Any] = {("numpy", "ndarray"): _Array, ("numpy", "dtype"): _Kind, ("_codecs", "encode"): _Encoded()}
     for core in ("numpy.core", "numpy._core"):
-        table[(f"{core}.multiarray", "_reconstruct")] = _empty
-        table[(f"{core}.multiarray", "scalar")] = _scalar
-        table[(f"{core}.numeric", "_frombuffer")] = _from_buffer
+        table[(f"{core}.multiarray", "_reconstruct")] = _Empty()
+        table[(f"{core}.multiarray", "scalar")] = _Scalar()
+        table[(f"{core}.numeric", "_frombuffer")] = _FromBuffer()
     sparse: dict[str, Callable[[], _State]] = {"csc": _Compressed, "csr": _CompressedRows, "coo": _Coordinates}
     for kind, stub in sparse.items():
         for module in (f"scipy.sparse.{kind}", f"scipy.sparse._{kind}"):
             table |= {(module, f"{kind}_{suffix}"): stub for suffix in ("matrix", "array")}
     for module in ("copy_reg", "copyreg"):
-        table[(module, "_reconstructor")] = _rebuilt
+        table[(module, "_reconstructor")] = _Rebuilt()
     for module in ("__builtin__", "builtins"):
         table |= {(module, "object"): object, (module, "set"): set}
     return table | {("chumpy.ch", "Ch"): _Chumpy, ("chumpy", "Ch"): _Chumpy, ("chumpy.reordering", "Select"): _Selected}
@@ -230,4 +306,4 @@ def read_plain_pickle(path: Path) -> dict[str, Any]:
         raise ValueError(f"it is no pickle of arrays ({type(error).__name__}: {error})") from error
     if not isinstance(found, dict):
         raise ValueError("it holds no dictionary of arrays")
-    return {str(key): value for key, value in found.items()}
+    return {key: value for key, value in found.items() if isinstance(key, str)}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix, csc_matrix, csr_matrix
 
 from reidclip.bodies.anny import BODY as ANNY
 from reidclip.bodies.smpl import BODY
@@ -288,6 +288,46 @@ class TestPicklesThatRunPrograms:
                     BODY.open(path)
                 except UserError as error:
                     assert error.what.startswith(f"{path} is ") and error.remedy
+
+    @pytest.mark.parametrize("compressed", [csr_matrix, csc_matrix])
+    @pytest.mark.parametrize("starts", [[0, 1 << 40, 2], [0, 3, 2], [-1, 1, 2], [0, 1, 1], [0, 2], [0.0, 1.0, 2.0]])
+    def test_sparse_matrices_with_false_starts(self, tmp_path: Path, compressed: Any, starts: list[float]) -> None:
+        """They say how many entries each line has: the first would make 2^40 of them."""
+        matrix = compressed(np.eye(2))
+        matrix.indptr = np.array(starts)
+        path = write_pkl(tmp_path / "small.pkl", J_regressor=matrix)
+        with pytest.raises(UserError, match="a sparse matrix in it is broken"):
+            BODY.open(path)
+
+    def test_sparse_matrices_whose_places_would_be_combined(self, tmp_path: Path) -> None:
+        matrix = coo_matrix(np.eye(2))
+        matrix.coords = (matrix.row[:, None], matrix.col)
+        with pytest.raises(UserError, match="a sparse matrix in it is broken"):
+            BODY.open(write_pkl(tmp_path / "small.pkl", J_regressor=matrix))
+
+    def test_lists_that_hold_one_list_many_times(self, tmp_path: Path) -> None:
+        doubled: list[Any] = [0.0] * 100
+        for _ in range(5):
+            doubled = [doubled] * 100  # 100^6 numbers in a file of some kilobytes
+        itself: list[Any] = []
+        itself.append(itself)
+        for value, says in ((doubled, "too many numbers"), (itself, "too many lists"), (["x" * 1000] * 1000, "holds str, not numbers")):
+            with pytest.raises(UserError, match=says):
+                BODY.open(write_pkl(tmp_path / "small.pkl", weights=value))
+
+    def test_the_type_of_an_array_is_text(self, tmp_path: Path) -> None:
+        doubled = b"]" + b"q\x00" + b"".join(b"](h" + bytes([n]) + b"h" + bytes([n]) + b"eq" + bytes([n + 1]) for n in range(60))
+        (tmp_path / "small.pkl").write_bytes(b"\x80\x02cnumpy\ndtype\n(" + doubled + b"tR.")
+        with pytest.raises(UserError, match="a type that is no text"):
+            BODY.open(tmp_path / "small.pkl")
+
+    @pytest.mark.parametrize("name", ["_codecs\nencode", "numpy.core.multiarray\n_reconstruct", "copyreg\n_reconstructor"])
+    @pytest.mark.parametrize("state", [b"}U\x01xK\x01s", b"N}U\x0c__defaults__K\x01\x85s\x86"])
+    def test_what_it_names_cannot_be_changed(self, tmp_path: Path, name: str, state: bytes) -> None:
+        """BUILD sets attributes of what a name stands for."""
+        (tmp_path / "small.pkl").write_bytes(b"\x80\x02}U\x01xc" + name.encode() + b"\n" + state + b"bs.")
+        with pytest.raises(UserError, match=r"no pickle of arrays .*Error"):
+            BODY.open(tmp_path / "small.pkl")
 
     def test_arrays_of_objects(self, tmp_path: Path) -> None:
         path = write_pkl(tmp_path / "small.pkl", weights=np.array([{}, {}], dtype=object))
