@@ -13,10 +13,9 @@ from torch import Tensor
 
 from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
-from reidclip.bodies.licence import licence_once
 from reidclip.bodies.mesh_set import MeshSet, open_meshes
 from reidclip.bodies.phrases import TEMPLATE
-from reidclip.bodies.spec import body_plugin, parted
+from reidclip.bodies.spec import body_of
 from reidclip.clip.inference import InferenceEncoder
 from reidclip.clip.load import load_clip
 from reidclip.clip.student import no_student
@@ -26,7 +25,7 @@ from reidclip.data.join import place_of
 from reidclip.data.loader import ImageSource
 from reidclip.data.open_several import Layouts, Roots
 from reidclip.errors import ReidclipError, UserError
-from reidclip.interfaces import BodySession, Distiller, DistillNeeds, StageContext
+from reidclip.interfaces import Distiller, DistillNeeds, StageContext
 from reidclip.records import Dataset, Sample
 from reidclip.settings import parse_assignments
 from reidclip.stages.blurred_faces import parsing_for
@@ -147,7 +146,7 @@ def plan_distill(
         on_error=on_error,
         say=say,
         meshes=mesh_set,
-        body=body_of(mesh_set, body, say) if mesh_set else None,
+        body=body_of(mesh_set.table, f"mesh set {mesh_set.dataset.root}", body, say) if mesh_set else None,
     )
     if needs.true_words:
         _true_choices(dataset, job.training_samples())  # tells now what it would after the teacher's work
@@ -250,33 +249,6 @@ def teacher_settings(settings: DistillSettings) -> PictureSettings:
     return settings.model_copy(update={key: value for key, value in own.items() if value is not None})
 
 
-def body_of(meshes: MeshSet, asked: str | None, say: Say = lambda text: None) -> BodySession:
-    """The body model of rendered bodies, checked to be the very one that they were made by.
-
-    Args:
-        asked: "anny", "smpl:FILE", or None for the one that the set names.
-
-    Raises:
-        UserError: another body model, or other data of it; or its file is missing.
-    """
-    name, file = parted(asked or meshes.table.body)
-    if name != meshes.table.body:
-        raise UserError(
-            f"The bodies of {meshes.dataset.root} are of body model '{meshes.table.body}', not '{name}'.",
-            f"Leave --body out, or render others: reidclip synth DIR --meshes --body {asked}.",
-        )
-    model = body_plugin(name)
-    licence_once(model, say)
-    session = model.open(file)
-    if session.version != meshes.table.version:
-        raise UserError(
-            f"The bodies of {meshes.dataset.root} were made by {name} {meshes.table.version[:12]}, this is {name} {session.version[:12]}: "
-            "the same numbers are other shapes there.",
-            f"Give the file that they were made by (--body {name}:FILE), or render them again.",
-        )
-    return session
-
-
 def _method_and_settings(
     method: str, recipe: str | None, config: Path | None, assigned: dict[str, Any], say: Say
 ) -> tuple[Distiller, DistillSettings, str | None]:
@@ -341,8 +313,7 @@ def _meshes(method: Distiller, needs: DistillNeeds, folder: Path | None, say: Sa
     if folder is None:
         raise UserError(
             f"Method '{method.name}' trains on mesh renders, and no folder of them was named.",
-            "Render them with reidclip synth data/meshes --meshes and give --meshes data/meshes; "
-            "or do without: --set lambda_3d=0.",
+            "Render them with reidclip synth data/meshes --meshes and give --meshes data/meshes; or do without: --set lambda_3d=0.",
         )
     found = open_meshes(folder)
     say(f"meshes: {len(found.dataset.split('train'))} training pictures of {found.table.body} bodies")

@@ -1,4 +1,4 @@
-"""Whose bodies ``reidclip evaluate --task shape`` predicts: pictures of people that no training saw, and the body model of their shapes."""
+"""Whose bodies ``reidclip evaluate --task shape`` predicts: pictures of people that no training saw."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 
 from reidclip.artifacts.artifact import Artifact
-from reidclip.bodies.licence import licence_once
 from reidclip.bodies.mesh_set import BodyTable, is_mesh_set, open_bodies, open_meshes
-from reidclip.bodies.spec import body_plugin, open_body, parted
 from reidclip.data.open import open_dataset
 from reidclip.errors import ReidclipError, UserError
 from reidclip.evaluation.protocols import required_samples
-from reidclip.interfaces import BodySession
 from reidclip.records import Dataset, Sample
 from reidclip.stages.choose import Say
 from reidclip.stages.trained_on import provenance
@@ -108,27 +105,3 @@ def notes_on_training(checkpoint: Artifact, data: HeldOut) -> tuple[str, ...]:
     trained = {learned.table.shape[sample.pid - 1].tobytes() for sample in learned.dataset.split("train")}
     known = sum(data.table.shape[row].tobytes() in trained for row in np.unique(data.rows))
     return (f"{other}; {known} of its {len(np.unique(data.rows))} held-out bodies were trained on" if known else other,)
-
-
-def open_body_of(table: BodyTable, what: str, spec: str | None, say: Say) -> BodySession:
-    """The body model whose shapes a table holds.
-
-    Args:
-        what: whose table it is, for errors.
-        spec: NAME, or NAME:FILE for models that read the user's file; None takes the table's from its own package.
-        say: is told the model's licence.
-
-    Raises:
-        UserError: no such model, its file is missing, or it is another one than the table's.
-    """
-    name, _ = parted(spec or table.body)
-    if name != table.body:
-        raise UserError(f"--body names the body model '{name}', and {what} has bodies of '{table.body}'.", "Leave --body out, or mend it.")
-    session = open_body(spec or table.body)
-    licence_once(body_plugin(spec or table.body), say)
-    if session.version != table.version:
-        raise UserError(
-            f"The bodies of {what} are of {name} {table.version[:12]}, and this is {name} {session.version[:12]}.",
-            f"Name the file that they were made with, --body {name}:FILE, or make them again with this version of reidclip.",
-        )
-    return session

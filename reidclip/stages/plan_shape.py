@@ -12,6 +12,7 @@ import numpy as np
 from reidclip.artifacts.names import check_name, safe_name
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.bodies.shape_head import SHAPE_FILE, ShapeHead
+from reidclip.bodies.spec import body_of
 from reidclip.data.cache import CacheKind
 from reidclip.errors import UserError
 from reidclip.evaluation.settings import ShapeSettings
@@ -20,7 +21,7 @@ from reidclip.records import Dataset
 from reidclip.settings import parse_assignments, resolve
 from reidclip.stages.choose import Say
 from reidclip.stages.config_file import beside, read_config
-from reidclip.stages.evaluate_shape_data import HeldOut, data_of, held_out, learned_meshes, notes_on_training, open_body_of
+from reidclip.stages.evaluate_shape_data import HeldOut, data_of, held_out, learned_meshes, notes_on_training
 from reidclip.stages.evaluate_shape_meshes import MeshFormat, check_folder
 from reidclip.stages.evaluation_names import evaluation_name
 from reidclip.train.device import pick_device
@@ -124,7 +125,7 @@ def plan_shape(
     artifact.file(SHAPE_FILE)  # verifies the digest
     found = held_out(data or data_of(artifact, say), layout)
     head.check_body(found.table.body, found.table.version, found.what)
-    session = open_body_of(found.table, found.what, body, say)
+    session = body_of(found.table, found.what, body, say)
     notes = (*found.notes, *notes_on_training(artifact, found))
     for note in notes:
         say(f"note: {note}")
