@@ -1,4 +1,4 @@
-"""CCDA: labels, junk, and that both sides hold the same people."""
+"""CCDA: labels, junk, and people of one side alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from reidclip.data.faults import DataFaultsError
 from reidclip.data.layouts.ccda import LAYOUT
 from reidclip.data.open import open_dataset
 from reidclip.errors import UserError
@@ -32,13 +31,16 @@ def test_every_label_and_split_in_order_without_the_junk(tmp_path: Path) -> None
     assert [(p.name, p.rule) for p in dataset.protocols] == [("general", Rule.STD)] and dataset.numbered_apart
 
 
-def test_query_and_gallery_hold_the_same_people(tmp_path: Path) -> None:
-    root = ccda(tmp_path, ["query/20_1_a.jpg", "gallery/21_1_a.jpg", "gallery/21_2_a.jpg"])
-    with pytest.raises(DataFaultsError) as caught:
-        LAYOUT.load(root)
-    assert [fault.file for fault in caught.value.faults] == ["query/20_1_a.jpg", "gallery/21_1_a.jpg"]
-    assert f"{root / 'query/20_1_a.jpg'} shows identity 20, of whom gallery has no picture" in caught.value.what
-    assert "restore what is missing" in caught.value.remedy
+def test_people_of_one_side_alone_are_noted_and_kept(tmp_path: Path) -> None:
+    extra = ["query/20_1_a.jpg", *(f"gallery/{pid}_1_a.jpg" for pid in range(21, 28)), "gallery/21_2_a.jpg"]
+    dataset = LAYOUT.load(ccda(tmp_path, extra))
+    assert {s.pid for s in dataset.split("query")} == {7, 12, 20} and {s.pid for s in dataset.split("gallery")} == {7, 12, *range(21, 28)}
+    told = [note for note in dataset.notes if "are not in" in note]
+    assert told == [
+        "Of 3 identities in query, 1 are not in gallery: 20. Is the copy whole?",
+        "Of 9 identities in gallery, 7 are not in query: 21, 22, 23, 24, 25 and others. Is the copy whole?",
+    ]
+    assert not any("are not in" in note for note in LAYOUT.load(ccda(tmp_path / "whole")).notes)
 
 
 def test_one_side_alone_is_no_fault(tmp_path: Path) -> None:

@@ -2,17 +2,18 @@
 
 Liu, Kim, Gu, Jain, Liu: "Learning Clothing and Pose Invariant 3D Shape Representation for Long-Term Person Re-Identification", ICCV
 2023. The one loader that is public (liufeng2915/Clip3DReid's family) reads identity and one digit of the second field from a name and
-nothing else; identities are numbered in query and gallery separately there, so that both must hold the same people.
+nothing else. It numbers the identities of query and gallery separately, in order, which is right only where both hold the same people.
+Here they are matched by the number in the name, so that people of one side alone are worth a note and no more.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reidclip.data.faults import Fault, without_faults
+from reidclip.data.faults import without_faults
 from reidclip.data.layouts.assemble import assemble
 from reidclip.data.layouts.celeb_reid import NAMES as CELEB_NAMES
 from reidclip.data.layouts.celeb_reid import called_ccda, samples_with_first_digit
@@ -24,7 +25,7 @@ from reidclip.records import Dataset, Protocol, Rule
 
 EXPECTED_TREE = """\
 DATA/query/1_2_a.jpg     <pid>_<one digit>....jpg in one flat folder; -1 is junk
-DATA/gallery/...         the same names, and the same people
+DATA/gallery/...         the same names; the same people
 DATA/train/...           optional: the same names"""
 
 _NAMES = FlatNames(
@@ -36,6 +37,7 @@ _NAMES = FlatNames(
     expected_tree=EXPECTED_TREE,
 )
 _JUNK = "-1"
+_TOLD = 5  # identities of one side alone
 _TEST = ("query", "gallery")
 
 _PROTOCOLS = (
@@ -74,11 +76,11 @@ class CcdaLayout:
         return all(replace(_NAMES, folders={side: side}).known_in(root) for side in _TEST) and not CELEB_NAMES.known_in(root)
 
     def load(self, root: Path) -> Dataset:
-        """All samples and the protocol; ``left_out`` counts the junk. A copy may lack folders; notes say what it cannot do then.
+        """All samples and the protocol; ``left_out`` counts the junk. A copy may lack folders or people of one side; notes tell.
 
         Raises:
             UserError: no CCDA tree, or no pictures.
-            DataFaultsError: pictures whose names are not CCDA's; people in query or gallery alone.
+            DataFaultsError: pictures whose names are not CCDA's.
         """
         tree = _NAMES.read(root)
         kept = [p for p in tree.pictures if p.fields["pid"] != _JUNK]
@@ -86,34 +88,23 @@ class CcdaLayout:
         notes = [*tree.notes, *([f"{junk} pictures were left out: junk."] if junk else [])]
         if not kept and not tree.faults:
             raise UserError(" ".join((f"{root} has CCDA's folders but no pictures.", *notes)), f"Expected:\n{EXPECTED_TREE}")
+        notes += _on_one_side(kept)
         notes.append(missing_protocols_note(("same-clothes", "cloth-changing"), "CCDA labels neither clothes nor cameras."))
         left_out = {"junk": junk} if junk else {}
         dataset = assemble(self.name, root, samples_with_first_digit(kept), _PROTOCOLS, notes, left_out)
-        return without_faults(replace(dataset, numbered_apart=True), [*tree.faults, *_on_one_side(root, kept)])
+        return without_faults(replace(dataset, numbered_apart=True), tree.faults)
 
 
 LAYOUT = CcdaLayout()
 
 
-def _on_one_side(root: Path, pictures: Sequence[NamedPicture]) -> Iterator[Fault]:
-    """People of query or gallery alone, by their first picture; a copy that lacks one of the two is one for training or for nothing."""
-    people = {side: _people(p for p in pictures if p.split == side) for side in _TEST}
+def _on_one_side(pictures: Sequence[NamedPicture]) -> Iterator[str]:
+    """A note for either test folder with people whom the other lacks; none where a copy lacks one of the two folders."""
+    people = {side: {int(p.fields["pid"]) for p in pictures if p.split == side} for side in _TEST}
     if not all(people.values()):
         return
     for side, other in (_TEST, _TEST[::-1]):
-        for pid in sorted(people[side].keys() - people[other].keys()):
-            path = people[side][pid]
-            yield Fault(
-                "People in query or gallery alone",
-                path,
-                f"{root / path} shows identity {pid}, of whom {other} has no picture",
-                "Query and gallery of CCDA hold the same people: restore what is missing, or name the layout of this data with --dataset.",
-            )
-
-
-def _people(pictures: Iterable[NamedPicture]) -> dict[int, str]:
-    """Identity -> its first picture."""
-    found: dict[int, str] = {}
-    for picture in pictures:
-        found.setdefault(int(picture.fields["pid"]), picture.path)
-    return found
+        alone = sorted(people[side] - people[other])
+        if alone:
+            told = ", ".join(map(str, alone[:_TOLD])) + (" and others" if len(alone) > _TOLD else "")
+            yield f"Of {len(people[side])} identities in {side}, {len(alone)} are not in {other}: {told}. Is the copy whole?"
