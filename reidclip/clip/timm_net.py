@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -29,6 +29,7 @@ class NetFacts:
     Attributes:
         stride: pixels from one place of the final map to the next.
         grid: (height, width) of the final map.
+        first: centre of its first cell, in pixels along both axes; a pixel's own centre is at 0.5.
         width: its channels.
         last_width: channels of the map before it; the final map's where there is no other.
         layout: of the final map as the network gives it; "stage" where it gives no map in the end, but one of its last stage (PiT).
@@ -40,6 +41,7 @@ class NetFacts:
 
     stride: int
     grid: Size
+    first: tuple[float, float]
     width: int
     last_width: int
     layout: Layout
@@ -150,9 +152,9 @@ def _probed(name: str, size: Size, options: Mapping[str, Any]) -> NetFacts:
 def _facts_of(net: Any, size: Size, options: Mapping[str, Any], device: str) -> NetFacts:
     if not hasattr(net, "forward_features"):
         raise _NoMapError(f"{type(net).__name__} shows no features")
-    called: set[nn.Module] = set()
+    called: dict[nn.Module, None] = {}  # in order
     for module in net.modules():
-        module.register_forward_pre_hook(lambda module, inputs: called.add(module))
+        module.register_forward_pre_hook(lambda module, inputs: called.setdefault(module))
     names, params = zip(*((n, p) for n, p in net.named_parameters() if p.requires_grad), strict=True)
     with torch.enable_grad():
         final, before, last_stage = run(net.eval(), torch.zeros(1, 3, *size, device=device))
@@ -160,13 +162,29 @@ def _facts_of(net: Any, size: Size, options: Mapping[str, Any], device: str) -> 
         final_map = as_nchw(last_stage if layout == "stage" else final, layout, prefix, grid)
         reached = torch.autograd.grad(final_map.sum(), params, allow_unused=True)
     without = {n for n, gradient in zip(names, reached, strict=True) if gradient is None}
-    unused = tuple(child for child, module in net.named_children() if _is_left_out(child, module, without, called))
+    unused = tuple(child for child, module in net.named_children() if _is_left_out(child, module, without, set(called)))
     width = int(final_map.shape[1])
     info = getattr(net, "feature_info", None)
     stride = int(info[-1]["reduction"]) if info else round(size[0] / grid[0])
     unreached = tuple(n for n in names if n in without and n.partition(".")[0] not in unused)
     last_width = width if before is None else int(before.shape[1])
-    return NetFacts(stride, grid, width, last_width, layout, prefix, dict(options), unused, unreached)
+    return NetFacts(stride, grid, _first_cell(called, stride), width, last_width, layout, prefix, dict(options), unused, unreached)
+
+
+def _first_cell(called: Iterable[nn.Module], stride: int) -> tuple[float, float]:
+    """Centre of the first cell, by the first convolution that makes the picture smaller.
+
+    Where it cuts patches (a kernel of its stride, without padding), later stages join whole patches, and the cell's middle is half a stride
+    from the picture's edge. Otherwise they are padded alike on both sides, as in a ResNet, and shift nothing further.
+    """
+    for module in called:
+        if isinstance(module, nn.Conv2d) and max(module.stride) > 1:
+            around = (0, 0) if isinstance(module.padding, str) else module.padding
+            if module.kernel_size == module.stride and not any(around):
+                return stride / 2, stride / 2
+            rows, columns = ((kernel - 1) / 2 - pad + 0.5 for kernel, pad in zip(module.kernel_size, around, strict=True))
+            return rows, columns
+    return stride / 2, stride / 2
 
 
 def _is_left_out(child: str, module: nn.Module, without: set[str], called: set[nn.Module]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,16 @@ def cells_of(config: EncoderConfig) -> Cells:
 
     A ViT's are its patches, which may overlap. A ResNet's lie where their fields of view have their middle: CLIP's halves by
     averaging two pixels in two, which shifts the middle by half of the step so far; torchvision's by convolutions on every second
-    pixel, padded alike on both sides, which shift nothing, so that its cells begin at the picture's corner.
+    pixel, padded alike on both sides, which shift nothing, so that its cells begin at the picture's corner. Networks of timm's are of
+    either kind (`reidclip.clip.timm_net.NetFacts`); a student's are its backbone's.
     """
-    if config.trunk is not None:
+    if config.trunk == "student":
+        return cells_of(replace(config, model=config.model["backbone"]))
+    if config.trunk == "timm":
+        from reidclip.clip.timm_trunk import facts_of  # timm takes long to import
+
+        first = facts_of(config).first
+    elif config.trunk is not None:
         first = (0.5, 0.5)
     elif config.is_resnet:
         first = ((config.stride - 1) / 2, (config.stride - 1) / 2)

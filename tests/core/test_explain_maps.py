@@ -16,6 +16,7 @@ from reidclip.clip.heads import ReidHeads
 from reidclip.clip.image_encoder import ImageEncoder, make_image_encoder
 from reidclip.clip.image_features import ImageFeatures, TokenMaps
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
+from reidclip.clip.timm_trunk import timm_trunk_config
 from reidclip.clip.trunk import trunk_config
 from reidclip.data.label_sets import LABEL_SETS, LIP, LabelSet
 from reidclip.errors import UserError
@@ -206,6 +207,33 @@ def test_cells_of_the_trunk_begin_at_the_corner() -> None:
     tower.maxpool = nn.AvgPool2d(3, 2, 1)  # same places; a maximum of equals has no middle
     cells, cell = cells_of(tower.config), 16
     assert middles(tower, size, (cell, 0))[0] == pytest.approx(cells.first[0] + cells.step * cell, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "corner"), [("test_vit", False), ("test_convnext", False), ("swin_tiny_patch4_window7_224", False), ("resnet18", True)]
+)
+@pytest.mark.parametrize("student", [False, True])
+def test_cells_of_timm_s_networks(name: str, corner: bool, student: bool) -> None:
+    """Those that cut patches have a cell's middle half a cell from the edge; padded convolutions begin at the corner."""
+    config = timm_trunk_config(name, (224, 224))
+    stride = config.stride
+    if student:
+        config = replace(config, model={"trunk": "student", "backbone": config.model, "head": {}})
+    cells = cells_of(config)
+    assert cells == Cells((224 // stride, 224 // stride), (0.5, 0.5) if corner else (stride / 2, stride / 2), stride, (224, 224))
+
+
+@pytest.mark.parametrize("cell", [(0, 0), (2, 1)])
+def test_heat_of_a_patch_lies_on_the_patch(cell: tuple[int, int]) -> None:
+    """What the patch embedding of timm's ViT reads for a token."""
+    config = timm_trunk_config("test_vit", SIZE)
+    embed: Any = make_image_encoder(config).net.patch_embed
+    x = torch.ones(1, 3, *SIZE, requires_grad=True)
+    nn.init.constant_(embed.proj.weight, 0.1)
+    (gradient,) = torch.autograd.grad(embed(x).flatten(1, -2)[0, cell[0] * config.grid[1] + cell[1]].sum(), x)
+    read = gradient[0].abs().sum(0).nonzero().double().mean(0) + 0.5
+    cells = cells_of(config)
+    assert read.tolist() == [cells.first[axis] + cells.step * cell[axis] for axis in (0, 1)]
 
 
 @given(rows=st.integers(1, 5), columns=st.integers(1, 5), height=st.integers(1, 40), width=st.integers(1, 40), seed=st.integers(0, 9))
