@@ -143,7 +143,7 @@ def distill(
         **common,
     )
     if dry_run:
-        note_on_weights(job.train.settings.network)
+        note_on_weights(job.train.settings.network, "--student resnet50:FILE or --student timm:NAME:FILE")
         console.print_json(json.dumps(job.plan()))
     else:
         _train(job, fresh, json_)

@@ -41,8 +41,12 @@ def run_training(
         tell(artifact, as_json)
 
 
-def note_on_weights(clip: str) -> None:
-    """For --dry-run: whether a run would find the weights of its CLIP on this machine.
+def note_on_weights(clip: str, files: str = "--clip FILE") -> None:
+    """For --dry-run: whether a run would find the weights of its CLIP, or student, on this machine.
+
+    Args:
+        clip: spec of the network.
+        files: how a file of weights is named.
 
     Raises:
         UserError: no such architecture or tag.
@@ -50,7 +54,7 @@ def note_on_weights(clip: str) -> None:
     from reidclip.clip.sources import on_this_machine
 
     if not on_this_machine(clip):
-        say(f"note: the weights of {clip} are not on this machine: a run fetches those that have a name, and takes files with --clip FILE")
+        say(f"note: the weights of {clip} are not on this machine: a run fetches those that have a name, and takes files with {files}")
 
 
 def _run(job: TrainJob, run: Callable[[TrainJob, StageProgress], Artifact | None], fresh: bool) -> Artifact | None:

@@ -51,6 +51,11 @@ class NetFacts:
     unreached: tuple[str, ...]
 
 
+def is_network(name: str) -> bool:
+    """Whether timm has a network of this name, with or without a pretrained tag."""
+    return bool(timm.is_model(name.partition(".")[0]))
+
+
 def known_name(name: str) -> str:
     """The name, when timm has a network of it (without a pretrained tag).
 

@@ -18,13 +18,17 @@ from reidclip.bodies.phrases import TEMPLATE
 from reidclip.bodies.spec import body_of
 from reidclip.clip.inference import InferenceEncoder
 from reidclip.clip.load import load_clip
+from reidclip.clip.published import TINY
+from reidclip.clip.sources import weights_file
 from reidclip.clip.student import no_student
-from reidclip.clip.trunk_source import is_without_text
+from reidclip.clip.timm_net import is_network, known_name
+from reidclip.clip.trunk_source import is_timm, is_without_text
+from reidclip.clip.weights import SUFFIXES
 from reidclip.data.cache import Cache, CacheKind
 from reidclip.data.join import place_of
 from reidclip.data.loader import ImageSource
 from reidclip.data.open_several import Layouts, Roots
-from reidclip.errors import ReidclipError, UserError
+from reidclip.errors import ReidclipError, UserError, nearest
 from reidclip.interfaces import Distiller, DistillNeeds, StageContext
 from reidclip.records import Dataset, Sample
 from reidclip.settings import parse_assignments
@@ -109,8 +113,7 @@ def plan_distill(
     method = method or _method_of(assigned.get("teacher"), store, say)
     chosen, settings, recipe = _method_and_settings(method, recipe, config, assigned, say)
     needs = chosen.distill_needs(settings)
-    if not is_without_text(settings.student):
-        raise no_student()
+    _check_student(settings.student)
     _check_teacher(chosen, needs, settings, store)
     dataset = dataset_for(data, layout, store, ("descriptions", "checkpoint"), say)
     note_on_layout(chosen, recipe, dataset, say)
@@ -279,11 +282,35 @@ def _checkpoint(ref: str, store: Store) -> Artifact | None:
 
 
 def _check_teacher(method: Distiller, needs: DistillNeeds, settings: DistillSettings, store: Store) -> None:
-    """A method that asks a CLIP cannot ask a checkpoint, which has no text."""
-    if needs.teacher == "clip" and "@" in settings.teacher and _checkpoint(settings.teacher, store) is not None:
+    """A method that asks a CLIP cannot ask a checkpoint, which has no text; nor something that is neither."""
+    spec = settings.teacher
+    if needs.teacher != "clip" or spec == TINY or ":" in spec or spec.endswith(SUFFIXES) or Path(spec).is_dir():
+        return
+    if _checkpoint(spec, store) is not None:
         raise UserError(
-            f"Method '{method.name}' asks a CLIP, and {settings.teacher} is a checkpoint: an image encoder without text.",
+            f"Method '{method.name}' asks a CLIP, and {spec} is a checkpoint: an image encoder without text.",
             f"Name a CLIP (--teacher reidclip-tiny), or distil from the checkpoint: --method {FROM_CHECKPOINT}.",
+        )
+    names = [TINY, *(artifact.name for artifact in store.list("checkpoint"))] if store.root.is_dir() else [TINY]
+    hint = nearest(spec, names)
+    raise UserError(f"Teacher '{spec}' is no CLIP and no checkpoint in {store.root}.", f"{hint} A CLIP is named as ARCH:TAG, or is a file.")
+
+
+def _check_student(spec: str) -> None:
+    """The spec names a network without text that there is; nothing is built."""
+    if not is_without_text(spec):
+        bare = spec.removeprefix("random:").partition("@")[0]
+        if is_network(bare):
+            raise UserError(
+                f"'{spec}' is no student, but timm has a network of that name.", f"Did you mean {spec.replace(bare, f'timm:{bare}')}?"
+            )
+        raise no_student()
+    if is_timm(spec):
+        known_name(spec.removeprefix("random:").removeprefix("timm:").partition(":")[0].partition("@")[0])
+    file = weights_file(spec)
+    if file is not None and not file.is_file():
+        raise UserError(
+            f"There is no file {file} with the student's weights.", "Name an existing one, or random weights: random:timm:NAME."
         )
 
 
