@@ -327,7 +327,7 @@ def unknown_key(place: Place, folder: Path) -> tuple[object, ...]:
         (no_checkpoint, "learned from meshes. Distil one"),
         (no_meshes_named, "Name a mesh set"),
         (no_bodies, "Nothing says which bodies the people of"),
-        (other_model_named, "names the body model 'smpl'"),
+        (other_model_named, "are of body model 'anny', not 'smpl'"),
         (file_in_the_way, "No meshes can be written to"),
         (two_sets, "evaluates one data set, and 2 are named"),
         (format_alone, "Add --export-mesh DIR"),
