@@ -74,9 +74,9 @@ def _expanded(entry: dict[str, Any], words: dict[str, str]) -> Iterator[Row]:
             yield replace(
                 row,
                 name=f"{row.name}[{name}]",
-                call=row.call.replace("{each}", name),
+                call=row.call.replace("{each}", name).replace("{command}", _last_stage(each, name)),
                 input=tuple(i.replace("{each}", name) for i in row.input),
-                says=tuple(s.replace("{each}", name) for s in row.says),
+                says=tuple(s.replace("{each}", name).replace("{command}", _last_stage(each, name)) for s in row.says),
             )
 
 
@@ -88,6 +88,11 @@ class Outcome:
     exit: int
     stdout: str
     stderr: str
+
+
+def _last_stage(group: str, name: str) -> str:
+    """The command in which a method trains its encoder; "" of other plugins."""
+    return str(registry.get(f"reidclip.{group}", name).stages[-1]) if group == "methods" else ""
 
 
 def call(words: list[str], capture: pytest.CaptureFixture[str] | None = None, unprivileged: bool = False) -> Outcome:
