@@ -51,8 +51,9 @@ def profile(
     GMACs as one (papers print either under the name FLOPs). Speed is that of the network alone. Memory of a CPU is the growth of a fresh
     process when it loads the encoder and runs one batch; of a GPU what torch allocated. Parameters in training are what the fine-tuning
     changed, and in brackets all that it held; checkpoints of earlier versions do not tell. An encoder that tests with
-    both mirror images counts both. Results are those of the newest evaluations of the very checkpoint in the store, on the data set
-    evaluated last. Writes no artifact.
+    both mirror images counts both. Operations are those of a picture of the input size, height x width: compare them at one size. Results
+    are those of the newest evaluations of the very checkpoint in the store, on the data set that most of these have been evaluated on.
+    Writes no artifact.
 
     Example: reidclip profile ccaf-prcc@v1 baseline-prcc@v1 --batch-size 64 --protocol cloth-changing
 

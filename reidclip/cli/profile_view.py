@@ -53,6 +53,7 @@ def print_profile(rows: Sequence[Profile], measured: Mapping[str, Any]) -> None:
 
 def _columns(rows: Sequence[Profile]) -> list[_Column]:
     cells = {
+        "input\nh x w": ["x".join(map(str, row.image_size)) for row in rows],
         "M": [_millions(row.parameters) for row in rows],
         "M in\ntraining": [_training(row) for row in rows],
         "GFLOPs": [f"{row.flops / 1e9:.3g}" for row in rows],

@@ -19,6 +19,7 @@ from reidclip.profiling.count import count_flops, count_parameters
 from reidclip.profiling.memory import peak_bytes_cpu, peak_bytes_cuda
 from reidclip.profiling.speed import images_per_second, prepare
 from reidclip.stages.choose import Say, checkpoint_for
+from reidclip.stages.profile_results import Result, evaluations_of, protocols_of, results_side_by_side
 from reidclip.train.device import pick_device
 from reidclip.train.precision import check_precision
 
@@ -49,16 +50,6 @@ class ProfileJob:
     precision: str = "fp32"
     threads: int | None = None
     clips: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Result:
-    """Of one protocol: shares in 0..1 of the newest evaluation of the checkpoint that has it, and the folder of its data set."""
-
-    R1: float
-    mAP: float  # noqa: N815 - the field's name
-    evaluation: str
-    data: str
 
 
 @dataclass(frozen=True)
@@ -121,7 +112,7 @@ def plan_profile(
     if not chosen and not clips:
         chosen = [checkpoint_for(None, None, store, say, ", or bring one from elsewhere with reidclip import")]
     checkpoints = tuple({a.digest: a for a in chosen}.values())
-    known = {name for a in checkpoints for name in results_of(a, store)}
+    known = {name for a in checkpoints for one in evaluations_of(a, store) for name in protocols_of(one)}
     for name in protocols:
         if name not in known:
             told = f"No evaluation in {store.root} tells of protocol '{name}' for {', '.join(a.ref for a in checkpoints)}."
@@ -143,9 +134,10 @@ def profile(job: ProfileJob, progress: Progress = lambda done, total: None) -> l
         torch.set_num_threads(job.threads)
     try:
         rows = []
+        results = results_side_by_side(job.checkpoints, job.store, job.protocols)
         todo = len(job.checkpoints) + len(job.clips)
         for artifact in job.checkpoints:
-            rows.append(_of_checkpoint(job, artifact))
+            rows.append(_of_checkpoint(job, artifact, results[artifact.digest]))
             progress(len(rows), todo)
         for spec in job.clips:
             rows.append(_of_clip(job, spec))
@@ -155,14 +147,12 @@ def profile(job: ProfileJob, progress: Progress = lambda done, total: None) -> l
         torch.set_num_threads(before)
 
 
-def _of_checkpoint(job: ProfileJob, artifact: Artifact) -> Profile:
+def _of_checkpoint(job: ProfileJob, artifact: Artifact, results: dict[str, Result]) -> Profile:
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         artifact.file(name)  # verifies the digest
     told = artifact.manifest.config.get("parameters")
     trained, frozen = (told.get("trained"), told.get("frozen")) if isinstance(told, dict) else (None, None)
     in_training = None if trained is None or frozen is None else trained + frozen
-    found = results_of(artifact, job.store)
-    results = {name: result for name, result in found.items() if not job.protocols or name in job.protocols}
     row = _measured(job, artifact.path, artifact.ref)
     return dataclasses.replace(row, method=artifact.manifest.method, trained=trained, in_training=in_training, results=results)
 
@@ -205,29 +195,6 @@ def _peak(job: ProfileJob, folder: Path, encoder: InferenceEncoder) -> tuple[int
     if device.type == "cuda":
         return peak_bytes_cuda(encoder, job.batch_size, job.precision), "cuda: allocated"
     return peak_bytes_cpu(folder, job.batch_size, torch.get_num_threads(), job.precision), "cpu: resident growth"
-
-
-def results_of(checkpoint: Artifact, store: Store) -> dict[str, Result]:
-    """Protocol -> the newest evaluation of this very checkpoint that has it, all of the data set that was evaluated last."""
-    found: dict[str, Result] = {}
-    read = [a for a in store.list("evaluation") if any(i.digest == checkpoint.digest for i in a.manifest.inputs)]
-    evaluations = sorted(read, key=lambda a: a.manifest.created)
-    for artifact in evaluations:
-        if _data_of(artifact) != _data_of(evaluations[-1]):
-            continue  # numbers of two data sets in one row would be taken for one's
-        for name, metrics in artifact.manifest.metrics.items():
-            if isinstance(metrics, dict) and {"R1", "mAP"} <= metrics.keys():
-                found[name] = Result(float(metrics["R1"]), float(metrics["mAP"]), artifact.ref, _folder_of(artifact))
-    return found
-
-
-def _folder_of(artifact: Artifact) -> str:
-    return " + ".join(part.root for part in artifact.manifest.dataset.parts) if artifact.manifest.dataset else ""
-
-
-def _data_of(artifact: Artifact) -> str | None:
-    """Fingerprint of the data set that an artifact was made from, wherever it lay."""
-    return artifact.manifest.dataset.fingerprint if artifact.manifest.dataset else None
 
 
 def how(job: ProfileJob) -> dict[str, Any]:

@@ -73,6 +73,9 @@ def test_a_student_beside_the_clip_that_taught_it(reidclip: CommandLine, store: 
     assert (student["checkpoint"], teacher["checkpoint"]) == ("a@v1", "reidclip-tiny")
     assert teacher["parameters"] > student["parameters"] and teacher["macs"] > student["macs"]
     assert teacher["image_size"] == [256, 128] and teacher["disk_bytes"] > 4 * teacher["parameters"]
+    table = reidclip("profile", "a", "--clip", "reidclip-tiny", *words[:-1]).out
+    height, width = encoder(0).image_encoder.config.image_size
+    assert "h x w" in table and all(size in table for size in (f"{height}x{width}", "256x128"))
     assert (teacher["method"], teacher["trained"], teacher["results"]) == (None, None, {})
 
 
