@@ -25,6 +25,7 @@ from reidclip.cli import (
     prompt_learn,
     synth,
 )
+from reidclip.cli.absent import install
 from reidclip.cli.console import console, error_console, is_silent
 from reidclip.cli.processes import processes
 from reidclip.cli.usage import plain_usage_errors
@@ -99,6 +100,9 @@ def error_boundary(verbose: bool) -> Iterator[None]:
         _tell(f"{error.strerror or error}:{name}", "Check the path, its permissions and the free space of the disk.", verbose)
         sys.exit(1)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (remedy := install(error)):
+            _tell(f"{error.name} is not installed, which this command needs.", remedy, verbose)
+            sys.exit(1)
         _tell(f"Internal error: {type(error).__name__}: {error}", "Run again with -v for the traceback, and please report it.", verbose)
         sys.exit(1)
 

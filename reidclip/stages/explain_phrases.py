@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from reidclip.artifacts.store import Artifact
+from reidclip.clip.geometry import Size
 from reidclip.clip.inference import InferenceEncoder
+from reidclip.clip.load import ClipModel
 from reidclip.clip.sources import on_this_machine
 from reidclip.data.cache import Cache
 from reidclip.data.loader import ImageSource
@@ -22,7 +25,6 @@ from reidclip.explain.regions import regions_of
 from reidclip.formulas.phrases import choose_phrases
 from reidclip.interfaces import StageContext
 from reidclip.records import training_labels
-from reidclip.stages.describe_teacher import load_teacher
 from reidclip.stages.explain_job import TRANSPORT, Explained, ExplainJob, Progress, Words, batches, shares_of
 from reidclip.train.device import pick_device
 from reidclip.train.features import frozen_features
@@ -30,6 +32,7 @@ from reidclip.train.settings import ModelSettings
 from reidclip.train.transport_guide import TRANSPORT_FILE, TransportGuide
 
 STUDENT = "student"
+OPEN_CLIP = "open_clip"
 MOST = 6  # pairs that are shown when nobody named any
 
 
@@ -109,9 +112,11 @@ def _choices(job: ExplainJob, encoder: InferenceEncoder, guide: TransportGuide) 
     if job.teacher is None:
         if not spec:
             return None, STUDENT, "the checkpoint does not say which CLIP described people"
+        if not _is_here(OPEN_CLIP):
+            return None, STUDENT, f"{OPEN_CLIP} is not installed, without which CLIP '{spec}', which described people, cannot be read"
         if not on_this_machine(spec):
             return None, STUDENT, f"CLIP '{spec}', which described people, is not on this machine (--teacher names it)"
-    clip = load_teacher(job.teacher or spec, size, pick_device(job.device))
+    clip = _teacher(job.teacher or spec, size, pick_device(job.device))
     if clip.digest != digest:
         if job.teacher is None:
             return None, STUDENT, f"'{spec}' is not the CLIP now that described people then (--teacher names it)"
@@ -130,6 +135,20 @@ def _choices(job: ExplainJob, encoder: InferenceEncoder, guide: TransportGuide) 
     settings = ModelSettings(clip=clip.spec, height=size[0], width=size[1], test_resize=encoder.options.resize)
     features = frozen_features(context, settings, batch_size=job.batch_size)["x"]
     return choose_phrases(features, guide.texts).choices, clip.spec, ""
+
+
+def _is_here(module: str) -> bool:
+    """Whether a package is installed."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _teacher(spec: str, size: Size, device: torch.device) -> ClipModel:
+    from reidclip.stages.describe_teacher import load_teacher  # reads texts by open_clip, which students do without
+
+    return load_teacher(spec, size, device)
 
 
 def _least_even(heat: Sequence[np.ndarray]) -> list[int]:
