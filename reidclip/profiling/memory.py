@@ -6,6 +6,7 @@ Run as a program it is that process: ``python -m reidclip.profiling.memory FOLDE
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from reidclip.clip.inference import InferenceEncoder
+from reidclip.clip.inference import CONFIG_FILE, InferenceEncoder
 from reidclip.errors import WorkError
 from reidclip.profiling.speed import inputs, prepare
 from reidclip.train.precision import autocast
@@ -54,6 +55,8 @@ def peak_bytes_cpu(folder: Path, batch_size: int, threads: int, precision: str) 
 
 def _measure(folder: Path, batch_size: int, threads: int, precision: str) -> int:
     torch.set_num_threads(threads)
+    with torch.device("meta"):  # imports what the encoder is built with, which is no memory of its forward
+        InferenceEncoder.from_config(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
     with contextlib.suppress(OSError):  # Linux: the peak so far, of imports, is forgotten
         Path("/proc/self/clear_refs").write_text("5")
     before = _peak_bytes()

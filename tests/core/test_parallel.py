@@ -75,6 +75,8 @@ TOGETHER = {
     **{f"{name}-{command}": {"method": name, "command": command, "settings": LONG} for name, command in CASES},
     # Its domain classifier has a BatchNorm, too: see below.
     "fgdi-prompt-learn": {"method": "fgdi", "command": "prompt-learn", "settings": LONG, "double": True},
+    # Theirs have one too (BNNeck, shape head): a slow rate, as for the ResNet below.
+    **{f"{name}-distill": {"method": name, "command": "distill", "settings": {**LONG, "lr": 1e-4}} for name in ("clip3dreid", "rkd")},
     "lone": {"method": "clipreid", "command": "prompt-learn", "settings": {**LONG, "batch_size": 23}},
     # BatchNorm over six pictures enlarges rounding: at the others' rate it doubles every few steps, and of this network one process with
     # channels-last weights leaves one with contiguous weights as soon as it leaves two processes. So float32 is compared over 50 slow

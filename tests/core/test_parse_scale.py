@@ -23,7 +23,7 @@ from reidclip.settings import Settings
 from reidclip.stages import finished_maps
 from reidclip.stages.parse import parse
 from reidclip.stages.pictures import in_batches
-from reidclip.synth.writer import ATTRIBUTES
+from reidclip.synth.files import ATTRIBUTES
 from tests.cli.red_pictures import RedReader, labels_of, visible, write_red
 from tests.core.test_parallel import finish, processes
 from tests.fakes import REPOSITORY, environment, hear_interrupts, reidclip_command
