@@ -3,14 +3,16 @@
 A plugin is a Python package that names one object per entry point in a group below; the object fulfils the Protocol beside it.
 Bundled plugins use the same door. Importing the object must be cheap: torch is imported inside the functions that need it.
 
-================  ============  ================================================================================================================
-group             protocol      bundled
-================  ============  ================================================================================================================
-reidclip.methods  `Method`      baseline clipreid ccaf sci cal fgdi clip3dreid rkd
-reidclip.parsers  `Parser`      schp (and its small stand-in, schp-tiny)
-reidclip.bodies   `Body`        anny smpl
-reidclip.layouts  `DataLayout`  prcc ltcc vcclothes market1501 msmt17 deepchange last ccvid celeb_reid ccda cuhk02 cuhk03 cuhk_sysu prid grid viper ilids folder
-================  ============  ================================================================================================================
+==================  ==============  ================================================================================================================
+group               protocol        bundled
+==================  ==============  ================================================================================================================
+reidclip.methods    `Method`        baseline clipreid ccaf sci cal fgdi clip3dreid rkd
+reidclip.parsers    `Parser`        schp (and its small stand-in, schp-tiny)
+reidclip.bodies     `Body`          anny smpl
+reidclip.exporters  `Exporter`
+reidclip.indexes    `GalleryIndex`
+reidclip.layouts    `DataLayout`    prcc ltcc vcclothes market1501 msmt17 deepchange last ccvid celeb_reid ccda cuhk02 cuhk03 cuhk_sysu prid grid viper ilids folder
+==================  ==============  ================================================================================================================
 """  # noqa: E501  (one line per group)
 
 from __future__ import annotations
@@ -308,9 +310,115 @@ class Distiller(Method, Protocol):
         ...
 
 
+# ------------------------------------------------------------------------------------------------------------ exporters
+@dataclass(frozen=True)
+class ExportPlan:
+    """What is exported, beside the encoder itself.
+
+    Attributes:
+        settings: the exporter's own settings.
+        preprocessing: whether the file takes uint8 NHWC pictures of the encoder's size (B, H, W, 3) in place of normalised float32 NCHW.
+        precision: "fp32" or "fp16", of the weights in the file.
+        calibration: normalised pictures of the data's training half, (B, 3, H, W) float32 each, for exporters that ``calibrates``; None
+            where no data was named.
+    """
+
+    settings: Any
+    preprocessing: bool = False
+    precision: Literal["fp32", "fp16"] = "fp32"
+    calibration: Callable[[], Iterator[Tensor]] | None = None
+
+
+class ExportedSession(Protocol):
+    """A loaded export, run by its own runtime on the CPU."""
+
+    name: str  # the runtime and its version: "onnxruntime 1.20.1"
+
+    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+        """(B, 3, H, W) float32 normalised, or (B, H, W, 3) uint8 with the pre-processing inside -> (B, D) float32."""
+        ...
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """Writes an encoder in another runtime's format."""
+
+    name: str  # "onnx"
+    title: str
+    settings: type[Settings]
+    precisions: tuple[str, ...]  # those of `ExportPlan.precision` that it can write
+    exact: bool  # False where results differ by design (int8): verified by the protocol's R1 and mAP in place of the cosine
+
+    def export(self, encoder: nn.Module, plan: ExportPlan, folder: Path) -> Path:
+        """Write the files into ``folder``; gives the one that is loaded.
+
+        ``encoder`` is an `InferenceEncoder` in evaluation mode on the CPU. Raises `UserError` naming the operator that the format
+        lacks, or the package that is missing.
+        """
+        ...
+
+    def load(self, path: Path, threads: int | None = None) -> ExportedSession:
+        """Open what `export` wrote, as somebody without this toolkit would."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------ gallery indexes
+class IndexSession(Protocol):
+    """An open index over a gallery's vectors; rows are numbered in the order in which they were added, and keep their numbers."""
+
+    def search(self, queries: np.ndarray, count: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest rows of each query.
+
+        Args:
+            queries: (Q, D) float32.
+            count: answers per query.
+            allowed: (N,) bool, rows that may answer; None lets all.
+
+        Returns:
+            distances (Q, count) float32, ascending: 1 - cosine or Euclidean, and rows (Q, count) int64, -1 where there were no more.
+        """
+        ...
+
+    def vectors(self, rows: np.ndarray) -> np.ndarray:
+        """(R, D) float32 of these rows, for re-ranking."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds; no use after it."""
+        ...
+
+
+@runtime_checkable
+class GalleryIndex(Protocol):
+    """A kind of index: an embedded library, or a vector database."""
+
+    name: str  # "faiss"
+    title: str
+    settings: type[Settings]
+
+    def build(
+        self, vectors: Iterator[np.ndarray], width: int, measure: Literal["similarity", "distance"], settings: Any, folder: Path
+    ) -> None:
+        """Write an index of these blocks (B, D) float32 into ``folder`` (a draft's), or fill the database and note there where it is."""
+        ...
+
+    def extend(self, old: Path, vectors: Iterator[np.ndarray], removed: np.ndarray, folder: Path) -> None:
+        """The index of folder ``old`` without the rows ``removed`` (sorted int64) and with these added, into ``folder``.
+
+        The rows that stay keep their order and are numbered anew from 0; added ones follow. ``old`` answers as before.
+        """
+        ...
+
+    def open(self, folder: Path) -> IndexSession:
+        """Load it. Raises `WorkError` where files are damaged, or the database does not answer or has changed."""
+        ...
+
+
 GROUPS: Mapping[str, type] = {
     "reidclip.methods": Method,
     "reidclip.parsers": Parser,
     "reidclip.bodies": Body,
+    "reidclip.exporters": Exporter,
+    "reidclip.indexes": GalleryIndex,
     "reidclip.layouts": DataLayout,
 }

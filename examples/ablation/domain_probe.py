@@ -24,7 +24,7 @@ from reidclip.evaluation.diagnostics.domain_probe import DomainProbe, domain_pro
 from reidclip.evaluation.protocols import required_samples
 from reidclip.stages.evaluate import plan_evaluate
 from reidclip.stages.evaluate_encoder import load_encoder
-from reidclip.stages.extract import extract_features
+from reidclip.stages.evaluate_features import extract_features
 
 
 def main() -> int:

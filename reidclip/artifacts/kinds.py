@@ -81,3 +81,14 @@ register(
 )
 register(Kind("checkpoint", "fine-tuned image encoder", "reidclip finetune", ("*.safetensors",)))
 register(Kind("evaluation", "metrics, per-query ranks and features", "reidclip evaluate", ("metrics.json",)))
+register(Kind("export", "encoder in another runtime's format, verified", "reidclip export", ("export.json", "report.json")))
+register(
+    Kind(
+        "vectors",
+        "vectors of pictures or crops, and what they are of",
+        "reidclip extract",
+        ("vectors.safetensors", "items.csv", "vectors.json"),
+    )
+)
+register(Kind("index", "gallery index", "reidclip index build", ("index.json",)))
+register(Kind("report", "evaluations as one page", "reidclip report", ("report.html",)))

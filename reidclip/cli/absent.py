@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 _DISTRIBUTIONS = {
+    "fastapi": "'reidclip[serve]'",
+    "faiss": "'reidclip[index]'",
+    "milvus_lite": "'reidclip[milvus]'",
+    "onnx": "'reidclip[onnx]'",
+    "onnxruntime": "'reidclip[onnx]'",
+    "onnxscript": "'reidclip[onnx]'",
+    "pyarrow": "'reidclip[parquet]'",
+    "pymilvus": "'reidclip[milvus]'",
+    "uvicorn": "'reidclip[serve]'",
     "anny": "anny",
     "cv2": "opencv-python",
     "h5py": "h5py",

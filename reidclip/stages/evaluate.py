@@ -29,11 +29,11 @@ from reidclip.stages.blurred_faces import face_blur, parsing_for, shown_faces
 from reidclip.stages.choose import Say, checkpoint_for, dataset_for
 from reidclip.stages.compare import Comparison, compare
 from reidclip.stages.evaluate_encoder import check_cameras, load_encoder
+from reidclip.stages.evaluate_features import extract_features
 from reidclip.stages.evaluate_protocols import chosen_protocols
 from reidclip.stages.evaluate_settings import given_values, of_recipe, resolve_evaluate
 from reidclip.stages.evaluate_splits import told_of_splits, write_ranks, write_splits
 from reidclip.stages.evaluation_names import evaluation_name
-from reidclip.stages.extract import extract_features
 from reidclip.stages.trained_on import Provenance, provenance
 from reidclip.train.device import pick_device
 from reidclip.train.precision import check_precision

@@ -20,10 +20,10 @@ from reidclip.errors import UserError
 from reidclip.evaluation.shape import mean_per_person, spread
 from reidclip.parallel.processes import is_first
 from reidclip.stages.evaluate_encoder import load_checkpoint
+from reidclip.stages.evaluate_features import extract_features
 from reidclip.stages.evaluate_shape_errors import Surfaces, shape_errors
 from reidclip.stages.evaluate_shape_meshes import SHEET, bodies_sheet, export_meshes
 from reidclip.stages.evaluate_shape_report import MEAN, SINGLE, Judged, headline, told, write_shapes, write_tables
-from reidclip.stages.extract import extract_features
 from reidclip.stages.plan_shape import ShapeJob
 from reidclip.train.device import pick_device
 

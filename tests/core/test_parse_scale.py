@@ -126,7 +126,10 @@ def test_a_process_that_dies_ends_the_others_and_one_goes_on(place: Path) -> Non
     (code, out, err), _ = finish(both)
     assert code == 1 and out == ""
     assert "Another process of this run ended" in err and "Traceback" not in err
-    kept, maps = notes_kept(store), len(list(store.rglob("labels/**/*.png")))  # a kill may fall between a map and its note: such maps are read
+    kept, maps = (
+        notes_kept(store),
+        len(list(store.rglob("labels/**/*.png"))),
+    )  # a kill may fall between a map and its note: such maps are read
     done = told(finish(processes(line("died", "--set", "precision=fp32"), 1, place))[0])
     assert kept - 4 * BATCH <= done["metrics"]["resumed"] <= maps <= kept + 4 * BATCH and done["metrics"]["pictures"] == PICTURES
 

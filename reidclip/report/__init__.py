@@ -1,0 +1,1 @@
+"""Evaluations as one self-contained page."""

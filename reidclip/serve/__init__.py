@@ -1,0 +1,1 @@
+"""A local page and JSON API over an index."""
