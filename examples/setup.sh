@@ -28,7 +28,7 @@ import importlib.metadata, importlib.util, pathlib, sys
 root, extra = sys.argv[1:]
 sys.path.remove("")  # the current folder is this checkout: what counts is where an installed command would look
 spec = importlib.util.find_spec("reidclip")
-needed = ["torch", "open_clip", "typer"] + (["pytest", "hypothesis", "mypy", "importlinter"] if extra == "dev" else [])
+needed = ["torch", "open_clip", "typer"] + (["pytest", "hypothesis", "mypy", "importlinter", "ot", "onnxruntime", "faiss", "pymilvus", "fastapi", "playwright"] if extra == "dev" else [])
 found = spec is not None and pathlib.Path(spec.origin).resolve().is_relative_to(pathlib.Path(root).resolve())
 installed = any(d.metadata["Name"] == "reidclip" for d in importlib.metadata.distributions())
 sys.exit(0 if found and installed and all(importlib.util.find_spec(n) for n in needed) else 1)
