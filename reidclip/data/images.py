@@ -41,7 +41,12 @@ def read_picture(path: Path) -> UInt8:
         WorkError: missing, truncated, empty, unreadable or absurdly large file; names the file.
     """
     with _opened(path) as (image, _):
-        return np.array(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
+        return upright_rgb(image)
+
+
+def upright_rgb(image: Image.Image) -> UInt8:
+    """An opened picture as `read_picture` gives it, decoded where it was not; what a damaged one raises is the codec's. (H, W, 3)."""
+    return np.array(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
 
 
 def read_resized(path: Path, height: int, width: int, method: Filter, decoding: Decoding = "exact") -> tuple[UInt8, tuple[int, int]]:
