@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import chromium as chromium  # fixtures of all tests that look at a page
+from tests.browser import visit as visit
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported; several tests run beside each other
 os.environ["HF_HUB_OFFLINE"] = "1"
 
