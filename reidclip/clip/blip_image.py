@@ -62,7 +62,7 @@ class BlipEncoder(ImageEncoder):
         embeddings: Any = self.vision_model.embeddings
         table = embeddings.position_embedding
         patches = embeddings.patch_embedding(x).flatten(2).transpose(1, 2).to(table.dtype)
-        token = embeddings.class_embedding.expand(len(x), 1, -1)
+        token = embeddings.class_embedding.expand(x.shape[0], 1, -1)
         if self.camera_embedding is not None and camera is not None:
             token = token + self.config.sie_coefficient * self.camera_embedding[camera].unsqueeze(1)
         tokens: Tensor = torch.cat([token, patches], dim=1) + table

@@ -123,7 +123,7 @@ def _attention(
         query = F.linear(queries, *_rows_of_projection(attention, slice(width)))
         key, value = F.linear(x, *_rows_of_projection(attention, slice(width, None))).chunk(2, dim=-1)
     if past is not None:
-        key, value = (torch.cat([t.expand(len(x), -1, -1), new], dim=1) for t, new in zip(past, (key, value), strict=True))
+        key, value = (torch.cat([t.expand(x.shape[0], -1, -1), new], dim=1) for t, new in zip(past, (key, value), strict=True))
     run = multi_head if _record is None else _multi_head_recorded
     projected: Tensor = attention.out_proj(run(query, key, value, attention.num_heads, mask, causal))
     return projected

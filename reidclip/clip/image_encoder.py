@@ -165,7 +165,7 @@ class VitEncoder(ImageEncoder):
         self._check(x)
         # The residual stream stays in the parameters' precision; under autocast only the products inside the blocks are reduced.
         patches = self.conv1(x).flatten(2).transpose(1, 2).to(self.positional_embedding.dtype)
-        token = self.class_embedding.expand(len(x), 1, -1)
+        token = self.class_embedding.expand(x.shape[0], 1, -1)
         if self.camera_embedding is not None and camera is not None:
             token = token + self.config.sie_coefficient * self.camera_embedding[camera].unsqueeze(1)
         embedded: Tensor = self.ln_pre(torch.cat([token, patches], dim=1) + self.positional_embedding)

@@ -38,7 +38,7 @@ class PooledVitEncoder(VitEncoder):
         before = self._before_final_block(x, camera)
         after = self._final_tokens(before)
         alone = after[:, 1:].flatten(0, 1).unsqueeze(1).expand(-1, 2, -1)
-        pooled = self._pooled(alone).reshape(len(x), after.shape[1] - 1, -1)
+        pooled = self._pooled(alone).reshape(x.shape[0], after.shape[1] - 1, -1)
         maps = (as_map(t, self.config.grid) for t in (before[:, 1:], pooled, (pooled @ self.proj).to(pooled.dtype)))
         return TokenMaps(self._all_features(before, after), *maps)
 
