@@ -28,7 +28,10 @@ from reidclip.synth.shards import write_atomically
 
 FORMAT = 1
 _SHAPES = {"shape": 2, "choices": 2, "measures": 2, "thresholds": 1}
-_AGAIN = "Make it anew: delete it and repeat the `reidclip synth` command of this set, which renders no picture again."
+_ABSENT = (
+    "Repeat the `reidclip synth` command of this set: it writes the file anew and renders no picture again. Of a copied set, copy it too."
+)
+_AGAIN = "It is damaged, or of another set: delete it and repeat the `reidclip synth` command of this set, which renders no picture again."
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def open_bodies(root: Path) -> BodyTable | None:
         return None
     for there in (file, map_file):
         if not there.is_file():
-            raise UserError(f"There is no {there}, without which the table of bodies beside it says nothing.", _AGAIN)
+            raise UserError(f"There is no {there}, without which the table of bodies beside it says nothing.", _ABSENT)
     about, tensors = _read(file)
     rows = _rows(root, map_file, len(tensors["shape"]))
     measures = {name: tensors["measures"][:, i] for i, name in enumerate(about["measures"])}

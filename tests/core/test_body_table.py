@@ -231,3 +231,4 @@ def test_faults(spoil: Callable[[Path], None], what: str, copy: Path) -> None:
     with pytest.raises(UserError, match=what) as error:
         open_bodies(copy)
     assert "reidclip synth" in error.value.remedy
+    assert ("delete it" in error.value.remedy) == (spoil not in (lose_the_table, lose_the_map, lose_a_picture)), "nothing to delete there"
