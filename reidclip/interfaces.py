@@ -318,6 +318,7 @@ class ExportPlan:
     Attributes:
         settings: the exporter's own settings.
         preprocessing: whether the file takes uint8 NHWC pictures of the encoder's size (B, H, W, 3) in place of normalised float32 NCHW.
+        resize: whether those pictures may be of any size (all of a batch of the same) and the file resizes them as Pillow does.
         precision: "fp32" or "fp16", of the weights in the file.
         calibration: normalised pictures of the data's training half, (B, 3, H, W) float32 each, for exporters that ``calibrates``; None
             where no data was named.
@@ -325,6 +326,7 @@ class ExportPlan:
 
     settings: Any
     preprocessing: bool = False
+    resize: bool = False
     precision: Literal["fp32", "fp16"] = "fp32"
     calibration: Callable[[], Iterator[Tensor]] | None = None
 
@@ -334,14 +336,21 @@ class ExportedSession(Protocol):
 
     name: str  # the runtime and its version: "onnxruntime 1.20.1"
 
-    def __call__(self, pictures: np.ndarray) -> np.ndarray:
-        """(B, 3, H, W) float32 normalised, or (B, H, W, 3) uint8 with the pre-processing inside -> (B, D) float32."""
+    def __call__(self, pictures: np.ndarray, camera: np.ndarray | None = None) -> np.ndarray:
+        """(B, 3, H, W) float32 normalised, or (B, H, W, 3) uint8 with the pre-processing inside -> (B, D) float32.
+
+        ``camera`` (B,) int64 for encoders with camera embeddings.
+        """
         ...
 
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Writes an encoder in another runtime's format."""
+    """Writes an encoder in another runtime's format; `reidclip.export.network.ExportNetwork` is the encoder as a function to be traced.
+
+    It may also have ``calibrates = True``: it reads pictures of the training half, `ExportPlan.calibration`. ``preprocesses = False``: it
+    writes weights and no function, so that nothing can be put inside. ``facts(path)``, a mapping: what ``export.json`` adds about the file.
+    """
 
     name: str  # "onnx"
     title: str
