@@ -21,7 +21,7 @@ if sys.version_info >= (3, 11):
 else:  # pragma: no cover
     import tomli as tomllib
 
-TABLES = ("common", "parse", "mask", "prompt-learn", "finetune", "distill", "evaluate")
+TABLES = ("common", "parse", "mask", "prompt-learn", "finetune", "distill", "evaluate", "export")
 """Tables that a settings file may have: one per command that reads settings, and one for all of them."""
 
 

@@ -16,6 +16,7 @@ from reidclip.cli import (
     distill,
     evaluate,
     explain,
+    export,
     finetune,
     import_,
     mask,
@@ -70,6 +71,7 @@ app.command("distill")(distill.distill)
 app.command("evaluate")(evaluate.evaluate)
 app.command("profile")(profile.profile)
 app.command("explain")(explain.explain)
+app.command("export")(export.export)
 app.command("import")(import_.import_)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(artifacts.app, name="artifacts")

@@ -109,7 +109,8 @@ def through(block: nn.Module | None, feature_map: Tensor) -> Tensor:
     if block is None:
         return feature_map
     places: Tensor = block(feature_map.flatten(2).transpose(1, 2))
-    return torch.empty_like(feature_map).copy_(places.transpose(1, 2).reshape(feature_map.shape))
+    result = places.transpose(1, 2).reshape(feature_map.shape)
+    return result if torch.jit.is_tracing() else torch.empty_like(feature_map).copy_(result)  # graphs know no order in memory
 
 
 def _zeroed(layer: nn.Linear) -> nn.Linear:

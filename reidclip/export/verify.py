@@ -81,7 +81,7 @@ def check(checked: Sequence[Checked], bound: float, paths: Sequence[str], what: 
     apart = min(checked, key=lambda c: c.alone)
     if not apart.alone >= bound:
         raise WorkError(
-            f"{what} gives vectors that depend on the batch: in one of {apart.batch} and one of {PICTURES} their cosine is {apart.alone:.6f} "
+            f"{what} gives vectors that depend on the batch: of {apart.batch} and of {PICTURES} their cosine is {apart.alone:.6f} "
             f"(at least {bound} is asked).",
             remedy,
         )

@@ -36,6 +36,9 @@ WANTED = {
     "profile": {"--store", "--json", "--device", "--precision", "--batch-size", "--repeats", "--threads", "--protocol", "--output"},
     "explain": {"--store", "--json", "--device", "--workers", "--seed", "--dataset", "--split", "--limit"}
     | {"--map", "--against", "--towards", "--labels", "--shares-only", "--output"},
+    "export": ON_A_STORE
+    | {"--dry-run", "--name", "--dataset", "--config", "--set", "--format", "--preprocessing", "--resize", "--precision", "--data"}
+    | {"--output", "--force", "--threads"},
     "datasets list": set(),
     "datasets show": set(),
     "datasets verify": {"--dataset", "--workers", "--counts", "--open", "--strict", "--show", "--output"},
