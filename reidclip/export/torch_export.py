@@ -44,9 +44,7 @@ class TorchExportSession:
         try:
             self._run = torch.export.load(path).module()
         except (RuntimeError, OSError, ValueError, KeyError) as error:
-            raise WorkError(
-                f"{path} is no program of torch.export ({str(error).splitlines()[0]}).", "Export the checkpoint again."
-            ) from error
+            raise WorkError(f"{path} is no program of torch.export ({_first_line(error)}).", "Export the checkpoint again.") from error
 
     def __call__(self, pictures: np.ndarray, camera: np.ndarray | None = None) -> np.ndarray:
         """See `reidclip.interfaces.ExportedSession`."""
@@ -80,8 +78,7 @@ class TorchExport:
                 program = torch.export.export(network, network.example(), dynamic_shapes=free, strict=False)
         except Exception as error:  # torch raises many kinds, some of them internal
             raise UserError(
-                f"torch.export cannot trace this encoder: {_first_line(error)}.",
-                "Export it as --format safetensors, or report the encoder.",
+                f"torch.export cannot trace this encoder: {_first_line(error)}.", "Export its weights alone: --format safetensors."
             ) from error
         program.example_inputs = None
         for node in program.graph.nodes:
