@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from reidclip.evaluation.phrases import Agreement
     from reidclip.stages.describe_table import DescriptionTable
 
+COLUMNS = (
+    "first: pictures on which the first phrase won; margin: mean difference of both cosines; texts: cosine of both texts, at 1 one text to "
+    "the CLIP; consistent: a person's pictures that agree with most of them (by chance)"
+)
+"""What the columns of the table mean; those of true bodies are told in a line of their own."""
+
 
 def show(artifact: Artifact, table: DescriptionTable, as_json: bool, found: bool = False) -> None:
     """The inspection table on stdout, notes and warnings on stderr; as JSON all of it in one object.
@@ -30,6 +36,7 @@ def show(artifact: Artifact, table: DescriptionTable, as_json: bool, found: bool
     for note in manifest.notes:
         say(f"note: {note}")
     console.print(pair_table(table))
+    console.print(COLUMNS, soft_wrap=True)
     if table.people:
         console.print(
             f"accuracy against the true bodies of {table.people} people, each counted once, with 95 % intervals over people; "

@@ -34,6 +34,7 @@ from reidclip.train.transport_guide import TRANSPORT_FILE, TransportGuide
 STUDENT = "student"
 OPEN_CLIP = "open_clip"
 MOST = 6  # pairs that are shown when nobody named any
+EVEN = 0.99  # maps from here on say nothing of places; see `reidclip.explain.phrase_maps.evenness`
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,23 @@ def explain_phrases(job: ExplainJob, encoders: Sequence[InferenceEncoder], progr
         for artifact, encoder, maps in zip(job.checkpoints, encoders, found, strict=True):
             results.append(_explained(job, artifact, encoder, maps, column, _words(maps, columns[column], column, phrases)))
     return results
+
+
+def notes_on_even(results: Sequence[Explained]) -> list[str]:
+    """Of each checkpoint, how many of its transport maps are so even that nothing is to be seen in them, and what that means."""
+    counts: dict[str, list[bool]] = {}
+    for one in results:
+        if one.words is not None:
+            counts.setdefault(one.checkpoint.ref, []).append(float(one.words.even.mean()) >= EVEN)
+    return [_even(ref, sum(even), len(even)) for ref, even in counts.items() if any(even)]
+
+
+def _even(ref: str, even: int, count: int) -> str:
+    which = "the map is" if count == 1 else f"{even} of {count} maps are"
+    return (
+        f"{ref}: {which} even to within 1 percent: the phrase takes nearly the same from every place, so the student does not say where it "
+        "sees it; colours stretch what little differs"
+    )
 
 
 def _told(progress: Progress, before: int, total: int, done: int) -> None:

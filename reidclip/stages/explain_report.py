@@ -23,6 +23,7 @@ from reidclip.explain.regions import CLOTHES, regions_of
 from reidclip.explain.shares import difference, summarise
 from reidclip.explain.sheet import Shown, explanation_sheet
 from reidclip.stages.explain_job import TRANSPORT, Explained, ExplainJob, mass_on_picture
+from reidclip.stages.explain_phrases import notes_on_even
 from reidclip.stages.explain_pictures import Chosen, Labels
 
 SUMMARY, TABLE = "explain.json", "shares.csv"
@@ -67,7 +68,7 @@ def notes(results: Sequence[Explained]) -> list[str]:
     """What to know before the checkpoints are compared."""
     by_student = {f"{one.checkpoint.ref}: {one.words.note}; its own reading was taken" for one in results if one.words and one.words.note}
     if len({one.kind for one in results}) < 2:
-        return sorted(by_student)
+        return sorted(by_student) + notes_on_even(results)
     kinds = [f"{one.checkpoint.ref} {one.kind}" for one in results]
     return [f"the maps are of different kinds, which spread their mass differently ({', '.join(kinds)}): shares do not compare"]
 

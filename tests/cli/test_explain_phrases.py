@@ -23,6 +23,8 @@ from reidclip.clip.student import make_student
 from reidclip.data.open import open_dataset
 from reidclip.stages.describe import describe, plan_description
 from reidclip.stages.describe_teacher import load_teacher, text_features
+from reidclip.stages.explain_job import Explained, Words
+from reidclip.stages.explain_phrases import notes_on_even
 from reidclip.train.settings import DistillSettings
 from reidclip.train.transport_guide import TransportGuide
 from tests.cli.error_inputs.kitchen import write_maps
@@ -79,8 +81,9 @@ def test_the_teacher_says_which_phrases_fit(reidclip: CommandLine, place: Path) 
     maps = told["checkpoints"]
     assert [one["phrase"] for one in maps] == [f"{pair.first} / {pair.second}" for pair in PAIRS]
     assert [Counter(one["said"]) for one in maps] == described(place)
-    assert {one["chosen_by"] for one in maps} == {"tiny.safetensors"} and told["notes"] == []
-    assert all(1 / 8 < one["evenness"] <= 1 for one in maps)
+    assert {one["chosen_by"] for one in maps} == {"tiny.safetensors"}
+    assert all(0.99 <= one["evenness"] <= 1 for one in maps), "nobody trained these students"
+    assert len(told["notes"]) == 1 and told["notes"][0].startswith("s@v1: 16 of 16 maps are even to within 1 percent: ")
 
 
 def test_what_is_drawn(reidclip: CommandLine, place: Path) -> None:
@@ -110,10 +113,10 @@ def test_without_the_teacher_the_student_says(reidclip: CommandLine, place: Path
         (place / f"tiny.{suffix}").rename(place / f"moved.{suffix}")
     alone = explain(reidclip, place, *words).json
     assert {one["chosen_by"] for one in alone["checkpoints"]} == {"student"}
-    assert len(alone["notes"]) == 1 and "is not on this machine (--teacher names it); its own reading was taken" in alone["notes"][0]
+    assert sum("is not on this machine (--teacher names it); its own reading was taken" in note for note in alone["notes"]) == 1
     assert [one["said"] for one in alone["checkpoints"]] != [one["said"] for one in by_teacher]
     again = explain(reidclip, place, *words, "--teacher", "moved.safetensors").json
-    assert again["notes"] == []
+    assert not any("its own reading" in note for note in again["notes"])
     assert again["checkpoints"] == [{**one, "chosen_by": "moved.safetensors"} for one in by_teacher]
 
 
@@ -148,6 +151,21 @@ def test_shares_of_two_students_phrase_by_phrase(reidclip: CommandLine, place: P
     assert [row["phrase"] for row in rows] == ["tall"] * 8 + ["curvy"] * 8
     text = explain(reidclip, place, "s", *SPLIT[:-1], *words[:-1], "text").out
     assert "s@v1: tall: transport of 4 pictures" in text and "curvy on clothes, t@v1 against s@v1" in text
+
+
+def test_even_maps_are_told_of_each_checkpoint(place: Path) -> None:
+    store = Store(place / "artifacts")
+
+    def explained(name: str, *even: float) -> Explained:
+        words = Words("tall / short", (), np.array(even), "student", "")
+        return Explained(store.open(f"checkpoint/{name}"), "transport", None, np.ones((len(even), 2, 2)), None, None, (), words)
+
+    clear, faint = (0.985, 0.994), (0.991, 0.999)
+    assert notes_on_even([explained("s", *clear), explained("t", *clear)]) == []
+    (told,) = notes_on_even([explained("s", *clear), explained("t", *clear), explained("s", *faint)])
+    assert told.startswith("s@v1: 1 of 2 maps are even to within 1 percent: the phrase takes nearly the same from every place")
+    (told,) = notes_on_even([explained("s", *clear), explained("t", *faint)])
+    assert told.startswith("t@v1: the map is even to within 1 percent")
 
 
 def test_an_unknown_phrase(reidclip: CommandLine, place: Path) -> None:

@@ -36,7 +36,9 @@ def reidclip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 def test_made_once_then_found(reidclip: CommandLine, tmp_path: Path) -> None:
     made = reidclip(*BY_FILE)
     assert "wrote descriptions/tiny-prcc@v1 by tiny (36 pictures)" in made.out
-    assert [line for name in NAMES for line in made.out.splitlines() if line.startswith(name + " ")] == made.out.splitlines()[-17:-1]
+    assert [line for name in NAMES for line in made.out.splitlines() if line.startswith(name + " ")] == made.out.splitlines()[-18:-2]
+    legend = made.out.splitlines()[-2]
+    assert all(f"{column}: " in legend for column in ("first", "margin", "texts", "consistent")), "every column is explained"
     assert "accuracy" not in made.out, "nothing is known of these bodies"
     assert "on more than 95% of the pictures" in made.err
     again = reidclip(*BY_FILE)
@@ -75,7 +77,7 @@ def test_true_bodies_add_accuracies(reidclip: CommandLine, tmp_path: Path, monke
     monkeypatch.setattr(describe_table, "open_bodies", lambda root: table)
     shown = reidclip(*BY_FILE)
     assert f"true bodies of {len(people)} people" in shown.out and "balanced" in shown.out
-    assert max(map(len, shown.out.splitlines()[:-2])) <= 120
+    assert max(map(len, shown.out.splitlines()[:-3])) <= 120
     for number, pair in enumerate(reidclip(*BY_FILE, "--json").json["pairs"]):
         right = [
             np.mean([choices[row, number] == true[k, number] for row, p in enumerate(pids) if p == pid]) for k, pid in enumerate(people)
