@@ -17,6 +17,7 @@ from reidclip.cli import (
     evaluate,
     explain,
     export,
+    extract,
     finetune,
     import_,
     mask,
@@ -24,6 +25,7 @@ from reidclip.cli import (
     plugins,
     profile,
     prompt_learn,
+    serve,
     synth,
 )
 from reidclip.cli.absent import install
@@ -72,7 +74,9 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("profile")(profile.profile)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)
+app.command("extract")(extract.extract)
 app.command("import")(import_.import_)
+app.command("serve")(serve.serve)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(plugins.app, name="plugins")

@@ -11,6 +11,8 @@ from reidclip.errors import WorkError
 
 ITEMS_FILE = "items.csv"
 
+_ANY_NAME = "surrogateescape"  # a file may be called by bytes that are no text
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -49,12 +51,12 @@ _COLUMNS = tuple(f.name for f in fields(Item))
 
 def write_items(path: Path, items: Iterable[Item]) -> None:
     """One row per item; an empty cell stands for None."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with path.open("w", encoding="utf-8", errors=_ANY_NAME, newline="") as file:
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # else a carriage return in a name ends its row
         writer.writerow(_COLUMNS)
         for i in items:
             box = " ".join(map(str, i.box)) if i.box else ""
-            time = "" if i.time is None else repr(i.time)
+            time = "" if i.time is None else float(i.time)
             writer.writerow((i.path, i.frame, box, i.track, time, i.pid, i.camid, i.clothes_id, i.domain))
 
 
@@ -69,7 +71,7 @@ def read_items(path: Path) -> list[Item]:
 
 def _items(path: Path) -> Iterator[Item]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8", errors=_ANY_NAME, newline="") as file:
             rows = csv.reader(file)
             if tuple(next(rows, ())) != _COLUMNS:
                 raise WorkError(f"{path} is not a table of items.", "Make the artifact again.")

@@ -7,12 +7,13 @@ per vector in the same order; ``vectors.json`` the rest.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from reidclip.artifacts.artifact import Artifact
 from reidclip.errors import WorkError
@@ -43,12 +44,51 @@ class VectorSet:
 
 def write_vectors(folder: Path, found: VectorSet) -> None:
     """The payload of a ``vectors`` artifact, into an existing folder."""
-    tensors = {"vectors": np.ascontiguousarray(found.vectors, dtype=np.float32)}
-    if found.clothes is not None:
-        tensors["clothes"] = np.ascontiguousarray(found.clothes, dtype=np.float32)
-    save_file(tensors, folder / VECTORS_FILE)
-    write_items(folder / ITEMS_FILE, found.items)
-    about = {"format": 1, "model": found.model.to_json(), "root": str(found.root)}
+    clothes_width = None if found.clothes is None else found.clothes.shape[1]
+    blocks = [(found.vectors, found.clothes)]
+    write_vector_blocks(folder, blocks, found.items, found.model, found.root, clothes_width)
+
+
+def write_vector_blocks(
+    folder: Path,
+    blocks: Iterable[tuple[np.ndarray, np.ndarray | None]],
+    items: Sequence[Item],
+    model: VectorModel,
+    root: Path,
+    clothes_width: int | None = None,
+) -> None:
+    """As `write_vectors`, of vectors that come piece by piece: only one piece has to be in memory. The same bytes for any pieces.
+
+    Args:
+        blocks: (n, D) float32 vectors and, with ``clothes_width``, (n, C) descriptors; as many rows together as there are items.
+
+    Raises:
+        ValueError: another number of rows, or of another width.
+    """
+    # A safetensors file is 8 bytes of the header's length, the header as JSON, and the numbers: https://github.com/huggingface/safetensors
+    widths = {"vectors": model.width} if clothes_width is None else {"vectors": model.width, "clothes": clothes_width}
+    header, places, end = {}, {}, 0
+    for name, width in widths.items():
+        begin, end = end, end + 4 * len(items) * width
+        header[name] = {"dtype": "F32", "shape": [len(items), width], "data_offsets": [begin, end]}
+        places[name] = begin
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with (folder / VECTORS_FILE).open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        start = file.tell()
+        rows = 0
+        for block in blocks:
+            for (name, width), part in zip(widths.items(), block, strict=False):
+                if part is None or part.shape != (len(block[0]), width):
+                    raise ValueError(f"a block of {name} is {None if part is None else part.shape}, not ({len(block[0])}, {width})")
+                file.seek(start + places[name] + 4 * rows * width)
+                file.write(np.ascontiguousarray(part, dtype="<f4").tobytes())
+            rows += len(block[0])
+        if rows != len(items):
+            raise ValueError(f"{len(items)} items, but {rows} vectors")
+    write_items(folder / ITEMS_FILE, items)
+    about = {"format": 1, "model": model.to_json(), "root": str(root)}
     (folder / ABOUT_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 

@@ -39,6 +39,12 @@ WANTED = {
     "export": ON_A_STORE
     | {"--dry-run", "--name", "--dataset", "--config", "--set", "--format", "--preprocessing", "--resize", "--precision", "--data"}
     | {"--output", "--force", "--threads"},
+    "extract": OF_WORK
+    | ON_A_STORE
+    | {"--precision", "--checkpoint", "--zero-shot", "--clip"}
+    | {"--split", "--mot", "--per-track", "--whole-frames", "--every", "--camera", "--start-time", "--clothes", "--parquet", "--on-error"}
+    | {"--fresh", "--batch-size", "--flip"},
+    "serve": ON_A_STORE | {"--port", "--host", "--token", "--max-upload", "--open", "--device", "--threads", "--dry-run"},
     "datasets list": set(),
     "datasets show": set(),
     "datasets verify": {"--dataset", "--workers", "--counts", "--open", "--strict", "--show", "--output"},
