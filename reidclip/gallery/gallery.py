@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from reidclip.clip.inference import InferenceEncoder
-    from reidclip.evaluation.rerank import RerankSettings
+    from reidclip.evaluation.settings import RerankSettings
 
 INDEXES = "reidclip.indexes"
 
