@@ -10,6 +10,7 @@ _DISTRIBUTIONS = {
     "onnxruntime": "'reidclip[onnx]'",
     "onnxscript": "'reidclip[onnx]'",
     "pyarrow": "'reidclip[parquet]'",
+    "python_multipart": "'reidclip[serve]'",
     "pymilvus": "'reidclip[milvus]'",
     "uvicorn": "'reidclip[serve]'",
     "anny": "anny",

@@ -1,0 +1,145 @@
+"""A gallery with the encoder of its queries: everything of a search that computes, without anything of the web."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reidclip import __version__
+from reidclip.errors import UserError
+from reidclip.gallery.embed import embed_pictures
+from reidclip.gallery.gallery import Gallery
+from reidclip.gallery.query import Filter
+from reidclip.serve.answers import (
+    ClothesInfo,
+    Count,
+    HitInfo,
+    IndexInfo,
+    Info,
+    ItemInfo,
+    Limits,
+    ModelInfo,
+    QueryInfo,
+    SearchAnswer,
+    TimeRange,
+)
+from reidclip.serve.decode import FORMATS, decode_picture
+from reidclip.serve.request import SearchRequest
+from reidclip.serve.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from reidclip.clip.inference import InferenceEncoder
+    from reidclip.evaluation.settings import RerankSettings
+
+_CLOCK = 1e8  # seconds: no video is three years long, and no clock of a camera stands before 1973
+
+
+class Finder:
+    """Answers searches; made once, asked by several threads.
+
+    Args:
+        gallery: an open index.
+        encoder: that of its vectors, in evaluation mode.
+        settings: limits.
+    """
+
+    def __init__(self, gallery: Gallery, encoder: InferenceEncoder, settings: ServeSettings) -> None:
+        self._gallery, self._encoder, self._settings = gallery, encoder, settings
+        about, model = gallery.about, gallery.model
+        self.model = ModelInfo(ref=model.ref, digest=model.digest, width=model.width, measure=model.measure)
+        recall = (about.recall or {}).get("recall")
+        self.index = IndexInfo(
+            ref=gallery.artifact.ref,
+            digest=gallery.artifact.digest,
+            backend=about.backend,
+            count=about.count,
+            recall=float(recall) if isinstance(recall, int | float) else None,
+        )
+        self.info = self._info()
+        self.folders = tuple(
+            sorted({str(f) for p in (gallery.root, gallery.store.root) for f in (p, p.absolute(), p.resolve())} - {".", "/"})
+        )
+
+    def search(self, asked: SearchRequest, data: bytes | None) -> SearchAnswer:
+        """Find what is nearest to a picture (its file's content), or to an item.
+
+        Raises:
+            Refusal: a file that is no picture.
+            UserError, WorkError: see `Gallery.search`; an unknown item.
+        """
+        begun = time.perf_counter()
+        if data is not None:
+            picture = decode_picture(data, self._settings.max_pixels)
+            vector = embed_pictures(self._encoder, [picture])
+            query = QueryInfo(kind="picture", width=picture.shape[1], height=picture.shape[0])
+            own = self._clothes_of(picture, asked) if asked.other_clothes else None
+        else:
+            row = self._gallery.row_of(asked.item or "")
+            vector = self._gallery.vectors([row])
+            item = self._gallery.items[row]
+            query = QueryInfo(kind="item", item=ItemInfo.of(row, item, self.index))
+            own = item.clothes_id if asked.query_clothes is None else asked.query_clothes
+        wanted = self._filter(asked, own)
+        found = self._gallery.search(vector, asked.top, wanted, self._rerank(asked), asked.expand)[0]
+        allowed = self._gallery.columns.allowed(wanted)
+        return SearchAnswer(
+            query=query.model_copy(update={"clothes": own if asked.other_clothes else None}),
+            hits=[HitInfo.at(hit, self.index) for hit in found],
+            allowed=len(self._gallery.items) if allowed is None else int(np.count_nonzero(allowed)),
+            reranked=asked.rerank,
+            index=self.index,
+            model=self.model,
+            milliseconds=round((time.perf_counter() - begun) * 1000, 1),
+        )
+
+    def _filter(self, asked: SearchRequest, own_clothes: int | None) -> Filter:
+        wanted = asked.wanted
+        if asked.item is not None:
+            wanted = replace(wanted, not_items=(asked.item,))
+        if not asked.other_clothes:
+            return wanted
+        if own_clothes is None or own_clothes < 0:
+            raise UserError("Nobody knows which clothes the query wears.", "Search without 'other clothes only', or say which they are.")
+        return replace(wanted, not_clothes=(own_clothes,))
+
+    def _rerank(self, asked: SearchRequest) -> RerankSettings | None:
+        if not asked.rerank:
+            return None
+        from reidclip.evaluation.settings import RerankSettings
+
+        return RerankSettings()
+
+    def _clothes_of(self, picture: np.ndarray, asked: SearchRequest) -> int | None:
+        del picture
+        return asked.query_clothes
+
+    # ------------------------------------------------------------------------------------------------------- what there is
+    def _info(self) -> Info:
+        columns, settings, clothes = self._gallery.columns, self._settings, self._gallery.about.clothes
+        times = columns.times[~np.isnan(columns.times)]
+        names = columns.domain_names
+        return Info(
+            version=__version__,
+            index=self.index,
+            model=self.model,
+            cameras=_counted(int(c) for c in columns.cameras if c >= 0),
+            domains=_counted(names[int(d)] for d in columns.domains if names[int(d)]),
+            time=TimeRange(earliest=float(times.min()), latest=float(times.max()), clock=bool(times.max() > _CLOCK))
+            if len(times)
+            else None,
+            clothes=ClothesInfo(mode=clothes.mode, count=clothes.count, of_pictures=False),
+            limits=Limits(upload_bytes=settings.max_upload, pixels=settings.max_pixels, top=settings.max_top, types=FORMATS),
+        )
+
+
+def _counted(values: Iterable[int | str]) -> list[Count]:
+    return [Count(value=value, count=count) for value, count in sorted(Counter(values).items())]
+
+
+def _range(times: np.ndarray) -> TimeRange:
+    return TimeRange(earliest=float(times.min()), latest=float(times.max()), clock=bool(times.max() > _CLOCK))
