@@ -73,6 +73,13 @@ def evaluate(
             "of several data sets, how well features tell them apart.",
         ),
     ] = False,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Also by k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3); --set rerank_k1=50 changes one.")
+    ] = False,
+    expand: Annotated[
+        int | None,
+        typer.Option("--expand", metavar="N", min=1, help="Also with each query averaged with its N nearest.", show_default=False),
+    ] = None,
     body: Annotated[
         str | None,
         typer.Option(
@@ -113,8 +120,10 @@ def evaluate(
     Reads a data set and a checkpoint; writes an [bold]evaluation[/] artifact with metrics, per-query ranks and features. Prints the
     published numbers beside its own when the checkpoint's recipe and the data set are those of the paper, unchanged; data that it was
     not trained on is named as such. Several data sets give one artifact each, and one with their average (summary.json).
-    Settings: flip, batch_size, resamples (of the bootstrap; 0 gives no intervals), diagnostics, map_people. With --diagnostics the
-    artifact also holds diagnostics.json and diagnostics/*.png.
+    With --diagnostics the artifact also holds diagnostics.json and diagnostics/*.png. --rerank and --expand add rows, and leave the plain
+    numbers as they are, which alone are compared with published ones.
+    Settings: flip, batch_size, resamples (of the bootstrap; 0 gives no intervals), diagnostics, map_people, rerank, rerank_k1, rerank_k2,
+    rerank_lambda, expand, expand_alpha, expand_gallery.
 
     With --task shape: errors of bodies predicted from pictures of held-out people (a mesh set of `reidclip synth OUT --meshes`, or a
     rendered data set), by vertices, surfaces, measurements and words, beside those of the training bodies' mean. The artifact then holds
@@ -128,7 +137,7 @@ def evaluate(
     Example, of bodies: reidclip evaluate data/meshes --task shape --checkpoint clip3dreid-prcc --export-mesh bodies
     """
     set_quiet(quiet)
-    retrieval = (protocol, split, seeds, zero_shot, clip, diagnostics, recipe, blur_faces, parsing)
+    retrieval = (protocol, split, seeds, zero_shot, clip, diagnostics, recipe, blur_faces, parsing, rerank, expand)
     shape = (body, export_mesh, mesh_format, export_people)
     check_task(task, dict(zip((*ONLY_RETRIEVAL, *ONLY_SHAPE), (*retrieval, *shape), strict=True)))
     from reidclip.artifacts.store import Store
@@ -140,6 +149,8 @@ def evaluate(
         *options.assignments(None, blur_faces=blur_faces),
         *(["flip=true"] if flip else []),
         *(["diagnostics=true"] if diagnostics else []),
+        *(["rerank=true"] if rerank else []),
+        *([f"expand={expand}"] if expand else []),
         *([f"batch_size={batch_size}"] if batch_size else []),
     ]
     if task == "shape":
@@ -199,7 +210,7 @@ def evaluate(
         return
     unit = "tracklets" if any(s.frames for s in job.first.dataset.samples) else "images"
     with joined(pick_device(job.first.device)), progress_bars(unit) as tell:
-        done = run_several(job, lambda what, at, total: tell("features" if job.single else f"features, {what}", at, total))
+        done = run_several(job, lambda what, at, total: tell("features" if job.single else f"features, {what}", at, total), tell)
     if done is None:
         return
     if json_:

@@ -10,7 +10,10 @@ from typing import Any
 from reidclip.cli.console import console, progress_bars, say
 from reidclip.errors import UserError
 
-ONLY_RETRIEVAL = ("--protocol", "--split", "--seeds", "--zero-shot", "--clip", "--diagnostics", "--recipe", "--blur-faces", "--parsing")
+ONLY_RETRIEVAL = (
+    *("--protocol", "--split", "--seeds", "--zero-shot", "--clip", "--diagnostics", "--recipe", "--blur-faces", "--parsing"),
+    *("--rerank", "--expand"),
+)
 ONLY_SHAPE = ("--body", "--export-mesh", "--mesh-format", "--export-people")
 
 

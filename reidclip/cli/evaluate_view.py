@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from reidclip.cli.console import console
 from reidclip.cli.diagnostics_view import domain_lines, lines
 
+WAYS = ("expanded", "reranked")  # `reidclip.stages.evaluate_again`, which needs torch
+
 if TYPE_CHECKING:
     from reidclip.artifacts.store import Artifact
     from reidclip.evaluation.protocols import Evaluation
@@ -60,12 +62,15 @@ def print_summary(done: Several) -> None:
     table = Table(title=_title(done), caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
     for column in ("data set", "protocol", "R1", "mAP", "R5", "R10", "mINP"):
         table.add_column(column, justify="left" if column in ("data set", "protocol") else "right", no_wrap=column == "data set")
-    for row in summary["targets"]:
-        table.add_row(row["target"], row["protocol"], *_cells(row))
+    parts = [("", summary), *((f", {way}", summary[way]) for way in WAYS if way in summary)]
+    for way, part in parts:
+        for row in part["targets"]:
+            table.add_row(row["target"], f"{row['protocol']}{way}", *_cells(row))
     if summary["average"]:
         table.add_section()
-    for row in summary["average"]:
-        table.add_row(f"average of {row['targets']}", row["protocol"], *_cells(row))
+    for way, part in parts:
+        for row in part["average"]:
+            table.add_row(f"average of {row['targets']}", f"{row['protocol']}{way}", *_cells(row))
     console.print(table)
     if len(summary["data"]) > 1 and not summary["average"]:
         console.print("no average: the data sets have no protocol in common; name one with --protocol", markup=False, soft_wrap=True)
@@ -110,6 +115,7 @@ def _print_table(job: EvaluateJob, artifact: Artifact, results: list[Evaluation]
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
     for column in ("protocol", "R1", "mAP", "R5", "R10", "mINP", "valid", "gallery"):
         table.add_column(column, justify="left" if column == "protocol" else "right", no_wrap=column == "protocol")
+    told = json.loads(artifact.file("metrics.json").read_text(encoding="utf-8"))
     for result in results:
         m, averages = result.metrics, result.protocol.reports_map
         table.add_row(
@@ -121,6 +127,9 @@ def _print_table(job: EvaluateJob, artifact: Artifact, results: list[Evaluation]
             f"{m.valid}/{m.queries}",
             str(m.gallery),
         )
+        for way in WAYS:
+            if way in told[result.protocol.name]:
+                table.add_row(f"  {way}", *_cells(told[result.protocol.name][way]), "", "")
     console.print(table)
     for result in results:
         if result.divisions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,10 @@ from reidclip.evaluation.matching import Labels
 from reidclip.evaluation.ranking import Metrics, Ranking, rank_features, require_valid, summarise
 from reidclip.evaluation.single_shot import drawn_again, single_shot_galleries
 from reidclip.formulas.distances import Measure, closeness_to
-from reidclip.records import Dataset, Protocol, Sample
+from reidclip.records import Dataset, Protocol, Rule, Sample
+
+Rank = Callable[[Tensor, Tensor, Labels, Labels, Rule, Measure], Ranking]
+"""Features (Q, D) and (G, D), their labels, the rule, how features are compared -> where the matches stand."""
 
 _SHARES = ("R1", "R5", "R10", "R20", "mAP", "mINP")
 
@@ -95,7 +98,13 @@ def required_samples(dataset: Dataset, protocols: Sequence[Protocol]) -> tuple[S
     return tuple({s.path: s for s in dataset.samples if s.path in wanted}.values())
 
 
-def evaluate_protocol(dataset: Dataset, protocol: Protocol, features: Features, resamples: int = 1000, seed: int = 0) -> Evaluation:
+def _rank(query: Tensor, gallery: Tensor, query_labels: Labels, gallery_labels: Labels, rule: Rule, measure: Measure) -> Ranking:
+    return rank_features(query, gallery, query_labels, gallery_labels, rule, measure=measure)
+
+
+def evaluate_protocol(
+    dataset: Dataset, protocol: Protocol, features: Features, resamples: int = 1000, seed: int = 0, rank: Rank = _rank
+) -> Evaluation:
     """Rank, average and give bootstrap 95% intervals for R1 and mAP.
 
     A single-shot protocol averages its repeats: each number is the mean over them, and intervals resample the queries' means over
@@ -108,6 +117,8 @@ def evaluate_protocol(dataset: Dataset, protocol: Protocol, features: Features, 
         features: of all its query and gallery samples, normalised where cosine is meant.
         resamples: bootstrap samples; 0 gives no intervals.
         seed: of the bootstrap.
+        rank: how a gallery is ranked: `reidclip.evaluation.rerank_protocol` has another way. A single-shot protocol, which draws again
+            where the rule ignores a picture, knows but the plain one.
 
     Raises:
         UserError: query or gallery empty, no query with a match, a sample without feature, unknown clothes under a clothes rule.
@@ -116,8 +127,8 @@ def evaluate_protocol(dataset: Dataset, protocol: Protocol, features: Features, 
     if protocol.draws:
         from reidclip.evaluation.divisions import averaged  # it evaluates each by the function below
 
-        return averaged(protocol, {draw: _compared(dataset, protocol, features, draw) for draw in protocol.draws}, resamples, seed)
-    result = _compared(dataset, protocol, features)
+        return averaged(protocol, {draw: _compared(dataset, protocol, features, rank, draw) for draw in protocol.draws}, resamples, seed)
+    result = _compared(dataset, protocol, features, rank)
     if not resamples:
         return result
     rankings = result.rankings
@@ -128,14 +139,13 @@ def evaluate_protocol(dataset: Dataset, protocol: Protocol, features: Features, 
     return dataclasses.replace(result, metrics=dataclasses.replace(result.metrics, **intervals))
 
 
-def _compared(dataset: Dataset, protocol: Protocol, features: Features, draw: str | None = None) -> Evaluation:
+def _compared(dataset: Dataset, protocol: Protocol, features: Features, rank: Rank, draw: str | None = None) -> Evaluation:
     """The result without intervals, of one draw where the protocol has some."""
     query, gallery = dataset.query_and_gallery(protocol, draw)
     galleries = single_shot_galleries(gallery, protocol.single_shot_repeats) if protocol.single_shot_repeats else (gallery,)
     query_features, query_labels = features.of(query), Labels.of(query)
     rankings = tuple(
-        rank_features(query_features, features.of(items), query_labels, Labels.of(items), protocol.rule, measure=features.measure)
-        for items in galleries
+        rank(query_features, features.of(items), query_labels, Labels.of(items), protocol.rule, features.measure) for items in galleries
     )
     if protocol.single_shot_repeats:
         rankings = drawn_again(query, gallery, galleries, rankings, protocol.rule, features.closeness)

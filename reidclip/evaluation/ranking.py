@@ -98,6 +98,15 @@ def rank_matrix(
     return _rank(blocks, query_labels, gallery_labels, rule)
 
 
+def rank_blocks(blocks: Iterable[Tensor], query_labels: Labels, gallery_labels: Labels, rule: Rule) -> Ranking:
+    """Rank by distances (smaller is closer) that come in blocks (b, G) of consecutive queries; the blocks are overwritten.
+
+    Raises:
+        UserError: a rule that needs clothes labels meets unknown ones.
+    """
+    return _rank((block.neg_() for block in blocks), query_labels, gallery_labels, rule)
+
+
 def _rank(blocks: Iterable[Tensor], query: Labels, gallery: Labels, rule: Rule) -> Ranking:
     """``blocks`` are (b, G) closeness values of consecutive queries; they are overwritten."""
     index = GalleryIndex(gallery)

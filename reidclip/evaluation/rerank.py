@@ -19,7 +19,7 @@ from torch import Tensor
 from reidclip.errors import UserError
 from reidclip.evaluation.rerank_encoding import SparseRows, encode
 from reidclip.evaluation.rerank_neighbours import Neighbours, Progress, SquaredDistances, find_neighbours
-from reidclip.evaluation.settings import RerankSettings
+from reidclip.evaluation.settings import RerankSettings as RerankSettings  # who re-ranks finds it here
 
 _BLOCK_ELEMENTS = 1 << 24  # 64 MiB of float32 distances
 

@@ -28,6 +28,7 @@ from reidclip.settings import parse_assignments
 from reidclip.stages.blurred_faces import face_blur, parsing_for, shown_faces
 from reidclip.stages.choose import Say, checkpoint_for, dataset_for
 from reidclip.stages.compare import Comparison, compare
+from reidclip.stages.evaluate_again import check_again, rank_again
 from reidclip.stages.evaluate_encoder import check_cameras, load_encoder
 from reidclip.stages.evaluate_features import extract_features
 from reidclip.stages.evaluate_protocols import chosen_protocols
@@ -150,6 +151,7 @@ def plan_evaluate(
         say(f"note: {odd}")
     elsewhere = seen.relation in ("other", "source")
     settings = shown_faces(resolve_evaluate(*of_recipe(chosen, recipe), *values), chosen, say)
+    check_again(dataset, selected, settings, say)
     labels = parsing_for(parsing, bool(settings.blur_faces), dataset, store, say)
     comparison = compare(chosen, dataset, selected, settings, store)
     if comparison.withheld:
@@ -186,12 +188,16 @@ def _checkpoint(named: str | Artifact | None, dataset: Dataset | None, store: St
 
 
 def evaluate(
-    job: EvaluateJob, progress: Callable[[int, int], None] | None = None, encoder: InferenceEncoder | None = None
+    job: EvaluateJob,
+    progress: Callable[[int, int], None] | None = None,
+    encoder: InferenceEncoder | None = None,
+    ranking: Callable[[str, int, int], None] | None = None,
 ) -> tuple[Artifact, list[Evaluation]] | None:
     """Run a planned evaluation and commit its artifact.
 
     Args:
         encoder: the job's, where it is loaded already.
+        ranking: told of re-ranking: of which protocol, done, total.
 
     Returns:
         the artifact and, per protocol, the result. All but the first of several processes only extract their part of the features, and
@@ -207,7 +213,10 @@ def evaluate(
     with job.store.create("evaluation", job.name) as draft:
         features = extract_features(encoder, job, samples, progress, blur)
         results = [evaluate_protocol(job.dataset, p, features, job.settings.resamples, job.seed) for p in job.protocols]
-        metrics = {r.protocol.name: {**_told(r, job), **told_of_splits(job.dataset, r)} for r in results}
+        again = [rank_again(job.dataset, r, features, job.settings, job.seed, draft.path, ranking) for r in results]
+        metrics = {
+            r.protocol.name: {**_told(r, job), **told_of_splits(job.dataset, r), **more} for r, more in zip(results, again, strict=True)
+        }
         (draft.path / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
         for result in results:
             write_ranks(draft.path / f"ranks-{result.protocol.name}.csv", result)

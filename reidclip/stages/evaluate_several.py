@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from reidclip.evaluation.protocols import Evaluation, required_samples
 from reidclip.parallel.processes import is_first
 from reidclip.stages.diagnose_domains import diagnose_domains
 from reidclip.stages.evaluate import EvaluateJob, evaluate
+from reidclip.stages.evaluate_again import WAYS
 from reidclip.stages.evaluate_encoder import check_cameras, load_encoder
 from reidclip.stages.evaluate_summary import summarise_targets
 from reidclip.train.device import pick_device
@@ -75,11 +76,16 @@ class Several:
     runs: tuple[tuple[tuple[Artifact, list[Evaluation]], ...], ...]
 
 
-def run_several(job: SeveralJob, progress: Callable[[str, int, int], None] = lambda what, done, total: None) -> Several | None:
+def run_several(
+    job: SeveralJob,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    ranking: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> Several | None:
     """Run all evaluations, each checkpoint loaded once, and commit their artifacts and the summary.
 
     Args:
         progress: told of the features: name of the target, and of the seed where there are several, done, total.
+        ranking: told of re-ranking: of which protocol, and where, done, total.
 
     Returns:
         None in all but the first of several processes.
@@ -90,13 +96,21 @@ def run_several(job: SeveralJob, progress: Callable[[str, int, int], None] = lam
         for one in jobs:  # before hours on the first of them
             check_cameras(encoder, required_samples(one.dataset, one.protocols), one.dataset, one.provenance)
         where = f", seed {seed}" if len(job.runs) > 1 else ""
-        done = [evaluate(one, partial(progress, f"{name}{where}"), encoder) for name, one in zip(job.targets, jobs, strict=True)]
+        done = []
+        for name, one in zip(job.targets, jobs, strict=True):
+            at = f"{name}{where}"
+            told = partial(_told_where, ranking, "" if job.single else f", {at}")
+            done.append(evaluate(one, partial(progress, at), encoder, told))
         runs.append(tuple(found for found in done if found is not None))
     if not is_first():
         return None
     if job.single:
         return Several(None, {}, tuple(runs))
     return _summarised(job, tuple(runs))
+
+
+def _told_where(ranking: Callable[[str, int, int], None], where: str, what: str, done: int, total: int) -> None:
+    ranking(f"{what}{where}", done, total)
 
 
 def _summarised(job: SeveralJob, runs: tuple[tuple[tuple[Artifact, list[Evaluation]], ...], ...]) -> Several:
@@ -114,6 +128,7 @@ def _summarised(job: SeveralJob, runs: tuple[tuple[tuple[Artifact, list[Evaluati
         "evaluations": refs,
         "notes": list(job.notes),
         **rows,
+        **_again(job, metrics),
     }
     with job.first.store.create("evaluation", job.name) as draft:
         (draft.path / TABLE).write_text(json.dumps(summary, indent=2), encoding="utf-8")
@@ -135,6 +150,16 @@ def _summarised(job: SeveralJob, runs: tuple[tuple[tuple[Artifact, list[Evaluati
             device=pick_device(job.first.device),
         )
     return Several(draft.artifact, summary, runs)
+
+
+def _again(job: SeveralJob, metrics: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """The same rows of what was ranked again, by way; targets all of whose protocols are single-shot have none, and leave no mean."""
+    found: dict[str, Any] = {}
+    for way in WAYS:
+        runs = [[{p: told[way] for p, told in of_target.items() if way in told} for of_target in run] for run in metrics]
+        if all(all(run) for run in runs):
+            found[way] = summarise_targets(runs, job.targets, own=job.protocol is not None)
+    return found
 
 
 def distance_of(evaluation: Artifact) -> str:
