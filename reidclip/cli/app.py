@@ -25,6 +25,7 @@ from reidclip.cli import (
     plugins,
     profile,
     prompt_learn,
+    report,
     serve,
     synth,
 )
@@ -75,6 +76,7 @@ app.command("profile")(profile.profile)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)
 app.command("extract")(extract.extract)
+app.command("report")(report.report)
 app.command("import")(import_.import_)
 app.command("serve")(serve.serve)
 app.add_typer(datasets.app, name="datasets")

@@ -1,0 +1,173 @@
+"""Numbers and charts of one data set: tables with intervals, CMC curves, distances, maps, heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reidclip.report.charts import cmc_chart, group_name, histogram_chart, map_chart, series_class
+from reidclip.report.contents import GroupView, Item, ProtocolView, Table
+from reidclip.report.markup import Html, element, joined
+
+SHARES = ("R1", "R5", "R10", "R20", "mAP", "mINP")
+
+
+def results(group: GroupView) -> Html:
+    """Tables and CMC curves of every protocol."""
+    return joined(*(_protocol(group, protocol) for protocol in group.protocols))
+
+
+def _protocol(group: GroupView, protocol: ProtocolView) -> Html:
+    rows = []
+    best = {share: _best(protocol, share) for share in SHARES}
+    for number, (ref, metrics) in enumerate(zip(group.evaluations, protocol.metrics, strict=True)):
+        if metrics is not None:
+            rows.append(_row(number, ref, metrics, best))
+            if published := metrics.get("published"):
+                rows.append(_published(published))
+    heads = [element("th", name, scope="col", class_="number") for name in (*SHARES, "queries", "gallery")]
+    table = element(
+        "table",
+        element("caption", f"Percent; brackets: bootstrap 95 % interval over queries. {protocol.rule}."),
+        element("thead", element("tr", element("th", "evaluation", scope="col"), heads)),
+        element("tbody", rows),
+    )
+    curves = [(n, group.evaluations[n], curve) for n, curve in enumerate(protocol.curves) if curve is not None]
+    chart = (
+        _figure(
+            cmc_chart(curves, f"CMC under {protocol.name}"),
+            f"CMC: queries whose first match has this rank or a better one, {protocol.name}",
+        )
+        if curves
+        else None
+    )
+    return element(
+        "section",
+        element("h3", f"Protocol {protocol.name}"),
+        element("p", protocol.note, class_="note") if protocol.note else None,
+        element("div", scrolling(table, f"Results under {protocol.name}"), chart, class_="beside"),
+        class_="protocol",
+    )
+
+
+def _row(number: int, ref: str, metrics: Mapping[str, Any], best: Mapping[str, float | None]) -> Html:
+    cells = []
+    for share in SHARES:
+        value, interval = metrics.get(share), metrics.get(f"{share}_interval")
+        told = "–" if value is None else f"{100 * value:.1f}"
+        top = value is not None and best[share] == value
+        brackets = element("span", f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]", class_="interval") if interval else None
+        cells.append(element("td", element("strong", told) if top else told, brackets, class_="number"))
+    skipped = metrics.get("skipped")
+    queries = f"{metrics.get('valid', '–')}" + (f" of {metrics['queries']}" if skipped else "")
+    name = element("th", sign(number), ref, scope="row")
+    return element("tr", name, cells, element("td", queries, class_="number"), element("td", metrics.get("gallery", "–"), class_="number"))
+
+
+def _published(published: Mapping[str, Any]) -> Html:
+    source = ", ".join(str(published[key]) for key in ("method", "recipe", "source", "note") if published.get(key))
+    cells = []
+    for share in SHARES:
+        value = published.get(share)
+        difference = published.get("difference", {}).get(share)
+        told = "–" if value is None else f"{100 * value:.1f}" + ("" if difference is None else f" ({100 * difference:+.1f})")
+        cells.append(element("td", told, class_="number"))
+    return element("tr", element("th", f"published: {source}", scope="row"), cells, element("td"), element("td"), class_="published")
+
+
+def _best(protocol: ProtocolView, share: str) -> float | None:
+    """The best of several; nothing to mark where there is but one."""
+    known = [m[share] for m in protocol.metrics if m is not None and m.get(share) is not None]
+    return max(known) if len(known) > 1 else None
+
+
+# ---------------------------------------------------------------------------------------------------------------- distances
+def distances(group: GroupView) -> Html | None:
+    """Histograms, one per protocol and evaluation; None where there are none."""
+    figures = []
+    for protocol in group.protocols:
+        for ref, pairs in zip(group.evaluations, protocol.distances, strict=True):
+            if pairs is None:
+                continue
+            total = pairs.counts.sum(axis=1)
+            legend = element(
+                "ul",
+                *(
+                    element(
+                        "li",
+                        element("span", class_=f"swatch g{i}", aria_hidden="true"),
+                        f"{group_name(pairs, i)}: mean {mean:.3f}, {n} pairs",
+                    )
+                    for i, (mean, n) in enumerate(zip(pairs.means, total.tolist(), strict=True))
+                    if mean is not None
+                ),
+                class_="legend",
+            )
+            title = f"{protocol.name}, {ref}"
+            figures.append(_figure(histogram_chart(pairs, title, "distance"), title, legend))
+    return element("div", figures, class_="figures") if figures else None
+
+
+def maps(group: GroupView) -> Html | None:
+    """Features of some people in the plane, one map per evaluation; None where there are none."""
+    figures = [
+        _figure(map_chart(found, ref), f"{ref}, by {found.way}")
+        for ref, found in zip(group.evaluations, group.maps, strict=False)
+        if found is not None
+    ]
+    told = element(
+        "p",
+        "A colour per person, a shape per outfit: what a model sees of people gathers colours, what it sees of clothes shapes.",
+        class_="note",
+    )
+    return joined(told, element("div", figures, class_="figures")) if figures else None
+
+
+# ---------------------------------------------------------------------------------------------------------------- heat maps
+def heat_maps(group: GroupView, pictures: Sequence[str | None]) -> Html | None:
+    """Queries and where the checkpoints' features come from; None where none were asked for."""
+    if not group.heat:
+        return None
+    figures = []
+    for one in group.heat:
+        shown = [_picture(pictures, one.item.picture, f"query {one.item.path}")]
+        shown += [_picture(pictures, place, f"heat map of {name}") for place, name in zip(one.overlays, group.heat_of, strict=True)]
+        figures.append(element("figure", element("div", shown, class_="row"), element("figcaption", labels_of(one.item)), class_="heat"))
+    told = f"From left to right: the query, {', '.join(group.heat_of)}. Bright is where the feature comes from; all share one scale."
+    return joined(element("p", told, class_="note"), element("div", figures, class_="heats"))
+
+
+def _picture(pictures: Sequence[str | None], place: int | None, alt: str) -> Html:
+    uri = None if place is None else pictures[place]
+    return element("img", src=uri, alt=alt) if uri else element("span", alt, class_="missing")
+
+
+def labels_of(item: Item) -> str:
+    """Person, camera and clothes in words, those that are known."""
+    parts = [f"person {item.pid}" if item.pid >= 0 else "unknown person"]
+    parts += [f"camera {item.camera}"] if item.camera is not None else []
+    parts += [f"clothes {item.clothes}"] if item.clothes is not None else []
+    return ", ".join(parts)
+
+
+# ---------------------------------------------------------------------------------------------------------------- pieces
+def scrolling(table: Html, name: str) -> Html:
+    """A table in a box that scrolls by itself, by keyboard too."""
+    return element("div", table, class_="scroll", role="region", aria_label=name, tabindex=0)
+
+
+def sign(number: int) -> Html:
+    """The evaluation's colour and dash, before its name."""
+    line = element("line", x1=1, x2=25, y1=5, y2=5, class_=f"line {series_class(number)}")
+    return element("svg", line, viewBox="0 0 26 10", class_="sign", aria_hidden="true")
+
+
+def plain_table(table: Table) -> Html:
+    """Rows of values; the first column is what they are of."""
+    heads = element("tr", element("th", "", scope="col"), *(element("th", name, scope="col") for name in table.columns))
+    rows = [element("tr", element("th", key, scope="row"), *(element("td", value) for value in values)) for key, values in table.rows]
+    return scrolling(element("table", element("caption", table.title), element("thead", heads), element("tbody", rows)), table.title)
+
+
+def _figure(chart: Html, caption: str, *more: Html) -> Html:
+    return element("figure", element("figcaption", caption), chart, *more)
