@@ -10,6 +10,7 @@ from typing import Any
 
 from reidclip.artifacts.artifact import Artifact
 from reidclip.errors import WorkError
+from reidclip.gallery.joining import Place
 from reidclip.gallery.model import VectorModel
 
 INDEX_FILE, BACKEND, CENTROIDS_FILE = "index.json", "backend", "clothes.safetensors"
@@ -45,6 +46,7 @@ class IndexAbout:
         clothes: what the items' classes of clothes are.
         recall: of an approximate index against exact search: recall@10, queries, settings tried; None of an exact one.
         sources: references of the ``vectors`` artifacts, in the order in which they were added.
+        places: roots that items came from.
     """
 
     backend: str
@@ -55,6 +57,7 @@ class IndexAbout:
     clothes: ClothesGroups = field(default_factory=ClothesGroups)
     recall: Mapping[str, Any] | None = None
     sources: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Into the artifact's folder."""
@@ -76,6 +79,6 @@ class IndexAbout:
             given = {k: told[k] for k in ("backend", "settings", "count", "recall")}
             clothes = ClothesGroups(**told["clothes"])
             about = cls(**given, model=VectorModel.from_json(told["model"]), root=Path(told["root"]), clothes=clothes)
-            return replace(about, sources=tuple(told["sources"]))
+            return replace(about, sources=tuple(told["sources"]), places=tuple(Place(**place) for place in told["places"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WorkError(f"{path} does not describe an index: {error}.", _REMEDY) from error

@@ -21,7 +21,7 @@ from reidclip.gallery.faiss_session import FaissSession
 from reidclip.gallery.segments import Segments, extended, write
 from reidclip.settings import Settings
 
-ABOUT_FILE = "faiss.json"
+ABOUT_FILE, RECALL_FILE = "faiss.json", "recall.json"
 MOST_FILES, MOST_REMOVED = 64, 0.25  # beyond these an extended index is written anew: small files, and a graph of the gone, cost time
 
 
@@ -96,8 +96,9 @@ def _write_about(folder: Path, settings: FaissSettings, measure: Measure, graph:
         "settings": settings.model_dump(mode="json"),
         "measure": measure,
         "effort": graph.effort if graph else 0,
-        "recall": graph.recall if graph else None,
     }
+    if graph and graph.recall:
+        (folder / RECALL_FILE).write_text(json.dumps(graph.recall, indent=1) + "\n", encoding="utf-8")
     (folder / ABOUT_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
