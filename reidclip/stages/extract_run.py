@@ -156,7 +156,7 @@ def _write(
     if job.per_track == "mean":
         counts, means = track_means(lambda: files.all(total), _track_numbers(job), model.measure)
         every = job.opened.items
-        items, blocks = [every[row] for row in means.rows], iter([means])
+        items, blocks = [every[row] for row in means.rows.tolist()], iter([means])
         draft.describe(notes=[f"{counted(len(counts), 'vector is', 'vectors are')} means of {int(counts.sum())} crops"])
     width = _clothes_width() if parser is not None else None
     write_vector_blocks(draft.path, ((b.vectors, b.clothes) for b in blocks), items, model, job.opened.root, width)
