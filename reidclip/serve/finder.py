@@ -31,6 +31,7 @@ from reidclip.serve.answers import (
 from reidclip.serve.decode import FORMATS, decode_picture
 from reidclip.serve.request import SearchRequest
 from reidclip.serve.settings import ServeSettings
+from reidclip.serve.wearing import Wearing
 
 if TYPE_CHECKING:
     from reidclip.clip.inference import InferenceEncoder
@@ -50,6 +51,7 @@ class Finder:
 
     def __init__(self, gallery: Gallery, encoder: InferenceEncoder, settings: ServeSettings) -> None:
         self._gallery, self._encoder, self._settings = gallery, encoder, settings
+        self._wearing = Wearing(gallery, settings.device)
         about, model = gallery.about, gallery.model
         self.model = ModelInfo(ref=model.ref, digest=model.digest, width=model.width, measure=model.measure)
         recall = (about.recall or {}).get("recall")
@@ -77,7 +79,9 @@ class Finder:
             picture = decode_picture(data, self._settings.max_pixels)
             vector = embed_pictures(self._encoder, [picture])
             query = QueryInfo(kind="picture", width=picture.shape[1], height=picture.shape[0])
-            own = self._clothes_of(picture, asked) if asked.other_clothes else None
+            own = asked.query_clothes
+            if asked.other_clothes and own is None:
+                own = self._wearing.of(picture)
         else:
             row = self._gallery.row_of(asked.item or "")
             vector = self._gallery.vectors([row])
@@ -114,10 +118,6 @@ class Finder:
 
         return RerankSettings()
 
-    def _clothes_of(self, picture: np.ndarray, asked: SearchRequest) -> int | None:
-        del picture
-        return asked.query_clothes
-
     # ------------------------------------------------------------------------------------------------------- what there is
     def _info(self) -> Info:
         columns, settings, clothes = self._gallery.columns, self._settings, self._gallery.about.clothes
@@ -132,7 +132,7 @@ class Finder:
             time=TimeRange(earliest=float(times.min()), latest=float(times.max()), clock=bool(times.max() > _CLOCK))
             if len(times)
             else None,
-            clothes=ClothesInfo(mode=clothes.mode, count=clothes.count, of_pictures=False),
+            clothes=ClothesInfo(mode=clothes.mode, count=clothes.count, of_pictures=self._wearing.known),
             limits=Limits(upload_bytes=settings.max_upload, pixels=settings.max_pixels, top=settings.max_top, types=FORMATS),
         )
 

@@ -34,6 +34,14 @@ class _Telling(uvicorn.Server):
 
 def run(app: FastAPI, door: socket.socket, ready: Callable[[], None]) -> None:
     """Serve at a bound socket; comes back after Ctrl-C, when answers under way were given."""
+    try:
+        make_server(app, ready).run(sockets=[door])
+    except KeyboardInterrupt:  # the server has ended well, and hands the signal on
+        return
+
+
+def make_server(app: FastAPI, ready: Callable[[], None]) -> uvicorn.Server:
+    """A server that is not running yet; its ``should_exit`` ends it, where it runs in a thread."""
     config = uvicorn.Config(
         app,
         log_config=None,  # nobody's searches are written down
@@ -45,10 +53,7 @@ def run(app: FastAPI, door: socket.socket, ready: Callable[[], None]) -> None:
         limit_concurrency=_MOST_OPEN,
         timeout_graceful_shutdown=_LAST_ANSWERS,
     )
-    try:
-        _Telling(config, ready).run(sockets=[door])
-    except KeyboardInterrupt:  # the server has ended well, and hands the signal on
-        return
+    return _Telling(config, ready)
 
 
 @contextmanager

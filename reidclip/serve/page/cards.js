@@ -45,7 +45,7 @@ function about(hit, furthest, onPick) {
 
 function distance(hit, furthest) {
   const made = element("div", "distance"), line = element("div"), bar = element("span", "bar"), fill = element("i");
-  line.append(element("span", "", "distance"), element("b", "", hit.distance.toFixed(4)));
+  line.append(element("span", "", "distance"), element("b", "", Math.max(0, hit.distance).toFixed(4)));
   fill.style.width = `${furthest > 0 ? Math.max(2, Math.min(100, (100 * hit.distance) / furthest)) : 2}%`;
   bar.append(fill);
   made.append(line, bar);

@@ -3,7 +3,8 @@
 const $ = (id) => document.getElementById(id);
 const DEFAULTS = { top: "20", expand: "0" };
 const KNOWN = ["camera", "not_camera", "domain", "after", "before", "other_clothes", "query_clothes", "top", "rerank", "expand"];
-let clock = false;
+let clock = false; // times are dates, not seconds of a video
+let wears = false; // nobody can tell the clothes of an uploaded picture
 
 export function build(info) {
   chips($("cameras"), info.cameras, (c) => String(c.value));
@@ -13,10 +14,10 @@ export function build(info) {
   $("time-box").hidden = !info.time;
   if (info.time) times(info.time);
   $("clothes-box").hidden = info.clothes.mode === "none";
-  $("query-clothes-row").hidden = info.clothes.of_pictures;
+  wears = !info.clothes.of_pictures;
   $("clothes-note").textContent = info.clothes.mode === "clusters"
     ? `By ${info.clothes.count} groups of similar clothes.`
-    : `By ${info.clothes.count} labels of clothes.${info.clothes.of_pictures ? "" : " An uploaded picture has none: say which it wears."}`;
+    : `By the data's ${info.clothes.count} labels of clothes.`;
   $("top").max = info.limits.top;
   $("filters").open = window.matchMedia("(min-width: 861px)").matches;
 }
@@ -60,6 +61,7 @@ export function read() {
   }
   for (const id of ["top", "expand"]) if ($(id).value && $(id).value !== DEFAULTS[id]) fields.push([id, $(id).value]);
   if ($("rerank").checked) fields.push(["rerank", "true"]);
+  $("query-clothes-row").hidden = !(wears && $("other-clothes").checked);
   const count = new Set(fields.map(([name]) => name).filter((name) => name !== "top" && name !== "query_clothes")).size;
   $("active").textContent = count;
   $("active").hidden = count === 0;

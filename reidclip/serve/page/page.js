@@ -80,6 +80,7 @@ function setQuery(next) {
   $("preview").hidden = !(query && query.shown);
   if (query && query.shown) $("preview").src = query.shown;
   $("query").hidden = !query;
+  $("drop").classList.toggle("filled", !!query);
   $("query").textContent = !query ? "" : query.file ? query.file.name || "pasted picture" : query.item;
   $("invite").textContent = query ? "Drop another picture" : "Drop a picture of a person here";
 }
