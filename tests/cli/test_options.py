@@ -30,7 +30,7 @@ WANTED = {
     | {"--student", "--teacher", "--meshes", "--body", "--descriptions", "--label-only", "--blur-faces"},
     "evaluate": OF_WORK
     | ON_A_STORE
-    | {"--seed", "--precision", "--protocol", "--checkpoint", "--zero-shot", "--clip", "--flip"}
+    | {"--seed", "--precision", "--protocol", "--checkpoint", "--zero-shot", "--clip", "--flip", "--rerank", "--expand"}
     | {"--blur-faces", "--parsing"}
     | {"--config", "--set", "--recipe"},
     "profile": {"--store", "--json", "--device", "--precision", "--batch-size", "--repeats", "--threads", "--protocol", "--output"},
