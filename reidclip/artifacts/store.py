@@ -61,10 +61,12 @@ class Store:
 
     Args:
         root: the folder; it is made by the first write. Every method raises `UserError` when it is a file.
+        dry: nothing is written, as with --dry-run: whoever would asks first, and `create` refuses.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, dry: bool = False) -> None:
         self.root = Path(root)
+        self.dry = dry
 
     # ------------------------------------------------------------------------------------------------------------ write
     def create(self, kind: str, name: str, *, resume_key: str | None = None) -> Draft:
@@ -80,6 +82,8 @@ class Store:
             UserError: unknown kind, invalid name, or (on entering the block) a store that cannot be written.
             WorkError: on entering: another process holds the same resumable draft; on leaving: the disk is full, the payload lacks a file.
         """
+        if self.dry:
+            raise RuntimeError(f"a dry store writes no {kind}")
         known = kinds.get(kind)
         check_name(name)
         if resume_key is not None:

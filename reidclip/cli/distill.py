@@ -112,6 +112,7 @@ def distill(
         method_for(method, "distill")  # a wrong name is told before the seconds that importing torch takes
     from reidclip.stages.distill import plan_distill, plan_labels
 
+    place = Store(store, dry=dry_run)
     common: dict[str, Any] = {
         "method": method,
         "layout": dataset,
@@ -129,11 +130,11 @@ def distill(
         "say": say,
     }
     if label_only:
-        _label(*plan_labels(data, Store(store), all_pictures=all_pictures or None, **common), dry_run=dry_run, as_json=json_)
+        _label(*plan_labels(data, place, all_pictures=all_pictures or None, **common), dry_run=dry_run, as_json=json_)
         return
     job = plan_distill(
         data,
-        Store(store),
+        place,
         meshes=meshes,
         body=body,
         save_seconds=save_every,

@@ -70,7 +70,7 @@ def finetune(
 
         return plan_finetune(
             data,
-            Store(store),
+            Store(store, dry=dry_run),
             method=method,
             layout=dataset,
             recipe=recipe,

@@ -124,7 +124,13 @@ BlurFaces = Annotated[
 ]
 Parsing = Annotated[
     str | None,
-    typer.Option("--parsing", help="Parsing artifact by which faces are blurred. Default: the newest of this data.", show_default=False),
+    typer.Option(
+        "--parsing",
+        metavar="REF|DIR",
+        help="By which faces are blurred: parsing artifact, or a folder of label maps (of `reidclip synth`, or made elsewhere), which the "
+        "store takes in. Default: the newest of this data.",
+        show_default=False,
+    ),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start over instead of going on with an interrupted run.")]
 

@@ -65,7 +65,7 @@ def prompt_learn(
 
         return plan_prompt_learn(
             data,
-            Store(store),
+            Store(store, dry=dry_run),
             method=method,
             layout=dataset,
             recipe=recipe,

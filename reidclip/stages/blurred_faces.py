@@ -23,6 +23,7 @@ from reidclip.parallel.processes import from_first, is_first
 from reidclip.records import Dataset, Sample
 from reidclip.stages.choose import Say, made_from, of_data
 from reidclip.stages.label_maps import LabelMaps
+from reidclip.stages.taken_in_maps import folder_of_maps, take_in
 
 Progress = Callable[[str, int, int], None]
 _AT_ONCE = 64  # label maps that a worker reads before it hands over
@@ -32,7 +33,7 @@ def parsing_for(named: str | None, wanted: bool, dataset: Dataset, store: Store,
     """The parsing that faces are blurred by: the one named, checked to belong to this data, else the newest that does.
 
     Args:
-        named: reference, as --parsing gives it.
+        named: reference, or a folder of label maps made elsewhere, which is taken into the store; as --parsing gives it.
         wanted: whether faces are blurred; None is given where not.
 
     Raises:
@@ -42,6 +43,8 @@ def parsing_for(named: str | None, wanted: bool, dataset: Dataset, store: Store,
         if named is not None:
             raise UserError("A parsing is read for blurred faces alone here.", "Add --blur-faces, or leave --parsing out.")
         return None
+    if named is not None and (folder := folder_of_maps(named)) is not None:
+        return take_in(folder, dataset, store, say)
     if named is not None:
         return made_from(store.open(named, kind="parsing"), dataset, "label maps")
     found = store.newest("parsing", of_data(dataset))

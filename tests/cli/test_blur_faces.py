@@ -14,7 +14,7 @@ from reidclip.artifacts.manifest import DatasetRef
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.face_blur import blur_faces
 from reidclip.data.files import mirrored
-from reidclip.data.images import read_mask_png, read_picture, write_indexed_png
+from reidclip.data.images import read_indexed_png, read_mask_png, read_picture, write_indexed_png
 from reidclip.data.lip import LIP_LABELS, LIP_PALETTE
 from reidclip.data.open import open_dataset
 from tests.cli.in_process import CommandLine, assigned, beside_a_tiny_clip
@@ -102,6 +102,51 @@ def test_prompts_hand_it_on(reidclip: CommandLine, tmp_path: Path, store: Store)
     beside_recipe = reidclip(*plan, "--recipe", "prcc")
     assert beside_recipe.json["settings"]["blur_faces"] is True and "blur_faces: True (of prompts clipreid-prcc@v1)" in beside_recipe.err
     assert "parsing" not in reidclip(*plan, "--keep-faces").json["inputs"]
+
+
+def write_folder(folder: Path) -> Path:
+    """The same label maps as a rendered set has them: a folder beside the pictures, of no store."""
+    for sample in open_dataset(folder / "prcc").samples:
+        target = folder / "maps" / mirrored(sample.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_indexed_png(target, labels(folder, sample.path), LIP_PALETTE)
+    return folder / "maps"
+
+
+def test_a_folder_of_label_maps_is_taken_in_once(reidclip: CommandLine, tmp_path: Path, store: Store) -> None:
+    maps = write_folder(tmp_path)
+    plan = ("finetune", "prcc", "--method", "baseline", "--clip", "tiny.safetensors", *SMALL, *BATCH, "--blur-faces", "--dry-run")
+    assert reidclip(*plan, "--parsing", "maps").json["inputs"] == {"parsing": "parsing/maps-prcc@v1"}
+    assert not store.list("parsing"), "a dry run writes nothing"
+    run = reidclip("evaluate", "prcc", *ZERO, "--blur-faces", "--parsing", "maps")
+    assert "parsing: maps-prcc@v1 (wrote it from the 36 label maps of maps)" in run.err
+    taken = store.open("maps-prcc", kind="parsing")
+    for path in taken.files.keys() - {"labels.json"}:
+        assert np.array_equal(read_indexed_png(taken.file(path))[0], read_indexed_png(maps / path.removeprefix("labels/"))[0])
+    assert [(read.role, read.digest) for read in store.open(run.json["artifact"], kind="evaluation").manifest.inputs] == [
+        ("parsing", taken.digest)
+    ]
+    again = reidclip("evaluate", "prcc", *ZERO, "--blur-faces", "--parsing", "maps")
+    assert "parsing: maps-prcc@v1 (the 36 label maps of maps, taken in before)" in again.err
+    assert reidclip(*plan).json["inputs"] == {"parsing": "parsing/maps-prcc@v1"}, "the newest of this data"
+    assert np.array_equal(features(run.json), features(again.json))
+    as_parsed = write_parsing(store, tmp_path)
+    assert np.array_equal(
+        features(run.json), features(reidclip("evaluate", "prcc", *ZERO, "--blur-faces", "--parsing", as_parsed.ref).json)
+    )
+    (maps / mirrored(FACELESS)).unlink()
+    error = reidclip("evaluate", "prcc", *ZERO, "--blur-faces", "--parsing", "maps", code=2).err
+    assert f"1 of 36 pictures have no label map in maps; the first is {FACELESS}" in error and "--on-error" not in error
+
+
+def test_a_folder_whose_maps_changed_is_another_parsing(reidclip: CommandLine, tmp_path: Path, store: Store) -> None:
+    maps, words = write_folder(tmp_path), ("evaluate", "prcc", *ZERO, "--blur-faces", "--parsing", "maps")
+    reidclip(*words)
+    write_indexed_png(maps / mirrored(FACELESS), np.full((32, 16), 13, np.uint8), LIP_PALETTE)
+    assert "parsing: maps-prcc@v2 (wrote it" in reidclip(*words).err
+    write_indexed_png(maps / mirrored(FACELESS), np.zeros((8, 8), np.uint8), LIP_PALETTE)
+    error = reidclip(*words, code=2).err
+    assert "is 8 x 8 pixels, its picture" in error and [a.version for a in store.list("parsing")] == [1, 2], "and nothing half-written"
 
 
 def test_packed_pictures_with_and_without_faces_are_kept_apart(reidclip: CommandLine, tmp_path: Path, store: Store) -> None:
