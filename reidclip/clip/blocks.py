@@ -80,7 +80,7 @@ def run_block_at(block: Any, x: Tensor, positions: Tensor | int, causal: bool = 
     normed = block.ln_1(x)
     mask = _seen(x, positions, 0 if past is None else past.key.shape[1]) if causal else None
     attended = _attention(block.attn, select(normed, positions).unsqueeze(1), normed, mask, past=past)
-    return _rest_of_block(block, select(x, positions).unsqueeze(1), attended).squeeze(1)
+    return _rest_of_block(block, select(x, positions).unsqueeze(1), attended)[:, 0]
 
 
 def key_values(block: Any, x: Tensor) -> KeyValues:
