@@ -20,12 +20,14 @@ from reidclip.cli import (
     extract,
     finetune,
     import_,
+    index,
     mask,
     parse,
     plugins,
     profile,
     prompt_learn,
     report,
+    search,
     serve,
     synth,
 )
@@ -76,6 +78,8 @@ app.command("profile")(profile.profile)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)
 app.command("extract")(extract.extract)
+app.add_typer(index.app, name="index")
+app.command("search")(search.search)
 app.command("report")(report.report)
 app.command("import")(import_.import_)
 app.command("serve")(serve.serve)

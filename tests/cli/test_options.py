@@ -45,6 +45,13 @@ WANTED = {
     | {"--split", "--mot", "--per-track", "--whole-frames", "--every", "--camera", "--start-time", "--clothes", "--parquet", "--on-error"}
     | {"--fresh", "--batch-size", "--flip"},
     "serve": ON_A_STORE | {"--port", "--host", "--token", "--max-upload", "--open", "--device", "--threads", "--dry-run"},
+    "index build": ON_A_STORE | {"--dry-run", "--device", "--name", "--set", "--seed", "--backend", "--clothes", "--checkpoint"},
+    "index add": ON_A_STORE | {"--dry-run", "--device", "--index", "--checkpoint"},
+    "index remove": ON_A_STORE | {"--dry-run", "--index", "--item", "--camera", "--before"},
+    "index info": ON_A_STORE,
+    "search": ON_A_STORE
+    | {"--dry-run", "--device", "--set", "--index", "--item", "--top", "--camera", "--not-camera", "--domain", "--after", "--before"}
+    | {"--clothes", "--other-clothes", "--query-clothes", "--rerank", "--expand", "--sheet"},
     "datasets list": set(),
     "datasets show": set(),
     "datasets verify": {"--dataset", "--workers", "--counts", "--open", "--strict", "--show", "--output"},

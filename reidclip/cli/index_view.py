@@ -1,0 +1,54 @@
+"""What an index holds, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from reidclip.cli.console import console
+
+CLOCK_FROM = 10**8  # seconds: smaller times count from a video's begin
+_SHOWN = 12
+
+
+def time_told(seconds: float | None) -> str:
+    """``2024-05-01 13:30:00`` (UTC) where a clock is known, ``90.5 s`` from a video's begin, "" where neither is."""
+    if seconds is None:
+        return ""
+    if seconds < CLOCK_FROM:
+        return f"{seconds:.1f} s"
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def print_info(told: Mapping[str, Any]) -> None:
+    """One row per fact."""
+    model, clothes, recall = told["model"], told["clothes"], told["recall"]
+    settings = " ".join(f"{key}={value}" for key, value in told["settings"].items() if key in ("kind", "uri", "collection"))
+    rows = {
+        "index": f"{told['index']}, {told['items']} items, {told['bytes'] / 1e6:.1f} MB",
+        "backend": f"{told['backend']} {settings}".rstrip(),
+        "model": f"{model['ref']} ({model['digest'][:12]}), {told['width']} numbers, by {model['measure']}",
+        "root": told["root"],
+        "cameras": _counts(told["cameras"]),
+        "domains": _counts(told["domains"]),
+        "people": str(told["people"] or ""),
+        "tracks": str(told["tracks"] or ""),
+        "times": " to ".join(map(time_told, told["times"])) if told["times"] else "",
+        "clothes": f"{clothes['count']} {clothes['mode']}" if clothes["count"] else "unknown",
+        "recall": f"{recall['recall']:.3f} at {recall['at']} against exact search" if recall else "exact",
+        "made from": ", ".join(told["sources"]),
+    }
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, text in rows.items():
+        if text:
+            table.add_row(name, Text(text, overflow="fold"))
+    console.print(table)
+
+
+def _counts(found: Mapping[str, int]) -> str:
+    shown = [f"{value}: {count}" for value, count in list(found.items())[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
