@@ -55,10 +55,17 @@ def verify(job: ExportJob, session: ExportedSession, encoder: InferenceEncoder, 
     if plan.resize:
         report["resized"] = _resized(session, encoder, trial, wanted, what)
     if not exact:
-        from reidclip.export.protocol_check import protocol_before_after
+        from reidclip.export.protocol_check import MAX_DROP, protocol_before_after
 
         assert job.evaluation is not None
-        report["protocols"] = protocol_before_after(session, encoder, job.evaluation, plan.preprocessing)
+        report["protocols"] = protocol_before_after(
+            session,
+            encoder,
+            job.evaluation,
+            plan.preprocessing,
+            max_drop=getattr(job.settings, "max_drop", MAX_DROP),
+            progress=lambda done, total: progress("protocols", done, total),
+        )
     return report
 
 

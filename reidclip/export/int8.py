@@ -1,0 +1,162 @@
+"""Format ``onnx-int8``: the matrix products and convolutions of an ONNX file in 8-bit whole numbers, for ONNX Runtime on CPUs.
+
+Weights are rounded to int8, one scale per output channel; activations to uint8, by a range that is either measured on every call (dynamic)
+or once, on pictures of the training half (static). What is not quantised stays float32. Pre-processing is put in front afterwards, so that
+ranges are measured on what the encoder itself reads.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import nn
+
+from reidclip.errors import UserError
+from reidclip.export.int8_calibration import Pictures, measured_on, quiet
+from reidclip.export.int8_nodes import FLOAT_PARTS, nodes_left_float, quantisable
+from reidclip.export.int8_preparation import with_preparation
+from reidclip.export.network import ExportNetwork
+from reidclip.export.onnx_format import MODEL_FILE, OnnxSession, OnnxSettings, onnx_facts, write_onnx
+from reidclip.interfaces import ExportedSession, ExportPlan
+from reidclip.settings import Settings
+
+Method = Literal["minmax", "entropy", "percentile"]
+
+
+class Int8Settings(OnnxSettings):
+    """Settings of the format ``onnx-int8``."""
+
+    mode: Literal["dynamic", "static"] = Field(
+        "dynamic", description="ranges of activations: dynamic, measured on every call; static, calibrated on training pictures"
+    )
+    method: Method = Field("percentile", description="static: how a range is chosen from what was seen: minmax, entropy or percentile")
+    pictures: int = Field(128, ge=1, le=512, description="static: training pictures that ranges are measured on")
+    seed: int = Field(0, ge=0, description="static: which pictures are drawn")
+    per_channel: bool = Field(True, description="one scale per output channel of a weight; false: one per weight")
+    scheme: Literal["qdq", "qoperator"] = Field(
+        "qdq", description="static: how it is written down; same numbers, qdq is what runtimes fuse"
+    )
+    keep_float: tuple[str, ...] = Field(
+        ("first", "last", "attention-pool"), description=f"parts left in float32: {', '.join(FLOAT_PARTS)}; empty quantises all"
+    )
+    max_drop: float = Field(
+        1.0, ge=0, le=100, description="points of R1 or mAP that quantisation may cost in any protocol; more, and nothing is kept"
+    )
+
+
+class Int8Exporter:
+    """The exporter; fulfils `reidclip.interfaces.Exporter`."""
+
+    name = "onnx-int8"
+    title = "ONNX in 8-bit whole numbers, for ONNX Runtime on CPUs"
+    settings: type[Settings] = Int8Settings
+    precisions: tuple[str, ...] = ("fp32",)  # of what is not quantised
+    exact = False
+    calibrates = True
+
+    def export(self, encoder: nn.Module, plan: ExportPlan, folder: Path) -> Path:
+        """Write ``model.onnx``; see `reidclip.interfaces.Exporter`.
+
+        Raises:
+            UserError: static without pictures, a part that does not exist, an operator that ONNX lacks, an encoder in which nothing can
+                be quantised.
+        """
+        settings: Int8Settings = plan.settings
+        _check(settings, plan)
+        bare = ExportNetwork(encoder)  # type: ignore[arg-type]  # an InferenceEncoder, by the contract
+        path = folder / MODEL_FILE
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            exact = Path(scratch) / "float.onnx"
+            write_onnx(bare, exact, settings.opset)
+            _quantise(exact, path, settings, plan)
+            if plan.preprocessing:
+                with_preparation(path, ExportNetwork.of(encoder, plan), settings.opset, Path(scratch))
+        return path
+
+    def load(self, path: Path, threads: int | None = None) -> ExportedSession:
+        """See `reidclip.interfaces.Exporter`."""
+        return OnnxSession(path, threads)
+
+    def facts(self, path: Path) -> Mapping[str, Any]:
+        """Versions, and how many nodes of which kind are quantised, for ``export.json``."""
+        return {**onnx_facts(path), "quantised": quantised_nodes(path)}
+
+
+def quantised_nodes(path: Path) -> dict[str, int]:
+    """How many products of a file are in whole numbers, by kind; of QDQ files those whose inputs are dequantised."""
+    import onnx
+
+    graph = onnx.load(str(path)).graph
+    dequantised = {output for node in graph.node if node.op_type == "DequantizeLinear" for output in node.output}
+    counts: dict[str, int] = {}
+    for node in graph.node:
+        written = node.op_type in ("MatMulInteger", "ConvInteger", "QLinearConv", "QLinearMatMul", "QGemm")
+        if written or (node.op_type in ("Conv", "MatMul", "Gemm") and len(node.input) > 1 and set(node.input[:2]) <= dequantised):
+            counts[node.op_type] = counts.get(node.op_type, 0) + 1
+    return counts
+
+
+def _check(settings: Int8Settings, plan: ExportPlan) -> None:
+    wrong = [part for part in settings.keep_float if part not in FLOAT_PARTS]
+    if wrong:
+        raise UserError(f"There is no part '{wrong[0]}' of an encoder to keep in float.", f"Known: {', '.join(FLOAT_PARTS)}.")
+    if settings.mode == "static" and plan.calibration is None:
+        raise UserError(
+            "Static int8 measures ranges on training pictures, and none are at hand.",
+            "Name their data: --data data/prcc. Or take --set mode=dynamic, which needs none.",
+        )
+
+
+def _quantise(exact: Path, path: Path, settings: Int8Settings, plan: ExportPlan) -> None:
+    """``exact`` -> ``path``.
+
+    Raises:
+        UserError: nothing can be quantised.
+    """
+    import onnx
+    from onnxruntime import quantization as q
+
+    graph = onnx.load(str(exact)).graph
+    kinds = quantisable(graph, settings.mode)
+    left = nodes_left_float(graph, settings.keep_float)
+    if not any(node.op_type in kinds and node.name not in left for node in graph.node):
+        raise UserError(
+            "Nothing of this encoder can be quantised: it has no matrix product or convolution beside the parts kept in float.",
+            "Keep fewer (--set keep_float=first), or take --format onnx.",
+        )
+    common: dict[str, Any] = {
+        "nodes_to_exclude": left,
+        "per_channel": settings.per_channel,
+        "weight_type": q.QuantType.QInt8,
+    }
+    if settings.mode == "dynamic":
+        with quiet():
+            q.quantize_dynamic(exact, path, op_types_to_quantize=kinds, extra_options={"MatMulConstBOnly": True}, **common)
+        return
+    assert plan.calibration is not None
+    with measured_on(Pictures(plan.calibration, settings.pictures, settings.seed), [i.name for i in graph.input]) as reader:
+        q.quantize_static(
+            exact,
+            path,
+            reader,
+            quant_format=q.QuantFormat.QDQ if settings.scheme == "qdq" else q.QuantFormat.QOperator,
+            op_types_to_quantize=kinds,
+            activation_type=q.QuantType.QUInt8,
+            calibrate_method=_method(settings.method),
+            extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
+            **common,
+        )
+
+
+def _method(name: Method) -> Any:
+    from onnxruntime.quantization import CalibrationMethod
+
+    methods = {"minmax": CalibrationMethod.MinMax, "entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}
+    return methods[name]
+
+
+EXPORTER = Int8Exporter()
