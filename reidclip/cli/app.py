@@ -14,6 +14,7 @@ from reidclip.cli import (
     artifacts,
     datasets,
     distill,
+    doctor,
     evaluate,
     explain,
     export,
@@ -82,6 +83,7 @@ app.add_typer(index.app, name="index")
 app.command("search")(search.search)
 app.command("report")(report.report)
 app.command("import")(import_.import_)
+app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(artifacts.app, name="artifacts")

@@ -52,6 +52,7 @@ WANTED = {
     "search": ON_A_STORE
     | {"--dry-run", "--device", "--set", "--index", "--item", "--top", "--camera", "--not-camera", "--domain", "--after", "--before"}
     | {"--clothes", "--other-clothes", "--query-clothes", "--rerank", "--expand", "--sheet"},
+    "doctor": ON_A_STORE | {"--verify"},
     "datasets list": set(),
     "datasets show": set(),
     "datasets verify": {"--dataset", "--workers", "--counts", "--open", "--strict", "--show", "--output"},
