@@ -204,7 +204,7 @@ class Dataset:
         """SHA-256 over sorted relative paths, sizes in bytes and labels; equal on every machine that holds the same data."""
         digest = hashlib.sha256()
         for line in sorted(_fingerprint_lines(self)):
-            digest.update(line.encode())
+            digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
 
