@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from reidclip.serve.refusal import Refusal
 from reidclip.serve.settings import MEGABYTE, ServeSettings
 
-FIELDS_BYTES = 64_000  # of all fields but the picture, with the lines between them
+FIELDS_BYTES = 128_000  # of all but the picture: fields, headers, and the lines between
 _PICTURE = "picture"
 _FORM_REMEDY = "Send multipart/form-data with a part 'picture' or a field 'item'."
 
@@ -65,7 +65,7 @@ class _Reader:
     def __init__(self, boundary: bytes, settings: ServeSettings) -> None:
         self.form = Form()
         self._settings = settings
-        self._left = settings.max_upload + FIELDS_BYTES
+        self._received = self._of_picture = 0
         self._ended = False
         self._header, self._value, self._headers = bytearray(), bytearray(), dict[bytes, bytes]()
         self._name, self._data = "", bytearray()
@@ -86,10 +86,10 @@ class _Reader:
     async def read(self, request: Request) -> None:
         """All of the body."""
         async for piece in request.stream():
-            self._left -= len(piece)
-            if self._left < 0:
-                raise too_large(self._settings)
+            self._received += len(piece)
             self._parser.write(piece)
+            if self._received - self._of_picture > FIELDS_BYTES:
+                raise Refusal(413, "The form is too long, besides its picture.", _FORM_REMEDY)
         self._parser.finalize()
         if not self._ended:
             raise ValueError("no last boundary")
@@ -110,8 +110,10 @@ class _Reader:
 
     def _more(self, data: bytes, start: int, end: int) -> None:
         self._data.extend(data[start:end])
-        if len(self._data) > (self._settings.max_upload if self._name == _PICTURE else FIELDS_BYTES):
-            raise too_large(self._settings) if self._name == _PICTURE else Refusal(413, "A field of the form is too long.", _FORM_REMEDY)
+        if self._name == _PICTURE:
+            self._of_picture += end - start
+            if self._of_picture > self._settings.max_upload:
+                raise too_large(self._settings)
 
     def _part_end(self) -> None:
         if self._name == _PICTURE:

@@ -192,7 +192,8 @@ def test_an_unknown_item_is_told_without_folders(client: httpx.Client, gallery: 
 
 
 @pytest.mark.parametrize(
-    ("content", "kind"), [(b"", ""), (b"{}", "application/json"), (b"a=1", "application/x-www-form-urlencoded"), (b"x", "multipart/form-data")]
+    ("content", "kind"),
+    [(b"", ""), (b"{}", "application/json"), (b"a=1", "application/x-www-form-urlencoded"), (b"x", "multipart/form-data")],
 )
 def test_what_is_no_form(client: httpx.Client, content: bytes, kind: str) -> None:
     answer = client.post("/api/search", content=content, headers={"content-type": kind})

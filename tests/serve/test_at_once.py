@@ -1,0 +1,140 @@
+"""A hundred requests at once, slow ones and stuck ones: everybody is told something, and no more is held than allowed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from reidclip.gallery.gallery import Gallery
+from reidclip.serve.settings import ServeSettings
+from reidclip.stages.serve import make_app
+from tests.serve.directly import call
+from tests.serve.running import running
+
+FORM = {"content-type": "multipart/form-data; boundary=b"}
+ITEM = b'--b\r\nContent-Disposition: form-data; name="item"\r\n\r\npeople/03.png\r\n--b--\r\n'
+
+
+class Stuck:
+    """In place of a gallery's search: waits until it is let go, and knows how many are in it."""
+
+    def __init__(self, search: Callable[..., Any]) -> None:
+        self.search, self.go, self.lock, self.inside, self.most = search, threading.Event(), threading.Lock(), 0, 0
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        try:
+            assert self.go.wait(60)
+            return self.search(*given, **named)
+        finally:
+            with self.lock:
+                self.inside -= 1
+
+
+@pytest.fixture
+def stuck(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stuck]:
+    found = Stuck(gallery.search)
+    monkeypatch.setattr(gallery, "search", found)
+    yield found
+    found.go.set()
+
+
+def test_a_hundred_at_once_are_answered_or_told_to_come_back(gallery: Gallery, stuck: Stuck) -> None:
+    content = (gallery.root / gallery.items[3].path).read_bytes()
+    told: Counter[int] = Counter()
+
+    async def one(client: httpx.AsyncClient) -> httpx.Response:
+        answer = await client.post("/api/search", files={"picture": content})
+        told[answer.status_code] += 1
+        if told[503] == 90:  # all that find no place
+            stuck.go.set()
+        return answer
+
+    async def hundred(address: str) -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=address, timeout=60, limits=httpx.Limits(max_connections=None)) as client:
+            return await asyncio.gather(*(one(client) for _ in range(100)))
+
+    with running(make_app(gallery, ServeSettings(max_waiting=10, max_reading=3, threads=2))) as address:
+        answers = asyncio.run(hundred(address))
+        assert httpx.post(f"{address}/api/search", files={"picture": content}).status_code == 200  # and all is as before
+    assert told == {200: 10, 503: 90}
+    assert all(a.json()["hits"][0]["row"] == 3 for a in answers if a.status_code == 200)
+    assert all(int(a.headers["retry-after"]) > 0 and "waiting" in a.json()["error"] for a in answers if a.status_code == 503)
+    assert stuck.most <= 2
+
+
+def test_the_page_answers_while_searches_are_stuck(gallery: Gallery, stuck: Stuck) -> None:
+    with running(make_app(gallery)) as address, httpx.Client(base_url=address, timeout=30) as client:
+        waiting = [
+            threading.Thread(target=httpx.post, args=(f"{address}/api/search",), kwargs={"files": {"item": (None, "people/03.png")}})
+            for _ in range(3)
+        ]
+        for thread in waiting:
+            thread.start()
+        while not stuck.inside:
+            time.sleep(0.01)
+        assert client.get("/").status_code == client.get("/api/info").status_code == client.get("/api/items/4/thumbnail").status_code == 200
+        stuck.go.set()
+        for thread in waiting:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+def test_a_search_that_takes_too_long_is_told_and_its_thread_stays_taken(gallery: Gallery, stuck: Stuck) -> None:
+    app = make_app(gallery, ServeSettings(timeout=0.2))
+    for _ in range(3):  # the first is stuck, the others are never begun
+        answer = call(app, "POST", "/api/search", FORM, [ITEM])
+        assert answer.status == 503 and "took longer than 0.2 s" in answer.json["error"] and "retry-after" in answer.headers
+    assert stuck.most == 1
+    stuck.go.set()
+
+
+def test_a_picture_that_never_arrives(gallery: Gallery) -> None:
+    """Its place is free again: five such do not fill four places."""
+
+    async def slow(app: Any) -> list[int]:
+        statuses: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(60)
+            raise AssertionError("the server waited a minute")
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        headers = [(b"host", b"localhost"), (b"content-type", FORM["content-type"].encode())]
+        scope = {"type": "http", "method": "POST", "path": "/api/search", "headers": headers, "query_string": b"", "scheme": "http"}
+        for _ in range(5):
+            await app(dict(scope), receive, send)
+        return statuses
+
+    assert asyncio.run(slow(make_app(gallery, ServeSettings(timeout=0.05)))) == [408] * 5
+
+
+def test_who_leaves_in_the_middle_leaves_a_place(gallery: Gallery) -> None:
+    with running(make_app(gallery, ServeSettings(max_reading=1))) as address:
+        host, port = address.removeprefix("http://").split(":")
+
+        async def leave() -> None:
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.write(
+                b"POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n"
+                + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b"
+            )
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+        for _ in range(3):
+            asyncio.run(leave())
+        assert httpx.post(f"{address}/api/search", files={"item": (None, "people/03.png")}, timeout=20).status_code == 200
