@@ -109,10 +109,11 @@ def vector_blocks(vectors: Sequence[Artifact], fresh: Sequence[Sequence[int]], t
         with safe_open(artifact.file(VECTORS_FILE), framework="np") as file:
             whole = file.get_slice("vectors")
             wanted = np.asarray(rows, dtype=np.int64)
-            for start in range(0, whole.get_shape()[0], _BLOCK):
+            count = whole.get_shape()[0]
+            for start in range(0, count, _BLOCK):
                 here = wanted[(wanted >= start) & (wanted < start + _BLOCK)] - start
                 if len(here):
-                    block = whole[start : start + _BLOCK]
+                    block = whole[start : min(start + _BLOCK, count)]
                     done += len(here)
                     yield block if len(here) == len(block) else block[here]
                     told(done)
