@@ -27,6 +27,7 @@ def print_answers(result: SearchResult) -> None:
 def _table(answer: Answer, root: str) -> Table:
     worn = f", wearing {answer.clothes}" if answer.clothes >= 0 else ""
     table = Table(title=Text(f"{answer.query}{worn}"), title_justify="left", title_style="bold")
+    crops = any(hit.item.key != hit.item.path for hit in answer.hits)  # an item that is a whole picture is called by its path
     for name, side in (
         ("rank", "right"),
         ("distance", "right"),
@@ -36,11 +37,13 @@ def _table(answer: Answer, root: str) -> Table:
         ("clothes", "right"),
     ):
         table.add_column(name, justify=side, overflow="fold")  # type: ignore[arg-type]
-    table.add_column("path", overflow="fold")
+    if crops:
+        table.add_column("path", overflow="fold")
     for hit in answer.hits:
         item = hit.item
         cells = (str(hit.rank), f"{hit.distance:.4f}", item.key, _known(item.camid), time_told(item.time), _known(item.clothes_id))
-        table.add_row(*(Text(cell) for cell in (*cells, f"{root}/{item.path}")))
+        table.add_row(*(Text(cell) for cell in (*cells, *([item.path] if crops else []))))
+    table.caption, table.caption_justify = Text(f"paths are relative to {root}"), "left"
     return table
 
 

@@ -36,16 +36,21 @@ def write_sheet(result: SearchResult, path: Path, say: Say) -> None:
 
 def _query(root: Path, answer: Answer, gone: list[str]) -> Cell:
     picture = answer.picture if answer.item is None else _picture(root, answer.item, gone)
-    return Cell(picture, ("query", Path(answer.query).name, _seen(answer.item) if answer.item else ""))
+    return Cell(picture, ("query", answer.query, *(_seen(answer.item) if answer.item else ())))
 
 
 def _hit(root: Path, hit: Hit, gone: list[str]) -> Cell:
-    return Cell(_picture(root, hit.item, gone), (f"{hit.rank}   {hit.distance:.3f}", hit.item.key, _seen(hit.item)))
+    return Cell(_picture(root, hit.item, gone), (f"{hit.rank}   {hit.distance:.3f}", hit.item.key, *_seen(hit.item)))
 
 
-def _seen(item: Item) -> str:
-    parts = [f"cam {item.camid}" if item.camid >= 0 else "", f"clothes {item.clothes_id}" if item.clothes_id >= 0 else ""]
-    return "  ".join(part for part in parts if part)
+def _seen(item: Item) -> tuple[str, ...]:
+    """A line each: who, where, in what, as far as it is known."""
+    parts = [
+        f"person {item.pid}" if item.pid >= 0 else "",
+        f"cam {item.camid}" if item.camid >= 0 else "",
+        f"clothes {item.clothes_id}" if item.clothes_id >= 0 else "",
+    ]
+    return tuple(part for part in parts if part)
 
 
 def _picture(root: Path, item: Item, gone: list[str]) -> UInt8 | None:
