@@ -13,7 +13,7 @@ from reidclip.report.markup import Html, element
 from reidclip.report.pair_distances import GROUPS, PairDistances
 
 WIDTH, HEIGHT = 380, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 10, 10, 36
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 18, 10, 36
 MARKED_RANKS = (1, 5, 10, 20)
 SERIES = 8  # colours that the style sheet has
 MARKS = 6  # shapes of points
@@ -31,7 +31,7 @@ class _Frame:
         up = (y - self.y[0]) / (self.y[1] - self.y[0])
         return round(_LEFT + across * (WIDTH - _LEFT - _RIGHT), 1), round(HEIGHT - _BOTTOM - up * (HEIGHT - _TOP - _BOTTOM), 1)
 
-    def points(self, xs: Sequence[float] | NDArray[np.float64], ys: Sequence[float] | NDArray[np.float64]) -> str:
+    def points(self, xs: Sequence[float] | range | NDArray[np.float64], ys: Sequence[float] | NDArray[np.float64]) -> str:
         return " ".join("{},{}".format(*self.at(float(x), float(y))) for x, y in zip(xs, ys, strict=True))
 
 
@@ -45,7 +45,7 @@ def cmc_chart(curves: Sequence[tuple[int, str, NDArray[np.float64]]], title: str
     ranks = max(len(curve) for _, _, curve in curves)
     low = max(0.0, np.floor(min(float(curve[0]) for _, _, curve in curves) * 10 - 0.5) / 10)
     frame = _Frame((1, max(2, ranks)), (low, 1.0))
-    steps = 5 if low < 0.5 else 10
+    steps = 5 if low < 0.5 else 10 if low < 0.85 else 50  # parts of the whole from one line of the grid to the next
     ticks_y = [(i / steps, f"{100 * i / steps:.0f}") for i in range(steps + 1) if i / steps >= low - 1e-9]
     ticks_x = [(float(rank), str(rank)) for rank in MARKED_RANKS if rank <= ranks]
     lines = []
@@ -54,8 +54,8 @@ def cmc_chart(curves: Sequence[tuple[int, str, NDArray[np.float64]]], title: str
         lines.append(element("polyline", points=frame.points(range(1, len(curve) + 1), curve), class_=f"line {name_class}"))
         for rank in (r for r in MARKED_RANKS if r <= len(curve)):
             x, y = frame.at(rank, float(curve[rank - 1]))
-            told = element("title", f"{name}: {100 * curve[rank - 1]:.1f} % at rank {rank}")
-            lines.append(element("circle", told, cx=x, cy=y, r=3, class_=f"dot {name_class}"))
+            point = element("title", f"{name}: {100 * curve[rank - 1]:.1f} % at rank {rank}")
+            lines.append(element("circle", point, cx=x, cy=y, r=3, class_=f"dot {name_class}"))
     told = "; ".join(
         f"{name}: {', '.join(f'rank {r} {100 * c[r - 1]:.1f} %' for r in MARKED_RANKS if r <= len(c))}" for _, name, c in curves
     )
@@ -130,7 +130,7 @@ _SHAPES = (
 
 
 def _axes(frame: _Frame, x: Sequence[tuple[float, str]], y: Sequence[tuple[float, str]], x_label: str, y_label: str) -> list[Html]:
-    drawn = []
+    drawn: list[Html] = []
     (left, bottom), (right, top) = frame.at(frame.x[0], frame.y[0]), frame.at(frame.x[1], frame.y[1])
     for value, told in y:
         _, place = frame.at(frame.x[0], value)

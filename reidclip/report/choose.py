@@ -26,7 +26,7 @@ def choose_queries(precision: NDArray[np.float64], other: NDArray[np.bool_], cou
     drawn = np.random.default_rng(seed).permutation(valid)
     mean = precision[:, drawn].mean(axis=0)
     several = len(precision) > 1
-    share = max(1, count // (5 if several else 4))
+    share = max(1, min(count, len(valid)) // (5 if several else 4))
     ascending = np.argsort(mean, kind="stable")
     tags: dict[int, list[str]] = {}
     _tag(tags, drawn[ascending[::-1][:share]], BEST)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reidclip.artifacts.lineage import LineageNode
+from reidclip.counted import counted
 from reidclip.report.contents import Contents, GroupView, Table
 from reidclip.report.markup import Html, element, joined
 from reidclip.report.results import plain_table, scrolling
@@ -36,27 +37,32 @@ def settings_table(title: str, columns: Sequence[str], settings: Sequence[Mappin
 
 
 def settings(contents: Contents) -> Html | None:
-    """Tables of settings; rows in which evaluations differ are marked, and can be seen alone."""
+    """Tables of settings; rows in which evaluations differ are marked, and stand alone until all are asked for."""
     if not contents.settings:
         return None
-    tables, differing = [], 0
-    for table in contents.settings:
-        rows = []
-        for key, values in table.rows:
-            differs = len(set(values)) > 1
-            differing += differs
-            mark = element("span", "≠ ", class_="mark", title="differs") if differs else None
-            cells = [element("td", value) for value in values]
-            rows.append(element("tr", element("th", mark, key, scope="row"), cells, class_="differs" if differs else "same"))
-        heads = element("tr", element("th", "setting", scope="col"), *(element("th", name, scope="col") for name in table.columns))
-        body = element("table", element("caption", table.title), element("thead", heads), element("tbody", rows))
-        tables.append(scrolling(body, table.title))
     several = len(contents.settings[0].columns) > 1
-    box = element("input", type="checkbox", id="only-differences")
-    label = element("label", f"only what differs ({differing} rows, marked ≠)", for_="only-differences")
-    return joined(
-        element("p", box, label, class_="choice") if several and differing else None, element("div", tables, id="settings-tables")
-    )
+    differing = sum(_differs(values) for table in contents.settings for _, values in table.rows)
+    tables = [_settings_table(table, several) for table in contents.settings]
+    told = f"only what differs ({counted(differing, 'row', 'rows')}, marked ≠)"
+    box = element("input", type="checkbox", id="only-differences", checked=True)
+    choice = element("p", element("span", box, element("label", told, for_="only-differences"), class_="choice"))
+    return joined(choice if several and differing else None, element("div", tables, id="settings-tables"))
+
+
+def _differs(values: Sequence[str]) -> bool:
+    return len(set(values)) > 1
+
+
+def _settings_table(table: Table, several: bool) -> Html:
+    rows = []
+    for key, values in table.rows:
+        differs = _differs(values)
+        mark = element("span", "≠ ", class_="mark", title="differs") if differs else None
+        cells = [element("td", value) for value in values]
+        rows.append(element("tr", element("th", mark, key, scope="row"), cells, class_="differs" if differs else "same"))
+    heads = element("tr", element("th", "setting", scope="col"), *(element("th", name, scope="col") for name in table.columns))
+    body = scrolling(element("table", element("thead", heads), element("tbody", rows)), table.title)
+    return element("details", element("summary", f"{table.title} ({counted(len(rows), 'setting', 'settings')})"), body, open=several)
 
 
 def lineage(trees: Sequence[LineageNode]) -> Html:

@@ -139,6 +139,9 @@
 
   document.querySelectorAll(".lists").forEach(start);
 
+  // What is folded in is printed all the same.
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => (one.open = true)));
+
   const only = document.getElementById("only-differences");
   if (only) {
     const apply = () => document.getElementById("settings-tables").classList.toggle("only", only.checked);

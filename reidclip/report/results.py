@@ -13,55 +13,60 @@ SHARES = ("R1", "R5", "R10", "R20", "mAP", "mINP")
 
 
 def results(group: GroupView) -> Html:
-    """Tables and CMC curves of every protocol."""
-    return joined(*(_protocol(group, protocol) for protocol in group.protocols))
+    """One table of all protocols, and their CMC curves."""
+    heads = [element("th", name, scope="col", class_="number") for name in (*SHARES, "queries", "gallery")]
+    table = element(
+        "table",
+        element("thead", element("tr", element("th", "evaluation", scope="col"), heads)),
+        *(_protocol(group, protocol) for protocol in group.protocols),
+    )
+    told = "Percent; brackets: bootstrap 95 % interval over queries."
+    told += " Bold: the best of several evaluations." if len(group.evaluations) > 1 else ""
+    figures = [_curves(group, protocol) for protocol in group.protocols]
+    return joined(
+        element("p", told, class_="note"),
+        scrolling(table, f"Results on {group.title}"),
+        element("h3", "CMC: queries whose first match has this rank or a better one"),
+        element("div", figures, class_="figures"),
+    )
 
 
 def _protocol(group: GroupView, protocol: ProtocolView) -> Html:
     rows = []
     best = {share: _best(protocol, share) for share in SHARES}
     for number, (ref, metrics) in enumerate(zip(group.evaluations, protocol.metrics, strict=True)):
-        if metrics is not None:
-            rows.append(_row(number, ref, metrics, best))
-            if published := metrics.get("published"):
-                rows.append(_published(published))
-    heads = [element("th", name, scope="col", class_="number") for name in (*SHARES, "queries", "gallery")]
-    table = element(
-        "table",
-        element("caption", f"Percent; brackets: bootstrap 95 % interval over queries. {protocol.rule}."),
-        element("thead", element("tr", element("th", "evaluation", scope="col"), heads)),
-        element("tbody", rows),
-    )
+        if metrics is None:
+            continue
+        rows.append(_row(joined(sign(number), ref), metrics, best))
+        ways = {way: part for way, part in metrics.items() if isinstance(part, Mapping) and "R1" in part}
+        if published := ways.pop("published", None):
+            rows.append(_published(published))
+        rows += [_row(joined(f"{ref}, {way}"), part, {}, "way") for way, part in ways.items()]
+    told = " ".join(part for part in (protocol.note, f"{protocol.rule}." if protocol.rule else "") if part)
+    note = element("span", told, class_="of") if told else None
+    head = element("tr", element("th", protocol.name, note, scope="rowgroup", colspan=len(SHARES) + 3))
+    return element("tbody", head, rows, class_="protocol")
+
+
+def _curves(group: GroupView, protocol: ProtocolView) -> Html | None:
     curves = [(n, group.evaluations[n], curve) for n, curve in enumerate(protocol.curves) if curve is not None]
-    chart = (
-        _figure(
-            cmc_chart(curves, f"CMC under {protocol.name}"),
-            f"CMC: queries whose first match has this rank or a better one, {protocol.name}",
-        )
-        if curves
-        else None
-    )
-    return element(
-        "section",
-        element("h3", f"Protocol {protocol.name}"),
-        element("p", protocol.note, class_="note") if protocol.note else None,
-        element("div", scrolling(table, f"Results under {protocol.name}"), chart, class_="beside"),
-        class_="protocol",
-    )
+    if not curves:
+        return None
+    legend = element("ul", *(element("li", sign(n), name) for n, name, _ in curves), class_="legend") if len(curves) > 1 else None
+    return _figure(cmc_chart(curves, f"CMC under {protocol.name}"), protocol.name, legend)
 
 
-def _row(number: int, ref: str, metrics: Mapping[str, Any], best: Mapping[str, float | None]) -> Html:
+def _row(name: Html, metrics: Mapping[str, Any], best: Mapping[str, float | None], class_: str | None = None) -> Html:
     cells = []
     for share in SHARES:
         value, interval = metrics.get(share), metrics.get(f"{share}_interval")
         told = "–" if value is None else f"{100 * value:.1f}"
-        top = value is not None and best[share] == value
+        top = value is not None and best.get(share) == value
         brackets = element("span", f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]", class_="interval") if interval else None
         cells.append(element("td", element("strong", told) if top else told, brackets, class_="number"))
-    skipped = metrics.get("skipped")
-    queries = f"{metrics.get('valid', '–')}" + (f" of {metrics['queries']}" if skipped else "")
-    name = element("th", sign(number), ref, scope="row")
-    return element("tr", name, cells, element("td", queries, class_="number"), element("td", metrics.get("gallery", "–"), class_="number"))
+    queries = f"{metrics.get('valid', '–')}" + (f" of {metrics['queries']}" if metrics.get("skipped") else "")
+    counts = [element("td", value, class_="number") for value in (queries, metrics.get("gallery", "–"))]
+    return element("tr", element("th", name, scope="row"), cells, counts, class_=class_)
 
 
 def _published(published: Mapping[str, Any]) -> Html:
@@ -72,7 +77,9 @@ def _published(published: Mapping[str, Any]) -> Html:
         difference = published.get("difference", {}).get(share)
         told = "–" if value is None else f"{100 * value:.1f}" + ("" if difference is None else f" ({100 * difference:+.1f})")
         cells.append(element("td", told, class_="number"))
-    return element("tr", element("th", f"published: {source}", scope="row"), cells, element("td"), element("td"), class_="published")
+    return element(
+        "tr", element("th", f"published: {source}", scope="row"), cells, element("td", ""), element("td", ""), class_="published"
+    )
 
 
 def _best(protocol: ProtocolView, share: str) -> float | None:
@@ -166,8 +173,9 @@ def plain_table(table: Table) -> Html:
     """Rows of values; the first column is what they are of."""
     heads = element("tr", element("th", "", scope="col"), *(element("th", name, scope="col") for name in table.columns))
     rows = [element("tr", element("th", key, scope="row"), *(element("td", value) for value in values)) for key, values in table.rows]
-    return scrolling(element("table", element("caption", table.title), element("thead", heads), element("tbody", rows)), table.title)
+    box = scrolling(element("table", element("thead", heads), element("tbody", rows)), table.title)
+    return joined(element("p", table.title, class_="note"), box)
 
 
-def _figure(chart: Html, caption: str, *more: Html) -> Html:
+def _figure(chart: Html, caption: str, *more: Html | None) -> Html:
     return element("figure", element("figcaption", caption), chart, *more)

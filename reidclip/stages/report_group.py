@@ -75,7 +75,7 @@ def _with_pictures(view: GroupView, group: Group, dataset: Dataset, items: Items
     shown = replace(view, items=tuple(replace(item, picture=place) for place, item in enumerate(view.items)))
     if not job.heat_maps:
         return Built(shown, tuple(read))
-    places = _for_heat(view.protocols, job.heat_maps)
+    places = _for_heat(view, job.heat_maps)
     samples: list[Sample] = [items.samples[place] for place in places]
     drawn = draw_heat_maps(
         dataset,
@@ -100,16 +100,19 @@ def _with_heat(view: GroupView, read: Sequence[ReadPicture], places: Sequence[in
     return Built(replace(view, heat=tuple(heat), heat_of=drawn.checkpoints), (*read, *added))
 
 
-def _for_heat(protocols: Sequence[ProtocolView], count: int) -> list[int]:
-    """Items of queries: of the hardest protocol (the lowest mAP) the worst, the best, then others, in turn."""
-    if not protocols:
+def _for_heat(view: GroupView, count: int) -> list[int]:
+    """Items of queries: of the hardest protocol (the lowest mAP) the worst, the best, then others, in turn; new people first."""
+    if not view.protocols:
         return []
 
     def precision(protocol: ProtocolView) -> float:
         return min((m["mAP"] if m.get("mAP") is not None else m["R1"] for m in protocol.metrics if m), default=1.0)
 
-    queries = min(protocols, key=precision).queries
+    queries = min(view.protocols, key=precision).queries
     kinds = [[q.item for q in queries if tag in q.tags] for tag in (WORST, BEST)]
     kinds.append([q.item for q in queries if not {WORST, BEST} & set(q.tags)])
     in_turn = [kind[i] for i in range(max(map(len, kinds), default=0)) for kind in kinds if i < len(kind)]
-    return list(dict.fromkeys(in_turn))[:count]
+    people: dict[int, int] = {}
+    for item in in_turn:
+        people.setdefault(view.items[item].pid, item)
+    return list(dict.fromkeys([*people.values(), *in_turn]))[:count]

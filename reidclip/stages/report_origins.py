@@ -9,6 +9,7 @@ from reidclip.artifacts.manifest import Environment
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.report.contents import Table
 from reidclip.report.origins import settings_table
+from reidclip.stages.evaluate_again import WAYS
 from reidclip.stages.report_heat import checkpoint_of
 from reidclip.stages.report_read import SUMMARY, Read, read_json
 
@@ -34,8 +35,10 @@ def _facts(artifact: Artifact) -> dict[str, Any]:
 def averages_of(summary: Artifact) -> Table:
     """A summary's rows: targets, and averages over them, with intervals over seeds (of one seed, over queries)."""
     found = read_json(summary, SUMMARY)
-    rows = [(f"{row['target']}, {row['protocol']}", _told(row)) for row in found.get("targets", [])]
-    rows += [(f"average of {row['targets']}, {row['protocol']}", _told(row)) for row in found.get("average", [])]
+    rows: list[tuple[str, tuple[str, ...]]] = []
+    for way, part in [("", found), *((f", {way}", found[way]) for way in WAYS if way in found)]:
+        rows += [(f"{row['target']}, {row['protocol']}{way}", _told(row)) for row in part.get("targets", [])]
+        rows += [(f"average of {row['targets']}, {row['protocol']}{way}", _told(row)) for row in part.get("average", [])]
     seeds = found.get("seeds") or []
     over = f"mean and 95 % interval over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else "95 % interval over queries"
     return Table(f"{summary.ref}: percent; {over}", _SHARES, tuple(rows))
