@@ -42,7 +42,7 @@ def plugins() -> Iterator[Finding]:
         yield Finding("plugins", group.rpartition(".")[2], "ok", ", ".join(names) or "none that loads", facts={"names": names})
     for info in infos:
         if info.error:
-            told = f"{info.target} of {info.distribution} cannot be loaded: {info.error}"
+            told = f"{info.target} of {info.distribution} cannot be loaded: {' '.join(info.error.split())}"
             remedy = f"Mend it, or uninstall it: pip uninstall {info.distribution}"
             facts = {"group": info.group, "distribution": info.distribution, "error": info.error}
             yield Finding("plugins", info.name, "broken", told, remedy, facts)

@@ -72,10 +72,14 @@ def _recorded() -> dict[Path, str]:
 
 def _of_hub() -> Iterator[Finding]:
     try:
-        from huggingface_hub.constants import HF_HUB_CACHE
+        from huggingface_hub import constants
     except ImportError:
         return
-    found = {folder.name.removeprefix("models--").replace("--", "/"): files for folder, files in _repositories(Path(HF_HUB_CACHE)) if files}
+    found = {
+        folder.name.removeprefix("models--").replace("--", "/"): files
+        for folder, files in _repositories(Path(constants.HF_HUB_CACHE))
+        if files
+    }
     tags = _tags() if found else {}
     for repository, files in found.items():
         bytes_ = sum(file.stat().st_size for file in files)
@@ -84,7 +88,7 @@ def _of_hub() -> Iterator[Finding]:
         yield Finding("weights", repository, "ok", told, facts={"size": bytes_, "tags": names})
     if not found:
         told = "no CLIP in the hub's cache: --clip ViT-B-16:openai fetches one, where there is a network"
-        yield Finding("weights", "hub", "absent", told, facts={"cache": HF_HUB_CACHE})
+        yield Finding("weights", "hub", "absent", told)
 
 
 def _repositories(cache: Path) -> Iterator[tuple[Path, list[Path]]]:
