@@ -20,7 +20,7 @@ from reidclip.settings import tomllib
 
 TABLE = Path(__file__).with_name("errors.toml")
 GROUPS = ("methods", "parsers", "layouts")
-READS_PICTURES = ("parse", "mask", "prompt-learn", "finetune", "distill", "evaluate", "explain")
+READS_PICTURES = ("parse", "mask", "prompt-learn", "finetune", "distill", "evaluate", "explain", "extract")
 NOBODY = 65534
 
 

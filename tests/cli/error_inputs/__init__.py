@@ -15,7 +15,19 @@ from tests.cli.error_inputs.place import Place
 
 Builder = Callable[[Place, str], Path | None]
 
-_MODULES = ("prepared", "pictures", "data_sets", "tables", "sources", "label_maps", "weights", "settings_files", "stores", "machine")
+_MODULES = (
+    "prepared",
+    "pictures",
+    "data_sets",
+    "tables",
+    "sources",
+    "label_maps",
+    "weights",
+    "settings_files",
+    "stores",
+    "machine",
+    "videos",
+)
 BUILDERS: dict[str, Builder] = {}
 for _name in _MODULES:
     for _builder in import_module(f"tests.cli.error_inputs.{_name}").BUILDERS:

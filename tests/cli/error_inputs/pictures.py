@@ -149,6 +149,7 @@ _BROKEN: dict[str, Callable[[], bytes]] = {
     "jpeg_header_alone": lambda: _encoded(_rgb(), "JPEG")[:150],
     "bad_checksum": _bad_checksum,
     "too_large": lambda: _png_header(30_000, 2_500),
+    "ten_thousand": lambda: _png_header(10_000, 10_000),
     "header_bomb": lambda: _png_header(30_000, 30_000),
     "text_bomb": _png_text_bomb,
     "gif_bomb": _gif_header,
