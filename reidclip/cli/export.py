@@ -24,7 +24,10 @@ def export(
         typer.Option("--preprocessing", help="Put the normalisation inside: uint8 pictures (B, H, W, 3) of the encoder's size go in."),
     ] = False,
     resize: Annotated[
-        bool, typer.Option("--resize", help="Put the resizing inside too: uint8 pictures of any size; as Pillow's, to a grey level.")
+        bool,
+        typer.Option(
+            "--resize", help="Put the resizing inside too: uint8 pictures of any size, all of a batch of one. The same pixels as Pillow's."
+        ),
     ] = False,
     precision: Annotated[
         str,

@@ -27,7 +27,7 @@ def print_report(report: Mapping[str, Any]) -> None:
         )
     console.print(table)
     if resized := report.get("resized"):
-        told = f"{resized['least_cosine']:.6f} (at least {resized['least_cosine_allowed']} asked)"
+        told = f"{resized['least_cosine']:.7f}"
         console.print(
             f"resized inside against Pillow, {resized['pictures']} pictures of their own sizes: least cosine {told}", soft_wrap=True
         )

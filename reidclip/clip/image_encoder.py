@@ -233,7 +233,7 @@ class ResNetEncoder(ImageEncoder):
 
 def as_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     """(B, h w, W) tokens, row by row, as a (B, W, h, w) map."""
-    return tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
+    return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, *grid)
 
 
 def _resized(table: Tensor, candidates: list[tuple[int, int]], config: EncoderConfig) -> nn.Parameter:

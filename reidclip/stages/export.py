@@ -214,7 +214,7 @@ def _about(job: ExportJob, encoder: InferenceEncoder, plan: ExportPlan, path: Pa
     height, width = encoder.image_encoder.config.image_size
     options = encoder.options
     files = sorted(p.relative_to(path.parent).as_posix() for p in path.parent.rglob("*") if p.is_file())
-    own = {"normalisation": "per picture"} if options.per_picture else {"mean": list(options.mean), "std": list(options.std)}
+    own = {} if options.per_picture else {"mean": list(options.mean), "std": list(options.std)}
     facts = getattr(job.exporter, "facts", None)
     return {
         "format": _FORMAT,
@@ -229,7 +229,8 @@ def _about(job: ExportJob, encoder: InferenceEncoder, plan: ExportPlan, path: Pa
             "height": height,
             "width": width,
             "pillow_filter": options.resize,
-            "scale": "v / 255, then (v - mean) / std per channel, RGB",
+            "normalisation": "per picture" if options.per_picture else "per channel",
+            "formula": "v / 255 of RGB, then (v - mean) / std; per picture: its own mean and sqrt(variance + 1e-5) of each channel",
             **own,
         },
         "vector": {"width": encoder.width, "flip": options.flip, "normalised": options.normalise, "neck": options.neck},

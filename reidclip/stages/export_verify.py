@@ -17,7 +17,6 @@ from reidclip.stages.export_pictures import TrialPictures, normalised, trial_pic
 if TYPE_CHECKING:
     from reidclip.stages.export import ExportJob
 
-_RESIZED_BOUND = 0.999  # of resizing inside: Pillow rounds its weights to 22 bits, which moves a pixel by one grey level now and then
 _RESIZED = 16  # pictures of their own sizes
 _AT_ONCE = 16  # pictures per call of PyTorch
 
@@ -53,7 +52,7 @@ def verify(job: ExportJob, session: ExportedSession, encoder: InferenceEncoder, 
     if exact:
         check(checked, BOUNDS[plan.precision], trial.paths, what)
     if plan.resize:
-        report["resized"] = _resized(session, encoder, trial, wanted, what)
+        report["resized"] = _resized(session, encoder, trial, wanted, BOUNDS[plan.precision] if exact else None, what)
     if not exact:
         from reidclip.export.protocol_check import MAX_DROP, protocol_before_after
 
@@ -80,26 +79,28 @@ def _wanted(encoder: InferenceEncoder, pictures: np.ndarray, camera: np.ndarray)
     return np.concatenate(rows)
 
 
-def _resized(session: ExportedSession, encoder: InferenceEncoder, trial: TrialPictures, wanted: np.ndarray, what: str) -> dict[str, Any]:
+def _resized(
+    session: ExportedSession, encoder: InferenceEncoder, trial: TrialPictures, wanted: np.ndarray, bound: float | None, what: str
+) -> dict[str, Any]:
     """Pictures of their own sizes, one at a time, against Pillow's resizing and PyTorch.
 
     Raises:
-        WorkError: a cosine is below the bound.
+        WorkError: a cosine is below the bound, where there is one.
     """
     numbers = [i * len(trial) // _RESIZED for i in range(_RESIZED)]
     cameras = encoder.image_encoder.config.sie_cameras
     given = [session(trial.pictures[n][None], trial.camera[n : n + 1]) if cameras else session(trial.pictures[n][None]) for n in numbers]
     found = cosines(np.concatenate(given), wanted[numbers])
     least = int(np.argmin(np.where(np.isnan(found), -2, found)))
-    if not found[least] >= _RESIZED_BOUND:
+    if bound is not None and not found[least] >= bound:
         raise WorkError(
             f"{what} resizes otherwise than Pillow: the cosine of {trial.paths[numbers[least]]} is {found[least]:.6f} "
-            f"(at least {_RESIZED_BOUND} is asked).",
+            f"(at least {bound} is asked).",
             "Nothing was kept. Leave --resize out, and resize with Pillow.",
         )
     return {
         "pictures": _RESIZED,
         "least_cosine": float(found[least]),
-        "least_cosine_allowed": _RESIZED_BOUND,
+        "least_cosine_allowed": bound,
         "worst_picture": trial.paths[numbers[least]],
     }
