@@ -32,9 +32,11 @@ class PluginInfo:
 
 
 def kind_of(group: str) -> str:
-    """Word for a member of a group: "reidclip.methods" -> "method", "reidclip.bodies" -> "body"."""
+    """Word for a member of a group: "reidclip.methods" -> "method", "reidclip.bodies" -> "body", "reidclip.indexes" -> "index"."""
     word = group.rpartition(".")[2]
-    return f"{word.removesuffix('ies')}y" if word.endswith("ies") else word.removesuffix("s")
+    if word.endswith("ies"):
+        return f"{word.removesuffix('ies')}y"
+    return word.removesuffix("es") if word.endswith("xes") else word.removesuffix("s")
 
 
 @cache
