@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reidclip.evaluation.matching import GalleryIndex, Labels
 from reidclip.evaluation.protocols import Features
-from reidclip.formulas.distances import closeness_to, euclidean_distances
+from reidclip.formulas.distances import closeness_to
 from reidclip.records import Rule, Sample
 
 _BLOCK_ELEMENTS = 1 << 24  # closeness values held at once
@@ -90,11 +90,10 @@ class Compared:
         """Distances of one query to some gallery rows."""
         if not gallery:
             return []
-        query = self.features.of([self.query[row]]).float()
-        items = self.features.of([self.gallery[g] for g in gallery]).float()
-        if self.features.measure == "similarity":
-            return [float(value) for value in 1 - (items @ query[0])]
-        return [float(value) for value in euclidean_distances(query, items)[0]]
+        query = self.features.of([self.query[row]]).double()
+        items = self.features.of([self.gallery[g] for g in gallery]).double()
+        found = 1 - items @ query[0] if self.features.measure == "similarity" else (items - query).norm(dim=1)
+        return [float(value) for value in found]
 
     def _answer(self, row: int, gallery: int, distance: float) -> Answer:
         pid = self.query[row].pid

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,11 +164,11 @@ def _queries(
 
 # ---------------------------------------------------------------------------------------------------------------- without data
 def _of_tables(
-    name: str, rule: str, reads: Sequence[Read], metrics: tuple[Mapping[str, object] | None, ...], items: Items, count: int, seed: int
+    name: str, rule: str, reads: Sequence[Read], metrics: tuple[Mapping[str, Any] | None, ...], items: Items, count: int, seed: int
 ) -> ProtocolView:
     """From the artifacts' tables alone."""
     tables = [read.ranks(name) if m is not None else [] for m, read in zip(metrics, reads, strict=True)]
-    curves = tuple(curve_of(lines, RANKS) if lines else None for lines in tables)
+    curves = tuple(_curve_of_table(lines, m) for lines, m in zip(tables, metrics, strict=True))
     nothing: tuple[PairDistances | None, ...] = (None,) * len(reads)
     by_path = [{line.path: line for line in lines} for lines in tables]
     paths = [line.path for line in next((lines for lines in tables if lines), [])]
@@ -178,6 +179,10 @@ def _of_tables(
         chosen = choose_queries(precision, np.zeros_like(precision, dtype=np.bool_), count, seed)
         queries = tuple(_bare(shared[row], tags, by_path, items) for row, tags in chosen.items())
     return ProtocolView(name, IGNORED.get(rule, rule), "", metrics, curves, nothing, queries, len(paths), (None,) * len(reads))
+
+
+def _curve_of_table(lines: list[RankLine], metrics: Mapping[str, Any] | None) -> NDArray[np.float64] | None:
+    return curve_of(lines, min(RANKS, int(metrics.get("gallery", RANKS)))) if lines and metrics else None
 
 
 def _bare(path: str, tags: tuple[str, ...], tables: Sequence[Mapping[str, RankLine]], items: Items) -> Query:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.fakes import REPOSITORY
 
-SUFFIXES = {".py", ".toml", ".md", ".json", ".safetensors", ".npz"}
+SUFFIXES = {".py", ".toml", ".md", ".json", ".safetensors", ".npz", ".html", ".css", ".js"}
 
 
 def test_wheel(tmp_path: Path) -> None:

@@ -53,6 +53,9 @@ WANTED = {
     | {"--dry-run", "--device", "--set", "--index", "--item", "--top", "--camera", "--not-camera", "--domain", "--after", "--before"}
     | {"--clothes", "--other-clothes", "--query-clothes", "--rerank", "--expand", "--sheet"},
     "doctor": ON_A_STORE | {"--verify"},
+    "report": ON_A_STORE
+    | {"--output", "--force", "--data", "--queries", "--pictures", "--heat-maps", "--max-size", "--title", "--name", "--seed"}
+    | {"--dry-run", "--device", "--workers"},
     "datasets list": set(),
     "datasets show": set(),
     "datasets verify": {"--dataset", "--workers", "--counts", "--open", "--strict", "--show", "--output"},

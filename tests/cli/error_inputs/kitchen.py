@@ -88,6 +88,12 @@ class Kitchen:
         self.run("finetune", str(self.prcc), "--method", "baseline", "--clip", str(self.clip), "--name", "c", *SMALL, *BATCH)
         return "checkpoint"
 
+    @cached_property
+    def evaluation(self) -> str:
+        """The small CLIP evaluated as it is, on `prcc`."""
+        self.run("evaluate", str(self.prcc), "--zero-shot", "--clip", str(self.clip), "--name", "e")
+        return "evaluation"
+
 
 def write_maps(data: Path, folder: Path) -> Path:
     """Label maps of the pictures in ``data``, by relative path: upper-clothes (5) on the trunk."""

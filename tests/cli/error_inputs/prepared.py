@@ -81,8 +81,13 @@ def student(place: Place, argument: str) -> None:
     _copied(place, place.kitchen.student, "s")
 
 
+def evaluation(place: Place, argument: str) -> None:
+    """Artifact evaluation/e@v1 of a PRCC."""
+    _copied(place, place.kitchen.evaluation, "e")
+
+
 def _copied(place: Place, kind: str, name: str) -> None:
     shutil.copytree(place.kitchen.store / kind / name, place.store / kind / name)
 
 
-BUILDERS = (prcc, pictures, tree, clip, parser, maps, masks, parsing, prompts, checkpoint, meshes, student)
+BUILDERS = (prcc, pictures, tree, clip, parser, maps, masks, parsing, prompts, checkpoint, meshes, student, evaluation)

@@ -115,6 +115,30 @@ def used_artifact(place: Place, argument: str) -> None:
         draft.describe(inputs=[InputRef.of(source, role="checkpoint")], dataset=source.manifest.dataset, config={})
 
 
+def shape_evaluation(place: Place, argument: str) -> None:
+    """An evaluation of 3D bodies called bodies."""
+    with Store(place.store).create("evaluation", "bodies") as draft:
+        draft.write("metrics.json", b"{}\n")
+        draft.describe(config={"command": "evaluate", "task": "shape"})
+
+
+def features_of_others(place: Place, argument: str) -> Path:
+    """evaluation/odd@v1, whole, whose paths are fewer than its features."""
+    whole = Store(place.store).open("evaluation/e")
+    with Store(place.store).create("evaluation", "odd") as draft:
+        for name in whole.files:
+            shutil.copyfile(whole.path / name, draft.path / name)
+        (draft.path / "paths.json").write_text(json.dumps(json.loads((whole.path / "paths.json").read_text())[1:]))
+        draft.describe(config=whole.manifest.config, dataset=whole.manifest.dataset)
+    return draft.artifact.path / "features.safetensors"
+
+
+def a_file(place: Place, argument: str) -> Path:
+    """A file of that name, which is somebody's."""
+    (place.root / argument).write_text("mine\n")
+    return place.root / argument
+
+
 def same_name_twice(place: Place, argument: str) -> None:
     """Two kinds of artifacts called t."""
     with Store(place.store).create("evaluation", "t") as draft:
@@ -256,6 +280,9 @@ BUILDERS = (
     removed_version,
     left_over,
     used_artifact,
+    shape_evaluation,
+    features_of_others,
+    a_file,
     same_name_twice,
     unfinished_run,
 )
