@@ -11,4 +11,4 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports --no-cache
-python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"   # whole files to one process: their fixtures are dear
+python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=15 "$@"   # whole files to one process: their fixtures are dear

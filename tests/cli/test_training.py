@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,8 @@ from reidclip.cli.app import main
 from reidclip.data.files import mirrored
 from reidclip.data.images import write_indexed_png
 from reidclip.data.lip import LIP_PALETTE
-from tests.fakes import write_prcc, write_tiny_clip
+from tests.fakes import environment, reidclip_command, write_prcc, write_tiny_clip
+from tests.warm import WarmProcess
 
 SMALL = ["height=32", "width=16", "epochs=2"]
 BATCHES = ["identities=2", "images_per_identity=2", "pad=2"]
@@ -49,10 +49,10 @@ def write_labels(data: Path, folder: Path) -> None:
 
 def in_a_process(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does, in ``place``, with the store ``place/artifacts``; it must succeed."""
-    env = {**os.environ, "REIDCLIP_STORE": str(place / "artifacts")}
-    run = subprocess.run([sys.executable, "-m", "reidclip", *words], cwd=place, env=env, capture_output=True, text=True)
-    assert run.returncode == 0 and "Traceback" not in run.stderr, run.stderr
-    return run
+    process = WarmProcess(reidclip_command(*words), place, environment(place))
+    out, err = process.communicate()
+    assert process.returncode == 0 and "Traceback" not in err, err
+    return subprocess.CompletedProcess(words, 0, out, err)
 
 
 def reidclip(place: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -98,32 +98,27 @@ def test_dry_run_writes_nothing(place: Path) -> None:
     assert not (place / "artifacts").exists()
 
 
-def start_training(place: Path) -> subprocess.Popen[str]:
+def start_training(place: Path) -> WarmProcess:
     long = ["height=32", "width=16", "epochs=4000", *BATCHES]
-    return subprocess.Popen(
-        [sys.executable, "-m", "reidclip", "finetune", "prcc", "--method", "baseline", "--clip", "tiny.safetensors", *arguments(long)],
-        cwd=place,
-        env={**os.environ, "REIDCLIP_STORE": str(place / "artifacts")},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    line = reidclip_command("finetune", "prcc", "--method", "baseline", "--clip", "tiny.safetensors", *arguments(long))
+    return WarmProcess(line, place, environment(place))
 
 
-def wait_for_state(place: Path, process: subprocess.Popen[str]) -> Path:
-    for _ in range(600):
+def wait_for_state(place: Path, process: WarmProcess) -> Path:
+    for _ in range(3000):
         found = list((place / "artifacts" / ".runs").glob("*/stage-0.safetensors"))
         if found:
             return found[0]
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert process.poll() is None, process.stderr.read()
         time.sleep(0.1)
-    raise AssertionError("the training wrote no state within a minute")
+    raise AssertionError("the training wrote no state within five minutes")
 
 
 def test_ctrl_c_keeps_the_state_and_writes_no_artifact(place: Path) -> None:
     process = start_training(place)
     state = wait_for_state(place, process)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Run the same command again to go on." in told and "Traceback" not in told
     assert state.is_file()
@@ -134,13 +129,12 @@ def test_kill_leaves_a_readable_store_and_a_state_to_go_on_from(place: Path) -> 
     process = start_training(place)
     wait_for_state(place, process)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert json.loads(reidclip(place, "artifacts", "list", "--json").stdout)["artifacts"] == []
     again = start_training(place)
-    assert again.stderr is not None
     told = next((line for line in again.stderr if "going on with the unfinished run" in line), None)  # ends with the process
     again.kill()
-    again.communicate(timeout=60)
+    again.communicate(timeout=300)
     assert told is not None
 
 

@@ -221,8 +221,9 @@ class TestCalls:
             time.sleep(0.01)  # a busy machine takes its time to begin; from then on the processes that read pictures are starting
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to all processes
-        start = time.monotonic()
-        out, err = process.communicate(timeout=240)
+        before = os.times()
+        out, err = process.communicate(timeout=600)
         assert process.returncode == 130, out
         assert out == "" and "Interrupted." in err and "Traceback" not in err
-        assert time.monotonic() - start < 30  # all of it takes minutes
+        after = os.times()  # of the processor, by all its processes: how busy the machine is does not count
+        assert after.children_user - before.children_user < 30, "all of it takes minutes"

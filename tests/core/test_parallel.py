@@ -23,9 +23,13 @@ from reidclip.errors import UserError
 from reidclip.evaluation.protocols import required_samples
 from reidclip.parallel.processes import joined
 from tests.fakes import REPOSITORY, environment, reidclip_command, write_prcc, write_tiny_clip
+from tests.warm import WarmProcess
 
 STEPS = 50
 CASES = [(name, command) for name in registry.names("reidclip.methods") for command in registry.get("reidclip.methods", name).stages]
+
+
+Process = subprocess.Popen[str] | WarmProcess
 
 
 def free_port() -> int:
@@ -34,10 +38,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def processes(command: list[str], count: int, home: Path, **extra: str) -> list[subprocess.Popen[str]]:
-    """``count`` processes with the variables that torchrun sets."""
+def processes(command: list[str], count: int, home: Path, **extra: str) -> list[Process]:
+    """``count`` processes with the variables that torchrun sets. Of several the first is a cold one: they do not share a seed of hashes."""
     port = str(free_port())
-    started = []
+    started: list[Process] = []
     for number in range(count):
         meeting = {
             "RANK": str(number),
@@ -47,11 +51,14 @@ def processes(command: list[str], count: int, home: Path, **extra: str) -> list[
             "MASTER_PORT": port,
         }
         env = environment(home, REPOSITORY, **(meeting if count > 1 else {}), **extra)
-        started.append(subprocess.Popen(command, env=env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        if number == 0 and count > 1:
+            started.append(subprocess.Popen(command, env=env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        else:
+            started.append(WarmProcess(command, home, env))
     return started
 
 
-def finish(started: list[subprocess.Popen[str]], timeout: float = 120) -> list[tuple[int, str, str]]:
+def finish(started: list[Process], timeout: float = 600) -> list[tuple[int, str, str]]:
     try:
         ended = [(p.communicate(timeout=timeout), p.returncode) for p in started]
     finally:
@@ -161,7 +168,7 @@ def test_torchrun_finetunes_and_one_process_writes(tree: Path, tmp_path: Path) -
     env = environment(tmp_path / "two", REPOSITORY)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port()), "-m"]
     line = [*torchrun, *finetune_line(tree, tmp_path / "two")[2:]]
-    run = subprocess.run(line, env=env, cwd=tmp_path / "two", capture_output=True, text=True, timeout=180)
+    run = subprocess.run(line, env=env, cwd=tmp_path / "two", capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("wrote checkpoint/") == alone.count("wrote checkpoint/") == 1
     one, two = (load_file(next((tmp_path / home / "artifacts").rglob("encoder.safetensors"))) for home in ("one", "two"))
@@ -177,7 +184,7 @@ def test_a_process_that_dies_ends_the_others_with_a_sentence(tree: Path, tmp_pat
         if "steps" in line:
             break
     both[1].kill()
-    _, err = both[0].communicate(timeout=60)
+    _, err = both[0].communicate(timeout=300)
     assert both[0].returncode == 1
     assert "Another process of this run ended" in err and "Traceback" not in err
 
@@ -191,7 +198,7 @@ def test_a_process_that_dies_ends_the_others_with_a_sentence(tree: Path, tmp_pat
 )
 def test_variables_without_torchrun_are_explained(tree: Path, tmp_path: Path, variables: dict[str, str], sentence: str) -> None:
     env = {**environment(tmp_path, REPOSITORY), **variables}
-    run = subprocess.run(finetune_line(tree, tmp_path), env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(finetune_line(tree, tmp_path), env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert run.returncode == 2 and sentence in run.stderr and "torchrun" in run.stderr and "Traceback" not in run.stderr
     assert not os.path.exists(tmp_path / "artifacts" / "checkpoint")
 

@@ -88,18 +88,29 @@ def undisturbed(place: Path) -> dict[str, Any]:
     return found
 
 
+def killed_at(point: int, store: str, place: Path) -> bool:
+    """Kill a parsing once so many maps are noted; False where a busy machine lets it end before that is seen."""
+    [process] = processes(small(store), 1, place)
+    while notes_kept(place / store) < point and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    finish([process])
+    if process.returncode == 0:
+        return False
+    assert process.returncode == -signal.SIGKILL
+    assert visible(Store(place / store)) == []
+    return True
+
+
 def test_killed_twice_it_goes_on_to_the_same_bytes(place: Path, undisturbed: dict[str, Any]) -> None:
-    points = sorted(random.Random(SEED).sample(range(1, PICTURES - 60), 2))
-    store = place / "killed"
-    for point in points:
-        [process] = processes(small("killed"), 1, place)
-        while notes_kept(store) < point and process.poll() is None:
-            time.sleep(0.001)
-        process.kill()
-        finish([process])
-        assert process.returncode == -signal.SIGKILL, f"ended before it could be killed (points {points}, seed {SEED})"
-        assert visible(Store(store)) == []
-    done = told(finish(processes(small("killed"), 1, place))[0])
+    draw = random.Random(SEED)
+    for turn in range(20):
+        points, name = sorted(draw.sample(range(1, PICTURES - 60), 2)), f"killed-{turn}"
+        if all(killed_at(point, name, place) for point in points):
+            break
+    else:
+        pytest.fail(f"it always ended before it could be killed (seed {SEED})")
+    done = told(finish(processes(small(name), 1, place))[0])
     assert content(done, place).items() == content(undisturbed, place).items(), f"killed at {points} (seed {SEED})"
     assert metrics_of(done) == metrics_of(undisturbed) and done["notes"] == undisturbed["notes"]
     assert points[-1] - 2 * BATCH <= done["metrics"]["resumed"] < PICTURES
@@ -119,8 +130,7 @@ def test_a_process_that_dies_ends_the_others_and_one_goes_on(place: Path) -> Non
     """With the bundled network, which takes a while; the next run takes up what both did."""
     store = place / "died"
     both = processes(line("died"), 2, place)
-    deadline = time.monotonic() + 60
-    while not any(j.stat().st_size for j in store.rglob("finished-1.log")) and time.monotonic() < deadline:
+    while not any(j.stat().st_size for j in store.rglob("finished-1.log")) and both[1].poll() is None:
         time.sleep(0.002)
     both[1].kill()
     (code, out, err), _ = finish(both)
