@@ -24,7 +24,7 @@ def people_frames(count: int) -> tuple[list[np.ndarray], list[str]]:
     frames, lines = [], []
     for number in range(count):
         frame = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-        for track, left in ((7, 3 * number), (9, 40 - 2 * number)):
+        for track, left in ((7, min(3 * number, WIDTH - 16)), (9, max(40 - 2 * number, 0))):
             frame[8:40, left : left + 16] = draw_person(track, 0, 0, number)[0]
             lines.append(f"{number + 1},{track},{left},8,16,32,0.{number + 1},-1,-1,-1")
         frames.append(frame)

@@ -97,7 +97,7 @@ def error_boundary(verbose: bool) -> Iterator[None]:
         yield
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # typer ends silently on Ctrl-C
-            remedy = "Nothing half-written was left; parse, prompt-learn, finetune, distill and synth go on when repeated."
+            remedy = "Nothing half-written was left; parse, prompt-learn, finetune, distill, extract and synth go on when repeated."
             _tell("Interrupted.", remedy, verbose, of_all=True)
         raise
     except InterruptedRunError as error:

@@ -146,7 +146,7 @@ def _items(job: ExtractJob, files: BlockFiles, total: int) -> tuple[list[Item], 
     kept = np.zeros(len(every), np.bool_)
     for block in files.all(total):
         kept[block.rows] = True
-    return [every[row] for row in np.flatnonzero(kept)], [every[row] for row in np.flatnonzero(~kept)]
+    return [every[row] for row in np.flatnonzero(kept).tolist()], [every[row] for row in np.flatnonzero(~kept).tolist()]
 
 
 def _write(

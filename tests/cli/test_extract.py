@@ -216,30 +216,50 @@ def test_boxes_behind_the_end_of_the_video(line: CommandLine, extract: Extract) 
 
 
 # ------------------------------------------------------------------------------------------------------- runs and results
-def test_a_run_that_was_cut_goes_on_and_gives_the_same_bytes(line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["pictures", "video"])
+def test_a_run_that_was_cut_goes_on_and_gives_the_same_bytes(line: CommandLine, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(blocks, "ITEMS", 4)
     prcc()
-    words = ("extract", "prcc", *CLIP, "--batch-size", 2)
+    video, mot = walk(18)
+    words = ("extract", *(["prcc"] if kind == "pictures" else [video, "--mot", mot]), *CLIP, "--batch-size", 2)
     line(*words, "--name", "whole")
-    calls = {"left": 3}
+    left = 3
     write = blocks.BlockFiles.write
 
     def cut(self: blocks.BlockFiles, number: int, block: blocks.Block) -> None:
-        if not calls["left"]:
+        nonlocal left
+        if not left:
             raise KeyboardInterrupt
-        calls["left"] -= 1
+        left -= 1
         write(self, number, block)
 
     with monkeypatch.context() as patch:
         patch.setattr(blocks.BlockFiles, "write", cut)
         line(*words, "--name", "cut", code=130)
     assert Store(Path("artifacts")).newest("vectors", lambda m: m.name == "cut") is None
+    done = sorted(Path("artifacts/vectors/cut").glob(".partial-*/blocks/*"))
+    assert len(done) == 3
+    done[1].write_bytes(done[1].read_bytes()[:50])  # as after a power cut: made again
     run = line(*words, "--name", "cut")
-    assert "going on with an interrupted run: 12 of 36 are done" in run.err
+    assert "going on with an interrupted run: 8 of 36 are done" in run.err
     whole, cut_run = newest("vectors/whole"), newest("vectors/cut")
-    assert cut_run.manifest.metrics["resumed"] == 12
+    assert cut_run.manifest.metrics["resumed"] == 8
     assert {n: f.sha256 for n, f in whole.files.items()} == {n: f.sha256 for n, f in cut_run.files.items()}
     assert set(whole.files) == {"vectors.safetensors", "items.csv", "vectors.json"}
+
+
+def test_other_pictures_or_fresh_start_over(line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "ITEMS", 4)
+    prcc()
+    last = sorted(Path("prcc").rglob("*.jpg"))[-1]
+    whole = last.read_bytes()
+    words = ("extract", "prcc", *CLIP, "--batch-size", 2, "--name", "n")
+    last.write_bytes(b"no picture")
+    line(*words, code=1)
+    assert "going on" not in line(*words, "--fresh", code=1).err
+    assert "going on" in line(*words, code=1).err
+    last.write_bytes(whole)  # other bytes: whether they are the old run's nobody knows
+    assert "going on" not in line(*words).err
 
 
 def test_a_broken_picture_stops_the_run_or_is_left_out(line: CommandLine, extract: Extract) -> None:
