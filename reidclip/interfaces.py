@@ -9,7 +9,7 @@ group               protocol        bundled
 reidclip.methods    `Method`        baseline clipreid ccaf sci cal fgdi clip3dreid rkd
 reidclip.parsers    `Parser`        schp (and its small stand-in, schp-tiny)
 reidclip.bodies     `Body`          anny smpl
-reidclip.exporters  `Exporter`      onnx
+reidclip.exporters  `Exporter`      onnx onnx-int8 torch-export safetensors
 reidclip.indexes    `GalleryIndex`
 reidclip.layouts    `DataLayout`    prcc ltcc vcclothes market1501 msmt17 deepchange last ccvid celeb_reid ccda cuhk02 cuhk03 cuhk_sysu prid grid viper ilids folder
 ==================  ==============  ================================================================================================================

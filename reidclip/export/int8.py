@@ -17,23 +17,25 @@ from torch import nn
 
 from reidclip.errors import UserError
 from reidclip.export.int8_calibration import Pictures, measured_on, quiet
-from reidclip.export.int8_nodes import FLOAT_PARTS, nodes_left_float, quantisable
+from reidclip.export.int8_nodes import FLOAT_PARTS, is_convolutional, nodes_left_float, quantisable
 from reidclip.export.int8_preparation import with_preparation
 from reidclip.export.network import ExportNetwork
 from reidclip.export.onnx_format import MODEL_FILE, OnnxSession, OnnxSettings, onnx_facts, write_onnx
 from reidclip.interfaces import ExportedSession, ExportPlan
 from reidclip.settings import Settings
 
-Method = Literal["minmax", "entropy", "percentile"]
+Method = Literal["minmax", "percentile"]  # ONNX Runtime's "entropy" counts in as many bins as there are levels: minmax again
 
 
 class Int8Settings(OnnxSettings):
     """Settings of the format ``onnx-int8``."""
 
-    mode: Literal["dynamic", "static"] = Field(
-        "dynamic", description="ranges of activations: dynamic, measured on every call; static, calibrated on training pictures"
+    mode: Literal["auto", "dynamic", "static"] = Field(
+        "auto",
+        description="ranges of activations: dynamic, measured on every call; static, calibrated on training pictures; auto, static for "
+        "networks of convolutions, which are slower than in float32 with dynamic ranges, and dynamic for others",
     )
-    method: Method = Field("percentile", description="static: how a range is chosen from what was seen: minmax, entropy or percentile")
+    method: Method = Field("minmax", description="static: a range is all that was seen, or leaves out a hundred-thousandth (percentile)")
     pictures: int = Field(128, ge=1, le=512, description="static: training pictures that ranges are measured on")
     seed: int = Field(0, ge=0, description="static: which pictures are drawn")
     per_channel: bool = Field(True, description="one scale per output channel of a weight; false: one per weight")
@@ -44,7 +46,7 @@ class Int8Settings(OnnxSettings):
         ("first", "last", "attention-pool"), description=f"parts left in float32: {', '.join(FLOAT_PARTS)}; empty quantises all"
     )
     max_drop: float = Field(
-        1.0, ge=0, le=100, description="points of R1 or mAP that quantisation may cost in any protocol; more, and nothing is kept"
+        1.0, ge=0, le=100, description="points of mAP (of R1 twice as many) that may be lost in any protocol; more, and nothing is kept"
     )
 
 
@@ -121,7 +123,9 @@ def _quantise(exact: Path, path: Path, settings: Int8Settings, plan: ExportPlan)
     from onnxruntime import quantization as q
 
     graph = onnx.load(str(exact)).graph
-    kinds = quantisable(graph, settings.mode)
+    convolutional = is_convolutional(graph)
+    static = settings.mode == "static" or (settings.mode == "auto" and convolutional and plan.calibration is not None)
+    kinds = quantisable(convolutional, static)
     left = nodes_left_float(graph, settings.keep_float)
     if not any(node.op_type in kinds and node.name not in left for node in graph.node):
         raise UserError(
@@ -133,7 +137,7 @@ def _quantise(exact: Path, path: Path, settings: Int8Settings, plan: ExportPlan)
         "per_channel": settings.per_channel,
         "weight_type": q.QuantType.QInt8,
     }
-    if settings.mode == "dynamic":
+    if not static:
         with quiet():
             q.quantize_dynamic(exact, path, op_types_to_quantize=kinds, extra_options={"MatMulConstBOnly": True}, **common)
         return
@@ -146,17 +150,10 @@ def _quantise(exact: Path, path: Path, settings: Int8Settings, plan: ExportPlan)
             quant_format=q.QuantFormat.QDQ if settings.scheme == "qdq" else q.QuantFormat.QOperator,
             op_types_to_quantize=kinds,
             activation_type=q.QuantType.QUInt8,
-            calibrate_method=_method(settings.method),
+            calibrate_method=q.CalibrationMethod.MinMax if settings.method == "minmax" else q.CalibrationMethod.Percentile,
             extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
             **common,
         )
-
-
-def _method(name: Method) -> Any:
-    from onnxruntime.quantization import CalibrationMethod
-
-    methods = {"minmax": CalibrationMethod.MinMax, "entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}
-    return methods[name]
 
 
 EXPORTER = Int8Exporter()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import random
 from collections.abc import Callable, Collection, Iterator
@@ -71,11 +73,12 @@ def measured_on(pictures: Pictures, inputs: Collection[str]) -> Iterator[Any]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Within, warnings that ONNX Runtime's quantisation logs at the root are kept back."""
+    """Within, what ONNX Runtime's quantisation prints, and logs at the root, is kept back."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         root.setLevel(before)

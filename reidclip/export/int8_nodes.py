@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 FLOAT_PARTS = ("first", "last", "attention-pool")
 """Parts that can be left in float: what reads the picture, what gives the last product, and CLIP's attention pool."""
@@ -12,18 +12,22 @@ _PRODUCTS = ("Conv", "MatMul", "Gemm")
 _POOLS = ("/attnpool", "/attn_pool")  # open_clip's and timm's names, which are in those of the nodes
 
 
-def quantisable(graph: Any, mode: Literal["dynamic", "static"]) -> list[str]:
-    """Kinds of nodes to be quantised.
-
-    Networks of matrix products alone (transformers) get those. In networks of convolutions with calibrated ranges, what lies between two
-    convolutions is quantised too, so that nothing goes back to float and forth in between.
-    """
+def is_convolutional(graph: Any) -> bool:
+    """Whether the graph is a network of convolutions, and not of matrix products behind patches or a stem."""
     weights = {initializer.name for initializer in graph.initializer}
     convolutions = sum(node.op_type == "Conv" for node in graph.node)
     products = sum(node.op_type in ("MatMul", "Gemm") and node.input[1] in weights for node in graph.node)
-    if convolutions <= 1 + products // 4:  # patches and a stem
+    return bool(convolutions > 1 + products // 4)
+
+
+def quantisable(convolutional: bool, static: bool) -> list[str]:
+    """Kinds of nodes to be quantised.
+
+    With calibrated ranges what lies between two convolutions is quantised too, so that nothing goes to float and back in between.
+    """
+    if not convolutional:
         return ["MatMul", "Gemm"]
-    return [*_PRODUCTS, "Relu", "Add", "AveragePool", "MaxPool"] if mode == "static" else list(_PRODUCTS)
+    return [*_PRODUCTS, "Relu", "Add", "AveragePool", "MaxPool"] if static else list(_PRODUCTS)
 
 
 def nodes_left_float(graph: Any, parts: Sequence[str]) -> list[str]:
