@@ -110,7 +110,7 @@ def through(block: nn.Module | None, feature_map: Tensor) -> Tensor:
         return feature_map
     places: Tensor = block(feature_map.flatten(2).transpose(1, 2))
     result = places.transpose(1, 2).reshape(feature_map.shape)
-    return result if torch.jit.is_tracing() else torch.empty_like(feature_map).copy_(result)  # graphs know no order in memory
+    return result if torch.onnx.is_in_onnx_export() else torch.empty_like(feature_map).copy_(result)  # graphs know no order in memory
 
 
 def _zeroed(layer: nn.Linear) -> nn.Linear:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class TorchExportSession:
         self._threads = threads
         try:
             self._run = torch.export.load(path).module()
-        except (RuntimeError, OSError, ValueError, KeyError) as error:
+        except (RuntimeError, OSError, ValueError, KeyError, BadZipFile) as error:
             raise WorkError(f"{path} is no program of torch.export ({_first_line(error)}).", "Export the checkpoint again.") from error
 
     def __call__(self, pictures: np.ndarray, camera: np.ndarray | None = None) -> np.ndarray:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -29,22 +33,21 @@ def exporter(request: pytest.FixtureRequest) -> Exporter:
     return found
 
 
-@pytest.fixture
+@lru_cache
 def encoder() -> InferenceEncoder:
     return InferenceEncoder(tiny_clip().image_encoder, InferenceOptions(flip=True)).eval()
 
 
-@pytest.fixture
 def pictures() -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (7, *SIZE, 3), dtype=np.uint8)
 
 
-def plan_for(exporter: Exporter, pictures: np.ndarray, **asked: Any) -> ExportPlan:
-    return ExportPlan(exporter.settings(), calibration=lambda: iter([normalised(pictures)]), **asked)
+def plan_for(exporter: Exporter, **asked: Any) -> ExportPlan:
+    return ExportPlan(exporter.settings(), calibration=lambda: iter([normalised(pictures())]), **asked)
 
 
-def normalised(pictures: np.ndarray) -> torch.Tensor:
-    return normalise(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy()), InferenceOptions().normalisation)
+def normalised(given: np.ndarray) -> torch.Tensor:
+    return normalise(torch.from_numpy(given.transpose(0, 3, 1, 2).copy()), InferenceOptions().normalisation)
 
 
 def test_the_bundled_one_is_registered() -> None:
@@ -58,33 +61,48 @@ def test_fulfils_the_protocol(exporter: Exporter) -> None:
     assert "fp32" in exporter.precisions and set(exporter.precisions) <= set(BOUNDS)
 
 
-def test_the_file_gives_the_encoders_vectors(exporter: Exporter, encoder: InferenceEncoder, pictures: np.ndarray, tmp_path: Path) -> None:
-    wanted = encoder.features(normalised(pictures)).numpy()
+@lru_cache
+def exported(exporter: Exporter, precision: str) -> Path:
+    """The file of one export; exporters are compared by being the same object."""
+    folder = Path(mkdtemp(dir=FOLDER[0]))
+    return exporter.export(encoder(), plan_for(exporter, precision=precision), folder)
+
+
+FOLDER: list[Path] = []
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    FOLDER[:] = [tmp_path_factory.mktemp("exports")]
+    yield
+    exported.cache_clear()
+
+
+def test_the_file_gives_the_encoders_vectors(exporter: Exporter) -> None:
+    wanted = encoder().features(normalised(pictures())).numpy()
     for precision in exporter.precisions:
-        folder = tmp_path / precision
-        folder.mkdir()
-        path = exporter.export(encoder, plan_for(exporter, pictures, precision=precision), folder)
-        assert path.is_file() and path.is_relative_to(folder)
-        session = exporter.load(path, threads=1)
+        session = exporter.load(exported(exporter, precision), threads=1)
         assert session.name
-        x = normalised(pictures).numpy()
+        x = normalised(pictures()).numpy()
         for size in (7, 1, 2):
             given = session(x[:size])
-            assert given.dtype == np.float32 and given.shape == (size, encoder.width)
+            assert given.dtype == np.float32 and given.shape == (size, wanted.shape[1])
             assert cosines(given, wanted[:size]).min() >= (BOUNDS[precision] if exporter.exact else 0.9)
 
 
-def test_pre_processing_inside(exporter: Exporter, encoder: InferenceEncoder, pictures: np.ndarray, tmp_path: Path) -> None:
+def test_pre_processing_inside(exporter: Exporter, tmp_path: Path) -> None:
     if not getattr(exporter, "preprocesses", True):
         pytest.skip("writes weights and no function")
-    session = exporter.load(exporter.export(encoder, plan_for(exporter, pictures, preprocessing=True), tmp_path), threads=1)
-    wanted = encoder.features(normalised(pictures)).numpy()
-    assert cosines(session(pictures), wanted).min() >= (BOUNDS["fp32"] if exporter.exact else 0.9)
+    session = exporter.load(exporter.export(encoder(), plan_for(exporter, preprocessing=True), tmp_path), threads=1)
+    wanted = encoder().features(normalised(pictures())).numpy()
+    assert cosines(session(pictures()), wanted).min() >= (BOUNDS["fp32"] if exporter.exact else 0.9)
 
 
-def test_a_file_that_is_none_is_refused(exporter: Exporter, encoder: InferenceEncoder, pictures: np.ndarray, tmp_path: Path) -> None:
-    path = exporter.export(encoder, plan_for(exporter, pictures), tmp_path)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+def test_a_file_that_is_cut_off_is_refused(exporter: Exporter, tmp_path: Path) -> None:
+    whole = exported(exporter, "fp32")
+    shutil.copytree(whole.parent, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / whole.name
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
     with pytest.raises((UserError, WorkError)) as told:
         exporter.load(path, threads=1)
-    assert str(path) in told.value.what and told.value.remedy
+    assert path.name in told.value.what and told.value.remedy
