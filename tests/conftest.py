@@ -15,6 +15,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first import
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _unsynced() -> Iterator[None]:
+    """Nothing here outlives a power cut, and waiting for the disk ten times an artifact took a quarter of the tests' time. That the calls
+    are made, and what becomes of their errors, is tested by replacing them (tests/core/test_store_failures.py)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     home: Path = tmp_path_factory.mktemp("home")

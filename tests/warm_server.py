@@ -80,6 +80,8 @@ def _run(request: dict[str, Any]) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # as a process of its own begins
         os.environ.clear()
         os.environ.update(request["environment"])
+        os.fsync = lambda descriptor: None  # as tests/conftest.py does: what a kill leaves does not hang on it
+        sys.path[:0] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path not in sys.path]
         os.chdir(request["folder"])
         sys.argv = [request["module"], *request["arguments"]]
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)

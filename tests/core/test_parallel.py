@@ -38,8 +38,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def processes(command: list[str], count: int, home: Path, **extra: str) -> list[Process]:
-    """``count`` processes with the variables that torchrun sets. Of several the first is a cold one: they do not share a seed of hashes."""
+def processes(command: list[str], count: int, home: Path, warm: bool = False, **extra: str) -> list[Process]:
+    """``count`` processes with the variables that torchrun sets. Of several the first is a cold one, so that two do not share a seed of
+    hashes; not where they are all to be ``warm``."""
     port = str(free_port())
     started: list[Process] = []
     for number in range(count):
@@ -51,7 +52,7 @@ def processes(command: list[str], count: int, home: Path, **extra: str) -> list[
             "MASTER_PORT": port,
         }
         env = environment(home, REPOSITORY, **(meeting if count > 1 else {}), **extra)
-        if number == 0 and count > 1:
+        if number == 0 and count > 1 and not warm:
             started.append(subprocess.Popen(command, env=env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         else:
             started.append(WarmProcess(command, home, env))
@@ -178,7 +179,7 @@ def test_torchrun_finetunes_and_one_process_writes(tree: Path, tmp_path: Path) -
 
 
 def test_a_process_that_dies_ends_the_others_with_a_sentence(tree: Path, tmp_path: Path) -> None:
-    both = processes(finetune_line(tree, tmp_path, "--set", "epochs=10000"), 2, tmp_path)
+    both = processes(finetune_line(tree, tmp_path, "--set", "epochs=10000"), 2, tmp_path, warm=True)
     assert both[1].stderr is not None and both[0].stderr is not None
     for line in both[0].stderr:  # until steps are being done
         if "steps" in line:
@@ -221,7 +222,7 @@ def progress_told(err: str) -> list[str]:
 
 
 def test_commands_that_run_in_one_process_say_so(tmp_path: Path) -> None:
-    both = finish(processes(reidclip_command("synth", "data"), 2, tmp_path))
+    both = finish(processes(reidclip_command("synth", "data"), 2, tmp_path, warm=True))
     assert all(code == 2 and "`synth` runs in one process" in err for code, _, err in both) and not (tmp_path / "data").exists()
 
 
@@ -233,7 +234,7 @@ def test_an_error_of_one_process_is_told_by_it(tree: Path, tmp_path: Path) -> No
     dataset.absolute(sample).write_bytes(b"no picture")
     weights = write_tiny_clip(tmp_path / "tiny.safetensors")
     line = reidclip_command("evaluate", "data", "--zero-shot", "--clip", str(weights), "--workers", "0")
-    (_, _, first), (code, out, second) = finish(processes(line, 2, tmp_path))
+    (_, _, first), (code, out, second) = finish(processes(line, 2, tmp_path, warm=True))
     assert "error: Another process of this run ended" in first and sample.path not in first
     assert (code, out) == (1, "") and second.startswith("error: process 1 (the first is 0): ") and sample.path in second
 

@@ -129,7 +129,7 @@ def test_two_processes_make_the_same_bytes(place: Path, undisturbed: dict[str, A
 def test_a_process_that_dies_ends_the_others_and_one_goes_on(place: Path) -> None:
     """With the bundled network, which takes a while; the next run takes up what both did."""
     store = place / "died"
-    both = processes(line("died"), 2, place)
+    both = processes(line("died"), 2, place, warm=True)
     while not any(j.stat().st_size for j in store.rglob("finished-1.log")) and both[1].poll() is None:
         time.sleep(0.002)
     both[1].kill()

@@ -102,12 +102,12 @@ def test_unknown_kind_names_the_nearest(store: Store) -> None:
 
 def test_a_plugin_can_add_a_kind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kinds, "_KINDS", dict(kinds._KINDS))
-    kinds.register(kinds.Kind("report", "an HTML page", "reidclip report", ("*.html",)))
-    with store.create("report", "r") as draft:
+    kinds.register(kinds.Kind("sketch", "an HTML page", "reidclip sketch", ("*.html",)))
+    with store.create("sketch", "r") as draft:
         draft.write("index.html", b"<p>")
-    assert [a.kind for a in store.list()] == ["report"]
+    assert [a.kind for a in store.list()] == ["sketch"]
     with pytest.raises(UserError, match="already is"):
-        kinds.register(kinds.Kind("report", "another", "x", ()))
+        kinds.register(kinds.Kind("sketch", "another", "x", ()))
 
 
 # ----------------------------------------------------------------------------------------------------------- list, newest

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +14,8 @@ import torch
 
 from reidclip.clip.image_encoder import ImageEncoder
 from reidclip.clip.load import load_clip
-from tests.fakes import REPOSITORY
+from tests.fakes import REPOSITORY, environment
+from tests.warm import WarmProcess
 
 RECIPE = REPOSITORY / "examples" / "train_reidclip_tiny"
 
@@ -119,10 +119,11 @@ def test_rare_values_weigh_more_up_to_a_bound() -> None:
 
 def test_states_of_other_options_are_not_taken_for_ones_own(tmp_path: Path) -> None:
     def train(*options: str) -> str:
-        words = [str(RECIPE / "train.py"), str(tmp_path / "no-data"), "out.safetensors", "--held-out", "h", *options]
-        done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode != 0
-        return done.stderr
+        words = ["train", str(tmp_path / "no-data"), "out.safetensors", "--held-out", "h", *options]
+        process = WarmProcess([sys.executable, "-m", *words], tmp_path, environment(tmp_path / "home", RECIPE))
+        _, err = process.communicate()
+        assert process.returncode != 0
+        return err
 
     assert "other options" not in train("--lr", "1e-3")  # there are no data
     told = train("--lr", "2e-3", "--seed", "1")
