@@ -183,7 +183,7 @@ def evaluate(
 
     job = plan_several(
         data or (),
-        Store(store),
+        Store(store, dry=dry_run),
         checkpoint=checkpoint,
         zero_shot=zero_shot,
         clip=clip,
