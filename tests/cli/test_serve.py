@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
-import subprocess
-from collections.abc import Iterator
+import threading
+import webbrowser
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.cli.in_process import CommandLine
-from tests.fakes import reidclip_command
-from tests.serve.small_gallery import write_gallery
+from tests.serve.small_gallery import encoder, write_gallery
 
 
 @pytest.fixture(scope="module")
@@ -59,25 +57,40 @@ def test_a_checkpoint_that_is_gone(reidclip: CommandLine, tmp_path: Path) -> Non
     assert "checkpoint tiny@v1, which is not in" in run.err and "--checkpoint" in run.err
 
 
-@pytest.fixture
-def started(store: Path) -> Iterator[subprocess.Popen[str]]:
-    words = reidclip_command("serve", "--store", str(store), "--port", "0", "--token", "auto", "--json", "--device", "cpu")
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
-    yield process
-    process.kill()
-    process.wait()
+def test_it_tells_its_address_answers_and_ends_with_ctrl_c(reidclip: CommandLine, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, object] = {}
+
+    def visit(address: str) -> None:
+        page, _, token = address.partition("#token=")
+        try:
+            seen["without"] = httpx.get(f"{page}api/info").status_code
+            held = httpx.Client(base_url=page, headers={"authorization": f"Bearer {token}"})  # keeps its connection open
+            seen["with"] = held.get("/api/info").json()["index"]["ref"]
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(webbrowser, "open", lambda address: threading.Thread(target=visit, args=(address,)).start())
+    before = signal.getsignal(signal.SIGINT)
+    run = reidclip("serve", "--store", store, "--port", 0, "--token", "auto", "--json", "--open", "--device", "cpu", code=0)
+    token = run.json["address"].partition("#token=")[2]
+    assert run.json["index"] == "gate@v1" and len(token) >= 32
+    assert seen == {"without": 401, "with": "gate@v1"}
+    assert token not in run.err and "Ctrl-C ends it." in run.err and "Interrupted" not in run.err
+    assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_it_tells_its_address_answers_and_ends_with_ctrl_c(started: subprocess.Popen[str]) -> None:
-    assert started.stdout is not None
-    told = json.loads(started.stdout.readline())
-    address, _, token = told["address"].partition("#token=")
-    assert told["index"] == "gate@v1" and len(token) >= 32
-    assert httpx.get(f"{address}api/info").status_code == 401
-    held = httpx.Client(base_url=address, headers={"authorization": f"Bearer {token}"})  # keeps its connection open
-    assert held.get("/api/info").json()["index"]["ref"] == "gate@v1"
-    started.send_signal(signal.SIGINT)
-    out, err = started.communicate(timeout=60)
-    assert started.returncode == 0, err
-    assert out == "" and "Traceback" not in err and "error" not in err.lower()
-    assert token not in err and "Ctrl-C ends it." in err
+def test_an_index_that_was_damaged(reidclip: CommandLine, tmp_path: Path) -> None:
+    store, index = write_gallery(tmp_path / "g")
+    file = max((index.path / "backend").iterdir(), key=lambda path: path.stat().st_size)
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    run = reidclip("serve", "--store", store.root, "--port", 0, code=1)
+    assert file.name in run.err and "digest mismatch" in run.err and "make it again" in run.err
+
+
+def test_another_model_under_the_same_name(reidclip: CommandLine, tmp_path: Path) -> None:
+    store, _ = write_gallery(tmp_path / "g")
+    other = encoder(seed=1)
+    with store.create("checkpoint", "other") as draft:
+        other.save(draft.path)
+    run = reidclip("serve", "--store", store.root, "--port", 0, "--checkpoint", "other", code=2)
+    assert "other weights" in run.err and "index gate@v1" in run.err

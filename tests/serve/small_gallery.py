@@ -36,9 +36,9 @@ def items(count: int = 20) -> tuple[Item, ...]:
     return (*known, Item(NASTY))
 
 
-def encoder() -> InferenceEncoder:
+def encoder(seed: int = 0) -> InferenceEncoder:
     """Random weights, the same every time."""
-    return InferenceEncoder(tiny_clip().image_encoder).eval()
+    return InferenceEncoder(tiny_clip(seed=seed).image_encoder).eval()
 
 
 def write_gallery(root: Path) -> tuple[Store, Artifact]:
