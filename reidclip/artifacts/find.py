@@ -65,9 +65,14 @@ def find_version(root: Path, ref: str) -> Path:
     raise UserError(f"'{ref}' does not say which version of {title}.", f"Say which: {', '.join(versions)}.")
 
 
+def _article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
 def _in_store(root: Path, reference: Reference, kind: str | None) -> list[Path]:
     if kind and reference.kind and kind != reference.kind:
-        raise UserError(f"'{reference.kind}/{reference.name}' is a {reference.kind} artifact, not {kind}.", f"Name a {kind} artifact.")
+        told = f"'{reference.kind}/{reference.name}' is {_article(reference.kind)} artifact, not {kind}."
+        raise UserError(told, f"Name {_article(kind)} artifact.")
     wanted = reference.kind or kind
     found = []
     for kind_folder in [root / wanted] if wanted else folders(root):

@@ -43,7 +43,7 @@
   const strip = (group, protocol, query, found, number) => {
     const item = group.items[query.item];
     const name = group.evaluations[number];
-    if (found === null) return make("p", { class: "facts" }, `${name}: not evaluated under ${protocol.name}`);
+    if (found === null) return make("p", { class: "facts" }, `${name}: no list under ${protocol.name}`);
     const facts = `AP ${percent(found.ap)}, first match at rank ${found.rank}, ${found.n} in the gallery`;
     const several = group.evaluations.length > 1;
     const head = make("p", { class: "facts" }, several ? make("strong", {}, name) : "", several ? `: ${facts}` : facts);

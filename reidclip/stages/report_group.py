@@ -16,7 +16,7 @@ from reidclip.stages.report_choose import Group
 from reidclip.stages.report_heat import Drawn, draw_heat_maps
 from reidclip.stages.report_pictures import Read as ReadPicture
 from reidclip.stages.report_pictures import readers
-from reidclip.stages.report_protocols import Items, item_of, view_protocol
+from reidclip.stages.report_protocols import Items, as_evaluated, item_of, view_protocol
 from reidclip.stages.report_read import Read
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _title(group: Group) -> str:
 
 def _map(read: Read, dataset: Dataset, job: ReportJob) -> FeatureMap | None:
     """Of the people with the most outfits among those that were compared."""
-    protocols = [p for p in dataset.protocols if p.name in read.metrics]
+    protocols = [as_evaluated(p, read) for p in dataset.protocols if p.name in read.metrics]
     samples = [s for s in required_samples(dataset, protocols) if not is_distractor(dataset, s)]
     chosen = [samples[i] for i in choose_people(samples, job.people)] if job.people else []
     if len(chosen) < 2:

@@ -10,7 +10,7 @@ import numpy as np
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.images import UInt8
 from reidclip.explain.overlay import overlay, top_of_scale
-from reidclip.explain.placing import on_picture
+from reidclip.explain.placing import Cells, on_picture
 from reidclip.records import Dataset, Sample
 from reidclip.stages.choose import Say
 from reidclip.stages.explain import explain
@@ -62,10 +62,10 @@ def draw_heat_maps(
     return Drawn(tuple(result.title for result in results), tuple(overlays))
 
 
-def _reader(read: Read, heat: np.ndarray, cells: object, top: float) -> Read:
+def _reader(read: Read, heat: np.ndarray, cells: Cells, top: float) -> Read:
     def drawn() -> UInt8:
         picture = read()
-        return overlay(picture, on_picture(heat, cells, *picture.shape[:2]), top)  # type: ignore[arg-type]
+        return overlay(picture, on_picture(heat, cells, *picture.shape[:2]), top)
 
     return drawn
 

@@ -91,22 +91,21 @@ def view_protocol(name: str, reads: Sequence[Read], dataset: Dataset | None, ite
     protocol = dataset.protocol(name) if dataset else None
     if dataset is None or protocol is None:
         return _of_tables(name, rule, reads, metrics, items, count, seed)
-    sides = tuple(
-        None if m is None else _side(dataset, _as_evaluated(protocol, read), read) for m, read in zip(metrics, reads, strict=True)
-    )
-    known = [side for side in sides if side is not None]
+    sides = tuple(None if m is None else _side(dataset, as_evaluated(protocol, read), read) for m, read in zip(metrics, reads, strict=True))
+    alike = _alike(sides)
+    known = [side for side in alike if side is not None]
     clothes = all(s.clothes_id >= 0 for s in known[0].compared.query)
     chosen = choose_queries(np.stack([s.precision for s in known]), np.stack([s.in_other_clothes for s in known]), count, seed)
     return ProtocolView(
         name,
         IGNORED.get(rule, rule),
-        _note(protocol),
+        _note(protocol, alike != sides),
         metrics,
         tuple(None if side is None else _curve(side.result) for side in sides),
         tuple(None if side is None else count_pairs(side.compared) for side in sides),
-        _queries(known[0].compared.query, chosen, sides, items),
+        _queries(known[0].compared.query, chosen, alike, items),
         int(known[0].result.rankings[0].valid.sum()),
-        tuple(int(side.in_other_clothes.sum()) if side is not None and clothes else None for side in sides),
+        tuple(int(side.in_other_clothes.sum()) if side is not None and clothes else None for side in alike),
     )
 
 
@@ -116,16 +115,24 @@ def _side(dataset: Dataset, protocol: Protocol, read: Read) -> _Side:
     return _Side(result, compared, compared.first())
 
 
-def _as_evaluated(protocol: Protocol, read: Read) -> Protocol:
+def as_evaluated(protocol: Protocol, read: Read) -> Protocol:
     """Of random divisions those that were averaged."""
     used = read.artifact.manifest.config.get("splits", {}).get(protocol.name)
     return dataclasses.replace(protocol, draws=tuple(used)) if protocol.draws and used else protocol
 
 
-def _note(protocol: Protocol) -> str:
+def _alike(sides: tuple[_Side | None, ...]) -> tuple[_Side | None, ...]:
+    """Those that compare what the first of them does: others were averaged over other random divisions, and have other queries."""
+    first = next(side.compared for side in sides if side is not None)
+    same = [side is not None and (side.compared.query, side.compared.gallery) == (first.query, first.gallery) for side in sides]
+    return tuple(side if fits else None for side, fits in zip(sides, same, strict=True))
+
+
+def _note(protocol: Protocol, some_apart: bool) -> str:
     parts = [protocol.note] if protocol.note else []
     parts += ["Lists and distances are of the first random division."] if len(protocol.draws) > 1 else []
     parts += ["Lists and distances are of the first draw of the gallery."] if protocol.single_shot_repeats else []
+    parts += ["Evaluations of other divisions than the first one's have no lists beside it."] if some_apart else []
     return " ".join(parts)
 
 

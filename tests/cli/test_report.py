@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -9,14 +11,20 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from reidclip.artifacts.manifest import DatasetRef, InputRef
+from reidclip.artifacts.manifest import DatasetRef
 from reidclip.artifacts.store import Store
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
+from reidclip.data.face_blur import blur_faces
+from reidclip.data.images import read_picture
 from reidclip.data.open import open_dataset
 from tests.cli.in_process import CommandLine, beside_a_tiny_clip
 from tests.cli.report_data import write_folder
+from tests.cli.test_blur_faces import labels, write_parsing
+from tests.contracts.test_layouts import TREES
 from tests.fakes import tiny_clip, write_prcc
 
 ON_CPU = ("--device", "cpu", "--workers", "0")
@@ -25,7 +33,7 @@ ON_CPU = ("--device", "cpu", "--workers", "0")
 @pytest.fixture
 def reidclip(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> CommandLine:
     """The command line in a folder with data set "prcc" and a tiny CLIP."""
-    write_prcc(tmp_path / "prcc")
+    write_prcc(tmp_path / "prcc", tmp_path / "keep")
     return beside_a_tiny_clip(monkeypatch, capsys, tmp_path)
 
 
@@ -163,24 +171,49 @@ def test_heat_maps_and_the_training_of_a_checkpoint(reidclip: CommandLine) -> No
     assert all(distance >= 0 for _, distance, _ in answers) and max(distance for _, distance, _ in answers) > 0
 
 
+def jpeg(uri: str) -> np.ndarray:
+    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+        return np.asarray(image, np.float64)
+
+
 def test_faces_stay_blurred(reidclip: CommandLine, tmp_path: Path) -> None:
-    """What was evaluated with blurred faces is shown so; without the label maps nothing is."""
-    evaluated(reidclip, "--name", "e")
+    """What was evaluated with blurred faces is shown so; without the label maps it is not shown."""
     store = Store(Path("artifacts"))
-    plain = store.open("evaluation/e")
-    with store.create("parsing", "p") as draft:
-        draft.write("labels/x.png", b"no map of these pictures")
-        draft.describe(config={})
-    parsing = draft.artifact
-    with store.create("evaluation", "blurred") as draft:
-        for name in plain.files:
-            shutil.copyfile(plain.path / name, draft.path / name)
-        config = {**plain.manifest.config, "settings": {**plain.manifest.config["settings"], "blur_faces": True}}
-        draft.describe(config=config, dataset=plain.manifest.dataset, inputs=[InputRef.of(parsing, role="parsing")])
+    parsing = write_parsing(store, tmp_path)
+    evaluated(reidclip, "--name", "blurred", "--blur-faces")
+    reidclip("report", "--output", "page.html", *ON_CPU)
+    shown = held(page())
+    for path, *_, place, _ in shown["groups"][0]["items"]:
+        picture, known = read_picture(tmp_path / "prcc" / path), labels(tmp_path, path)
+        seen, face = jpeg(shown["pictures"][place]), known == 13
+        apart = [np.abs(seen - one)[face].mean() for one in (blur_faces(picture, known, (13,)), picture)]
+        assert apart[0] < apart[1] / 2, path
     store.remove(parsing, force=True)
     run = reidclip("report", "blurred", *ON_CPU, code=2)
     assert "Evaluation blurred@v1 is of blurred faces" in run.err and "--no-pictures" in run.err
     reidclip("report", "blurred", "--no-pictures", *ON_CPU)
+
+
+def test_evaluations_of_other_random_divisions_share_no_lists(reidclip: CommandLine, tmp_path: Path) -> None:
+    TREES["viper"](tmp_path / "viper")
+    for name, split in (("a", 0), ("b", 1), ("c", 0)):
+        evaluated(reidclip, "--name", name, "--split", str(split), data="viper")
+    reidclip("report", "a", "b", "c", "--output", "page.html", *ON_CPU)
+    (group,) = held(page())["groups"]
+    assert [[f is None for f in q["found"]] for q in group["protocols"][0]["queries"]] == [[False, True, False]] * 2
+    assert "Evaluations of other divisions than the first one's have no lists beside it." in words_of(page())
+
+
+def test_a_tracklet_is_shown_by_the_frame_in_its_middle(reidclip: CommandLine, tmp_path: Path) -> None:
+    TREES["ccvid"](tmp_path / "ccvid")
+    evaluated(reidclip, "--name", "v", data="ccvid")
+    reidclip("report", "--output", "page.html", *ON_CPU)
+    shown = held(page())
+    frames = {s.path: s.frames for s in open_dataset(tmp_path / "ccvid").samples}
+    for path, *_, place, _ in shown["groups"][0]["items"]:
+        seen = jpeg(shown["pictures"][place])
+        apart = [np.abs(seen - read_picture(tmp_path / "ccvid" / frame)).mean() for frame in frames[path]]
+        assert apart[len(frames[path]) // 2] == min(apart)
 
 
 def test_dry_run_and_output(reidclip: CommandLine) -> None:
