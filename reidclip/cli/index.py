@@ -26,7 +26,11 @@ Inputs = Annotated[
 Index = Annotated[str | None, typer.Option("--index", help="Index artifact, hall@v2. Default: the newest.", show_default=False)]
 Checkpoint = Annotated[
     str | None,
-    typer.Option("--checkpoint", help="What data named here is extracted with. Default: as `reidclip extract`.", show_default=False),
+    typer.Option(
+        "--checkpoint",
+        help="What data named here is extracted with; zero-shot:NAME is a plain CLIP. Default: what made the index, else the newest.",
+        show_default=False,
+    ),
 ]
 Backend = Annotated[str, typer.Option("--backend", help="Kind of index: faiss (embedded), milvus (a database).")]
 Clothes = Annotated[

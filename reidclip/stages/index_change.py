@@ -76,8 +76,8 @@ def plan_add(
     about = IndexAbout.read(artifact)
     if not sources:
         raise UserError("Nothing was named that could be added.", "Name vectors, or folders of pictures: reidclip index add data/new.")
-    made_by = about.model.ref if checkpoint is None and not about.model.ref.startswith("zero-shot:") else checkpoint
-    data_by = made_by if any(not _is_reference(source, store) for source in sources) else checkpoint
+    has_data = any(not _is_reference(source, store) for source in sources)
+    data_by = checkpoint or (about.model.ref if has_data else None)
     grouped = about.clothes.mode == "clusters"
     return AddJob(artifact, about, find_inputs(sources, store, say, checkpoint=data_by, clothes=grouped, device=device), store, say)
 

@@ -14,6 +14,7 @@ from reidclip.artifacts.artifact import Artifact
 from reidclip.artifacts.store import Store
 from reidclip.errors import UserError
 from reidclip.gallery.model import VectorModel
+from reidclip.gallery.query_encoder import ZERO_SHOT
 from reidclip.gallery.vectors import VECTORS_FILE, VectorSet, read_vectors
 from reidclip.stages.choose import Say
 from reidclip.stages.extract import ExtractJob, extract, plan_extract
@@ -54,7 +55,7 @@ def find_inputs(
 
     Args:
         sources: empty takes the newest vectors.
-        checkpoint: what data is extracted with; None takes what `plan_extract` takes.
+        checkpoint: what data is extracted with; None takes what `plan_extract` takes, "zero-shot:NAME" a plain CLIP.
         clothes: also describe the clothes of what is extracted.
 
     Raises:
@@ -70,8 +71,12 @@ def find_inputs(
     vectors = tuple(store.open(source, kind="vectors") for source in sources if not _is_data(source))
     if checkpoint and not data:
         raise UserError("--checkpoint says what data is extracted with, and no data was named.", "Leave it out.")
-    jobs = (plan_extract(data, store, checkpoint=checkpoint, clothes=clothes, device=device, say=say),) if data else ()
-    return Inputs(vectors, jobs)
+    if not data:
+        return Inputs(vectors)
+    plain = checkpoint.removeprefix(ZERO_SHOT) if checkpoint and checkpoint.startswith(ZERO_SHOT) else None
+    made_by = None if plain else checkpoint
+    job = plan_extract(data, store, checkpoint=made_by, zero_shot=plain is not None, clip=plain, clothes=clothes, device=device, say=say)
+    return Inputs(vectors, (job,))
 
 
 def _is_data(source: str) -> bool:
