@@ -31,20 +31,19 @@ def print_report(report: Mapping[str, Any]) -> None:
         console.print(
             f"resized inside against Pillow, {resized['pictures']} pictures of their own sizes: least cosine {told}", soft_wrap=True
         )
-    if protocols := report.get("protocols"):
-        _print_protocols(protocols)
+    if evaluation := report.get("evaluation"):
+        _print_protocols(evaluation["protocols"])
 
 
 def _print_protocols(protocols: Mapping[str, Any]) -> None:
-    """Percent before and after, where the entry of a protocol has both."""
-    table = Table(title="percent, PyTorch float32 -> export", title_justify="left")
-    for column in ("protocol", "R1", "mAP"):
+    """Points of each protocol before and after."""
+    table = Table(title="percent, PyTorch in float32 -> the export", title_justify="left")
+    for column in ("protocol", "queries", "R1", "mAP"):
         table.add_column(column, justify="left" if column == "protocol" else "right")
     for name, told in protocols.items():
-        if isinstance(told, Mapping) and "before" in told and "after" in told:
-            table.add_row(name, *(_change(told["before"].get(key), told["after"].get(key)) for key in ("R1", "mAP")))
+        table.add_row(name, str(told["queries"]), *(_change(told.get(metric)) for metric in ("R1", "mAP")))
     console.print(table)
 
 
-def _change(before: float | None, after: float | None) -> str:
-    return "-" if before is None or after is None else f"{100 * before:.1f} -> {100 * after:.1f}"
+def _change(told: Mapping[str, float] | None) -> str:
+    return "-" if told is None else f"{told['before']:.2f} -> {told['after']:.2f}"

@@ -175,6 +175,8 @@ def export(job: ExportJob, progress: Progress = lambda what, done, total: None) 
         )
     if job.output is not None:
         _copy(draft.artifact.path / path.name, job.output)
+        if others := [name for name in about["files"] if name != path.name]:
+            job.say(f"note: {job.output} is not all of it: {', '.join(others)} lie in {draft.artifact.path}")
     return draft.artifact, report
 
 

@@ -57,13 +57,9 @@ def verify(job: ExportJob, session: ExportedSession, encoder: InferenceEncoder, 
         from reidclip.export.protocol_check import MAX_DROP, protocol_before_after
 
         assert job.evaluation is not None
-        report["protocols"] = protocol_before_after(
-            session,
-            encoder,
-            job.evaluation,
-            plan.preprocessing,
-            max_drop=getattr(job.settings, "max_drop", MAX_DROP),
-            progress=lambda done, total: progress("protocols", done, total),
+        allowed = float(getattr(job.settings, "max_drop", MAX_DROP))
+        report["evaluation"] = protocol_before_after(
+            session, encoder, job.evaluation, plan.preprocessing, allowed, lambda done, total: progress("evaluate", done, total)
         )
     return report
 

@@ -112,3 +112,24 @@ def test_dry_run_writes_nothing(reidclip: CommandLine, place: Path, store: Store
     told = reidclip("export", "--store", store.root, "--dry-run", "--preprocessing").json
     assert (told["writes"], told["preprocessing"], told["settings"]) == ("export/mine-onnx", True, {"opset": 18})
     assert not (store.root / "export").exists()
+
+
+def test_an_inexact_format_is_measured_by_the_protocols(reidclip: CommandLine, place: Path, store: Store) -> None:
+    words = ("--format", "onnx-int8", "--preprocessing", "--threads", 1, "--set", "max_drop=100")
+    run = reidclip("export", "--store", store.root, *words)
+    report = json.loads(store.open("mine-onnx-int8", kind="export").file("report.json").read_text())
+    assert report["least_cosine_allowed"] is None and report["batches"][-1]["batch"] == 64
+    told = report["evaluation"]["protocols"]["cloth-changing"]
+    assert told["mAP"]["difference"] == pytest.approx(told["mAP"]["after"] - told["mAP"]["before"])
+    assert f"{told['R1']['before']:.2f} -> {told['R1']['after']:.2f}" in run.out
+
+
+def test_an_inexact_format_needs_data(reidclip: CommandLine, store: Store) -> None:
+    checkpoint(store, None)
+    run = reidclip("export", "--store", store.root, "--format", "onnx-int8", code=2)
+    assert "Format onnx-int8 is measured on data, and mine@v1 names none." in run.err
+
+
+def test_weights_have_nothing_inside(reidclip: CommandLine, place: Path, store: Store) -> None:
+    run = reidclip("export", "--store", store.root, "--format", "safetensors", "--preprocessing", code=2)
+    assert "Format safetensors holds weights and no function." in run.err
