@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from reidclip.evaluation.divisions import of_divisions
 from reidclip.evaluation.protocols import Evaluation, evaluate_protocol, required_samples
 from reidclip.evaluation.settings import EvaluateSettings
 from reidclip.parallel.processes import is_first
-from reidclip.records import Dataset, Protocol, Sample
+from reidclip.records import Dataset, Protocol
 from reidclip.settings import parse_assignments
 from reidclip.stages.blurred_faces import face_blur, parsing_for, shown_faces
 from reidclip.stages.choose import Say, checkpoint_for, dataset_for
@@ -34,6 +33,7 @@ from reidclip.stages.evaluate_features import extract_features
 from reidclip.stages.evaluate_protocols import chosen_protocols
 from reidclip.stages.evaluate_settings import given_values, of_recipe, resolve_evaluate
 from reidclip.stages.evaluate_splits import told_of_splits, write_ranks, write_splits
+from reidclip.stages.evaluate_told import of_tracklets, told
 from reidclip.stages.evaluation_names import evaluation_name
 from reidclip.stages.trained_on import Provenance, provenance
 from reidclip.train.device import pick_device
@@ -215,7 +215,7 @@ def evaluate(
         results = [evaluate_protocol(job.dataset, p, features, job.settings.resamples, job.seed) for p in job.protocols]
         again = [rank_again(job.dataset, r, features, job.settings, job.seed, draft.path, ranking) for r in results]
         metrics = {
-            r.protocol.name: {**_told(r, job), **told_of_splits(job.dataset, r), **more} for r, more in zip(results, again, strict=True)
+            r.protocol.name: {**told(r, job), **told_of_splits(job.dataset, r), **more} for r, more in zip(results, again, strict=True)
         }
         (draft.path / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
         for result in results:
@@ -235,7 +235,7 @@ def evaluate(
             "normalised": options.normalise,
             "distance": "cosine" if options.normalise else "Euclidean",
             "ap": "precision at hit",
-            **_of_tracklets(samples, job.settings),
+            **of_tracklets(samples, job.settings),
         }
         draft.describe(
             config={**job.plan(), "feature": feature},
@@ -249,29 +249,3 @@ def evaluate(
             device=pick_device(job.device),
         )
     return draft.artifact, results
-
-
-def _of_tracklets(samples: Sequence[Sample], settings: EvaluateSettings) -> dict[str, Any]:
-    """What is to be known of a tracklet's feature; nothing where samples are pictures."""
-    if not any(s.frames for s in samples):
-        return {}
-    clip = {"frames": settings.clip_frames, "stride": settings.clip_stride}
-    counts = {"tracklets": len(samples), "frames": sum(len(s.pictures) for s in samples)}
-    return {**counts, "of_a_tracklet": "mean over its clips of the mean over their frames", "clip": clip}
-
-
-def _told(result: Evaluation, job: EvaluateJob) -> dict[str, Any]:
-    """One protocol's entry in metrics.json: shares in 0..1, the published ones among them, and what was trained on."""
-    metrics = result.metrics
-    told = {**dataclasses.asdict(metrics), "rule": result.protocol.rule.value, **job.provenance.to_json()}
-    if not result.protocol.reports_map:
-        told |= {"mAP": None, "mINP": None, "mAP_interval": None}
-    row = job.comparison.rows.get(result.protocol.name)
-    if row is not None:
-        told["published"] = {
-            "R1": row.R1 / 100,
-            "mAP": row.mAP / 100,
-            "difference": {"R1": metrics.R1 - row.R1 / 100, "mAP": metrics.mAP - row.mAP / 100},
-            **row.model_dump(include={"method", "recipe", "source", "status", "note"}),
-        }
-    return told

@@ -269,7 +269,16 @@ class TestSettings:
 
     def test_defaults_config_and_set(self, place: Place) -> None:
         place.checkpoint("baseline", "tiny")
-        exact = {"decode": "exact", "blur_faces": False, "diagnostics": False, "map_people": 10, "clip_frames": 8, "clip_stride": 4}
+        exact: dict[str, Any] = {
+            "decode": "exact",
+            "blur_faces": False,
+            "diagnostics": False,
+            "map_people": 10,
+            "clip_frames": 8,
+            "clip_stride": 4,
+        }
+        exact |= {"rerank": False, "rerank_k1": 20, "rerank_k2": 6, "rerank_lambda": 0.3}
+        exact |= {"expand": 0, "expand_alpha": 3.0, "expand_gallery": False}
         assert self.settings(place) == {"flip": None, "batch_size": 128, "resamples": 1000, **exact}
         config = self.config(place, "[common]\nbatch_size = 3\n[evaluate]\nflip = true\nresamples = 5\n[finetune]\nepochs = 2\n")
         assert self.settings(place, *config) == {"flip": True, "batch_size": 3, "resamples": 5, **exact}
