@@ -14,6 +14,39 @@ from tests.browser import visit as visit
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported; several tests run beside each other
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+DEAR = (
+    "core/test_parallel.py",
+    "cli/test_resume.py",
+    "cli/test_errors.py",
+    "cli/test_training.py",
+    "plugins/test_minimal_plugin.py",
+    "core/test_parse_scale.py",
+    "examples/test_synthcc_gates.py",
+    "parity/test_clip_parity.py",
+    "parity/test_import_parity.py",
+    "cli/test_layout_pipelines.py",
+    "parity/test_fgdi_parity.py",
+    "plugins/test_schp_full.py",
+    "parity/test_schp_parity.py",
+    "examples/test_ablation.py",
+    "cli/test_open_clip_is_absent.py",
+)
+"""Files that take longest, longest first: begun last, one of them would keep one process busy while the others have nothing left."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """By itself xdist begins with the files of most tests, which are not those that take longest."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The dear files first, all else in its order."""
+    here = Path(__file__).parent
+    place = {here / name: number for number, name in enumerate(DEAR)}
+    items.sort(key=lambda item: place.get(item.path, len(DEAR)))
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _unsynced() -> Iterator[None]:
