@@ -69,6 +69,8 @@ def _kind(path: Path, reading: Reading) -> Kind:
         return "frames" if reading.mot else "folder"
     if not path.exists():
         raise UserError(f"There is no file or folder {path}.", "Name a data set, a folder of pictures, a picture or a video.")
+    if not path.is_file():
+        raise UserError(f"{path} is no regular file.", "Name a data set, a folder of pictures, a picture or a video.")
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return "video"

@@ -13,6 +13,7 @@ from reidclip.gallery.items import Item
 from reidclip.gallery.vectors import VECTORS_FILE
 
 PARQUET_FILE = "vectors.parquet"
+_LISTS = {"vector": "vectors", "clothes": "clothes"}  # column -> tensor
 _ROWS = 16_384  # of a row group: what is in memory at once
 
 
@@ -30,17 +31,19 @@ def write_parquet(folder: Path, items: Sequence[Item]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    with safe_open(folder / VECTORS_FILE, framework="numpy") as file:
-        tables = {column: file.get_slice(name) for column, name in (("vector", "vectors"), ("clothes", "clothes")) if name in file.keys()}  # noqa: SIM118
-        schema = _schema({column: table.get_shape()[1] for column, table in tables.items()})
-        with parquet.ParquetWriter(folder / PARQUET_FILE, schema, compression="zstd") as writer:
-            for start in range(0, len(items), _ROWS):
-                part = items[start : start + _ROWS]
-                columns = _columns(part)
-                for column, table in tables.items():
-                    flat = pa.array(np.ascontiguousarray(table[start : start + len(part)]).ravel())
+    path = folder / VECTORS_FILE
+    with safe_open(path, framework="numpy") as file:
+        widths = {column: file.get_slice(name).get_shape()[1] for column, name in _LISTS.items() if name in file.keys()}  # noqa: SIM118
+    schema = _schema(widths)
+    with parquet.ParquetWriter(folder / PARQUET_FILE, schema, compression="zstd") as writer:
+        for start in range(0, len(items), _ROWS):
+            part = items[start : start + _ROWS]
+            columns = _columns(part)
+            with safe_open(path, framework="numpy") as file:  # anew, or what was read of the mapped file stays in memory
+                for column in widths:
+                    flat = pa.array(np.ascontiguousarray(file.get_slice(_LISTS[column])[start : start + len(part)]).ravel())
                     columns[column] = pa.FixedSizeListArray.from_arrays(flat, type=schema.field(column).type)
-                writer.write_table(pa.table(columns, schema=schema))
+            writer.write_table(pa.table(columns, schema=schema))
 
 
 def _schema(lists: dict[str, int]) -> Any:

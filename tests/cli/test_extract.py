@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -285,6 +286,13 @@ def test_the_parquet_table_is_read_by_others(extract: Extract) -> None:
     boxes = list(zip(*(table[name] for name in ("left", "top", "width", "height")), strict=True))
     assert boxes == [i.box for i in found.items]
     np.testing.assert_array_equal(np.array(table["vector"], np.float32), found.vectors)
+
+
+def test_without_pyarrow_the_table_is_refused_before_the_work(line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    run = line("extract", "gone", *CLIP, "--parquet", code=1)
+    assert "pip install 'reidclip[parquet]'" in run.err and "gone" not in run.err
 
 
 def test_clothes_are_described(extract: Extract) -> None:
