@@ -27,6 +27,7 @@ _MODULES = (
     "stores",
     "machine",
     "videos",
+    "indexes",
 )
 BUILDERS: dict[str, Builder] = {}
 for _name in _MODULES:
