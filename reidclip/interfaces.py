@@ -10,7 +10,7 @@ reidclip.methods    `Method`        baseline clipreid ccaf sci cal fgdi clip3dre
 reidclip.parsers    `Parser`        schp (and its small stand-in, schp-tiny)
 reidclip.bodies     `Body`          anny smpl
 reidclip.exporters  `Exporter`      onnx onnx-int8 torch-export safetensors
-reidclip.indexes    `GalleryIndex`
+reidclip.indexes    `GalleryIndex`  faiss milvus
 reidclip.layouts    `DataLayout`    prcc ltcc vcclothes market1501 msmt17 deepchange last ccvid celeb_reid ccda cuhk02 cuhk03 cuhk_sysu prid grid viper ilids folder
 ==================  ==============  ================================================================================================================
 """  # noqa: E501  (one line per group)
@@ -399,7 +399,11 @@ class IndexSession(Protocol):
 
 @runtime_checkable
 class GalleryIndex(Protocol):
-    """A kind of index: an embedded library, or a vector database."""
+    """A kind of index: an embedded library, or a vector database.
+
+    It may also have ``placed(settings, store_root, name)``, which gives the settings with the place of a database filled in; and its
+    ``build`` and ``extend`` may write ``recall.json`` where searches are approximate: "at", "recall" (0..1), "queries" and "wanted".
+    """
 
     name: str  # "faiss"
     title: str
