@@ -12,11 +12,11 @@
     element.append(...content.filter((one) => one !== null));
     return element;
   };
-  const percent = (share) => (100 * share).toFixed(1) + " %";
+  const percent = (share) => (100 * share).toFixed(1) + "\u00a0%";
 
   const picture = (item, alt) => {
     const uri = item[4] === null ? null : data.pictures[item[4]];
-    return uri ? make("img", { src: uri, alt, loading: "lazy", decoding: "async" }) : make("span", { class: "missing" }, item[0]);
+    return uri ? make("img", { src: uri, alt, decoding: "async" }) : make("span", { class: "missing" }, item[0]);
   };
 
   const figure = (item, classes, badge, name, lines) =>
