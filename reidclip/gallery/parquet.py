@@ -19,7 +19,7 @@ _ROWS = 16_384  # of a row group: what is in memory at once
 
 def require_parquet() -> None:
     """Raises `ModuleNotFoundError`, which the command line tells with its remedy, where pyarrow is missing."""
-    import pyarrow.parquet  # noqa: F401
+    import pyarrow  # noqa: F401
 
 
 def write_parquet(folder: Path, items: Sequence[Item]) -> None:

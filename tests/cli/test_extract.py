@@ -289,8 +289,7 @@ def test_the_parquet_table_is_read_by_others(extract: Extract) -> None:
 
 
 def test_without_pyarrow_the_table_is_refused_before_the_work(line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("pyarrow", "pyarrow.parquet"):
-        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     run = line("extract", "gone", *CLIP, "--parquet", code=1)
     assert "pip install 'reidclip[parquet]'" in run.err and "gone" not in run.err
 
