@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import cv2
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from reidclip.data.images import write_picture_png
 from reidclip.gallery.gallery import Gallery
+from reidclip.gallery.items import Item
 from reidclip.stages.serve import make_app
 from tests.serve.directly import call
 from tests.serve.small_gallery import elsewhere, picture
@@ -63,6 +68,22 @@ def test_an_index_leads_nowhere_else(led_astray: Gallery, row: int) -> None:
 
 def test_a_link_within_the_folder_is_followed(led_astray: Gallery) -> None:
     assert call(make_app(led_astray), "GET", f"/api/items/{len(PATHS) + 1}/thumbnail").headers["content-type"] == "image/jpeg"
+
+
+def test_crops_of_a_video_are_cut_out_of_their_frame(gallery: Gallery) -> None:
+    path = gallery.root / "hall.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(4):
+        frame = np.zeros((48, 64, 3), np.uint8)
+        frame[8:40, 16:32] = (0, 0, 60 * number)  # blue, green, red
+        writer.write(frame)
+    writer.release()
+    there = (Item("hall.avi", frame=3, box=(16, 8, 16, 32)), Item("hall.avi", frame=9), *gallery.items[2:])
+    app = make_app(Gallery(gallery.store, gallery.artifact, gallery.about, there, gallery._session))
+    shown = np.asarray(Image.open(io.BytesIO(call(app, "GET", "/api/items/0/thumbnail").body)), dtype=int)
+    assert shown.shape == (32, 16, 3) and np.abs(shown[8:24, 4:12] - (180, 0, 0)).max() < 25
+    assert call(app, "GET", "/api/items/1/thumbnail").status == 404
+    path.unlink()
 
 
 @pytest.mark.parametrize(
