@@ -77,7 +77,12 @@ def _exact(folder: Path, count: int, queries: np.ndarray, quick: bool) -> tuple[
     size = f"{count:,} x {WIDTH}"
     rows = [
         Row(
-            f"exact top-{TOP}, {size}, per query of batches of {BATCH}", 1000 * float(np.median(times)), "ms", None if quick else 150, False
+            f"exact top-{TOP}, {size}, per query of batches of {BATCH}",
+            1000 * float(np.median(times)),
+            "ms",
+            None if quick else 150,
+            False,
+            note,
         ),
         Row("exact, a third of the rows may answer, per query", 1000 * filtered, "ms"),
         Row("exact, one query alone", 1000 * one, "ms"),
