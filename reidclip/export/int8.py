@@ -10,44 +10,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
 from torch import nn
 
 from reidclip.errors import UserError
 from reidclip.export.int8_calibration import Pictures, measured_on, quiet
-from reidclip.export.int8_nodes import FLOAT_PARTS, is_convolutional, nodes_left_float, quantisable
+from reidclip.export.int8_nodes import FLOAT_PARTS, is_convolutional, nodes_left_float, quantisable, with_own_constants
 from reidclip.export.int8_preparation import with_preparation
 from reidclip.export.network import ExportNetwork
-from reidclip.export.onnx_format import MODEL_FILE, OnnxSession, OnnxSettings, onnx_facts, write_onnx
+from reidclip.export.one_reading import OneReading
+from reidclip.export.onnx_format import MODEL_FILE, OnnxSession, onnx_facts, write_onnx
+from reidclip.export.settings import Int8Settings
 from reidclip.interfaces import ExportedSession, ExportPlan
 from reidclip.settings import Settings
-
-Method = Literal["minmax", "percentile"]  # ONNX Runtime's "entropy" counts in as many bins as there are levels: minmax again
-
-
-class Int8Settings(OnnxSettings):
-    """Settings of the format ``onnx-int8``."""
-
-    mode: Literal["auto", "dynamic", "static"] = Field(
-        "auto",
-        description="ranges of activations: dynamic, measured on every call; static, calibrated on training pictures; auto, static for "
-        "networks of convolutions, which are slower than in float32 with dynamic ranges, and dynamic for others",
-    )
-    method: Method = Field("minmax", description="static: a range is all that was seen, or leaves out a hundred-thousandth (percentile)")
-    pictures: int = Field(128, ge=1, le=512, description="static: training pictures that ranges are measured on")
-    seed: int = Field(0, ge=0, description="static: which pictures are drawn")
-    per_channel: bool = Field(True, description="one scale per output channel of a weight; false: one per weight")
-    scheme: Literal["qdq", "qoperator"] = Field(
-        "qdq", description="static: how it is written down; same numbers, qdq is what runtimes fuse"
-    )
-    keep_float: tuple[str, ...] = Field(
-        ("first", "last", "attention-pool"), description=f"parts left in float32: {', '.join(FLOAT_PARTS)}; empty quantises all"
-    )
-    max_drop: float = Field(
-        1.0, ge=0, le=100, description="points of mAP (of R1 twice as many) that may be lost in any protocol; more, and nothing is kept"
-    )
 
 
 class Int8Exporter:
@@ -69,7 +45,7 @@ class Int8Exporter:
         """
         settings: Int8Settings = plan.settings
         _check(settings, plan)
-        bare = ExportNetwork(encoder)  # type: ignore[arg-type]  # an InferenceEncoder, by the contract
+        bare = OneReading(encoder)  # type: ignore[arg-type]  # an InferenceEncoder, by the contract
         path = folder / MODEL_FILE
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             exact = Path(scratch) / "float.onnx"
@@ -122,7 +98,10 @@ def _quantise(exact: Path, path: Path, settings: Int8Settings, plan: ExportPlan)
     import onnx
     from onnxruntime import quantization as q
 
-    graph = onnx.load(str(exact)).graph
+    model = onnx.load(str(exact))
+    graph = model.graph
+    with_own_constants(graph)
+    onnx.save(model, str(exact))
     convolutional = is_convolutional(graph)
     static = settings.mode == "static" or (settings.mode == "auto" and convolutional and plan.calibration is not None)
     kinds = quantisable(convolutional, static)
@@ -147,7 +126,7 @@ def _quantise(exact: Path, path: Path, settings: Int8Settings, plan: ExportPlan)
             exact,
             path,
             reader,
-            quant_format=q.QuantFormat.QDQ if settings.scheme == "qdq" else q.QuantFormat.QOperator,
+            quant_format=q.QuantFormat.QDQ,  # what runtimes fuse to whole-number kernels; the other form is not developed on
             op_types_to_quantize=kinds,
             activation_type=q.QuantType.QUInt8,
             calibrate_method=q.CalibrationMethod.MinMax if settings.method == "minmax" else q.CalibrationMethod.Percentile,

@@ -21,14 +21,11 @@ from reidclip.clip.inference import InferenceEncoder
 from reidclip.errors import WorkError
 from reidclip.export import safetensors_load
 from reidclip.export.safetensors_parts import Parts, taken_apart
+from reidclip.export.settings import SafetensorsSettings
 from reidclip.interfaces import ExportPlan
 from reidclip.settings import Settings
 
 OPEN_CLIP_FILE, TIMM_FILE, LOADER_FILE = "open_clip_model.safetensors", "model.safetensors", "load.py"
-
-
-class SafetensorsSettings(Settings):
-    """None."""
 
 
 class SafetensorsSession:
@@ -45,7 +42,7 @@ class SafetensorsSession:
             self._network = safetensors_load.load(path.parent)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             said = (str(error).splitlines() or [type(error).__name__])[0]
-            raise WorkError(f"{path.parent} cannot be loaded: {said}", "Export the checkpoint again.") from error
+            raise WorkError(f"{path} cannot be loaded: {said}", "Export the checkpoint again.") from error
         self.name = _library(self._network.about["library"])
 
     def __call__(self, pictures: np.ndarray, camera: np.ndarray | None = None) -> np.ndarray:
