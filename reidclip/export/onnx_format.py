@@ -12,23 +12,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import nn
 
 from reidclip.errors import UserError, WorkError
 from reidclip.export.network import CAMERA, PICTURES, VECTORS, ExportNetwork
 from reidclip.export.onnx_half import halve_weights
+from reidclip.export.settings import OnnxSettings
 from reidclip.interfaces import ExportedSession, ExportPlan
 from reidclip.settings import Settings
 
 MODEL_FILE = "model.onnx"
 _LARGEST = 2**31 - 1  # bytes of one protobuf message, which such a file is
-
-
-class OnnxSettings(Settings):
-    """Settings of the formats ``onnx`` and ``onnx-int8``."""
-
-    opset: int = Field(18, ge=17, le=20, description="version of ONNX's operators; 17 is the first with LayerNormalization")
 
 
 class OnnxSession:

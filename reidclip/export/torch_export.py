@@ -18,14 +18,11 @@ from torch import nn
 
 from reidclip.errors import UserError, WorkError
 from reidclip.export.network import ExportNetwork
+from reidclip.export.settings import TorchExportSettings
 from reidclip.interfaces import ExportPlan
 from reidclip.settings import Settings
 
 MODEL_FILE = "model.pt2"
-
-
-class TorchExportSettings(Settings):
-    """None."""
 
 
 class TorchExportSession:

@@ -245,7 +245,6 @@ def _copy(source: Path, target: Path) -> None:
     """Whole or not at all."""
     draft = target.with_name(f".{target.name}.tmp-{os.getpid()}")
     try:
-        shutil.copyfile(source, draft)
-        os.replace(draft, target)
+        os.replace(shutil.copyfile(source, draft), target)
     finally:
         draft.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -17,6 +18,7 @@ from reidclip import registry
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.data.transforms import normalise
 from reidclip.errors import UserError, WorkError
+from reidclip.export.registered import ONNX, ONNX_INT8, SAFETENSORS, TORCH_EXPORT, LazyExporter
 from reidclip.export.verify import BOUNDS, cosines
 from reidclip.interfaces import Exporter, ExportPlan
 from reidclip.settings import Settings
@@ -76,6 +78,14 @@ def _folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     FOLDER[:] = [tmp_path_factory.mktemp("exports")]
     yield
     exported.cache_clear()
+
+
+@pytest.mark.parametrize("facts", [ONNX, ONNX_INT8, TORCH_EXPORT, SAFETENSORS], ids=lambda facts: facts.name)
+def test_registered_facts_are_those_of_the_work(facts: LazyExporter) -> None:
+    work = import_module(facts.module).EXPORTER
+    assert (work.name, work.title, tuple(work.precisions), work.exact) == (facts.name, facts.title, facts.precisions, facts.exact)
+    assert work.settings is facts.settings
+    assert getattr(work, "calibrates", False) == facts.calibrates and getattr(work, "preprocesses", True) == facts.preprocesses
 
 
 def test_the_file_gives_the_encoders_vectors(exporter: Exporter) -> None:
