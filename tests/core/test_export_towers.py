@@ -60,7 +60,10 @@ def by_torch(encoder: InferenceEncoder, pictures: np.ndarray, camera: np.ndarray
     return found
 
 
-@pytest.mark.parametrize("name", TOWERS)
+SLOW = ("class-token", "convnext", "relpos", "coca", "blip")  # what they are made of is in the others too
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in TOWERS])
 def test_a_tower_gives_the_same_vectors(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     tower = TOWERS[name](tmp_path)
