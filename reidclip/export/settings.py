@@ -32,7 +32,7 @@ class Int8Settings(OnnxSettings):
     seed: int = Field(0, ge=0, description="static: which pictures are drawn")
     per_channel: bool = Field(True, description="one scale per output channel of a weight; false: one per weight")
     keep_float: tuple[str, ...] = Field(
-        ("first", "last", "attention-pool"), description=f"parts left in float32: {', '.join(FLOAT_PARTS)}; empty quantises all"
+        ("first", "last"), description=f"parts left in float32: {', '.join(FLOAT_PARTS)}; empty quantises all"
     )
     max_drop: float = Field(
         1.0, ge=0, le=100, description="points of mAP (of R1 twice as many) that may be lost in any protocol; more, and nothing is kept"

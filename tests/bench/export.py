@@ -61,7 +61,8 @@ def _of_network(name: str, clip: str, held: bool, quick: bool) -> list[Row]:
         what = f"{name}, batch {BATCH}, {THREADS} threads, ONNX Runtime {kind}"
         spread = f"ratios {min(ratios):.2f} to {max(ratios):.2f}, torch {statistics.median(times['torch']):.3f} s"
         rows.append(Row(f"{what} over PyTorch eager, speed-up", statistics.median(ratios), "x", target if held else None, True, spread))
-        rows.append(Row(f"{what}, least cosine to PyTorch", float(cosines(found[kind], found["torch"]).min()), "", cosine, True))
+        least = float(cosines(found[kind], found["torch"]).min())
+        rows.append(Row(f"{what}, least cosine to PyTorch", least, "", cosine, True, f"{least:.7f}"))
     return rows
 
 
