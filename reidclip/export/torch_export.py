@@ -65,12 +65,16 @@ class TorchExport:
         """Write ``model.pt2``; see `reidclip.interfaces.Exporter`.
 
         Raises:
-            UserError: an operation of the encoder that cannot be traced.
+            UserError: an operation of the encoder that cannot be traced, or resizing inside.
         """
+        if plan.resize:
+            raise UserError(
+                "Format torch-export cannot resize inside: its graph would be of one size of pictures.",
+                "Leave --resize out (--preprocessing takes pictures of the encoder's size), or take --format onnx.",
+            )
         network = ExportNetwork.of(encoder, plan)
         batch = torch.export.Dim("batch", min=1)
-        sizes = {1: torch.export.Dim("height", min=1), 2: torch.export.Dim("width", min=1)} if plan.resize else {}
-        free = ({0: batch, **sizes}, *({0: batch} for _ in network.input_names[1:]))
+        free = tuple({0: batch} for _ in network.input_names)
         try:
             with torch.no_grad():
                 program = torch.export.export(network, network.example(), dynamic_shapes=free, strict=False)

@@ -55,3 +55,9 @@ def test_what_cannot_be_traced_is_told_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^torch.export cannot trace this encoder: .+\.\n") as told:
         EXPORTER.export(encoder, PLAN, tmp_path)
     assert "\n" not in told.value.what and not list(tmp_path.iterdir())
+
+
+def test_resizing_inside_is_refused(tmp_path: Path) -> None:
+    encoder = InferenceEncoder(tiny_clip().image_encoder).eval()
+    with pytest.raises(UserError, match="cannot resize inside"):
+        EXPORTER.export(encoder, ExportPlan(TorchExportSettings(), preprocessing=True, resize=True), tmp_path)
