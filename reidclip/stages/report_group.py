@@ -92,7 +92,8 @@ def _with_pictures(view: GroupView, group: Group, dataset: Dataset, items: Items
 
 
 def _with_heat(view: GroupView, read: Sequence[ReadPicture], places: Sequence[int], drawn: Drawn) -> Built:
-    heat, added = [], []
+    heat: list[HeatMap] = []
+    added: list[ReadPicture] = []
     for place, overlays in zip(places, drawn.overlays, strict=True):
         first = len(read) + len(added)
         added += overlays
