@@ -71,6 +71,7 @@ def test_an_interruption_is_told_by_the_first_alone(run: Run, monkeypatch: pytes
     monkeypatch.setattr("reidclip.artifacts.store.Store.check_writable", interrupt)
     assert run(0, "evaluate", "nowhere")[0::2] == (
         130,
-        "error: Interrupted.\nNothing half-written was left; parse, prompt-learn, finetune, distill, extract and synth go on when repeated.\n",
+        "error: Interrupted.\n"
+        "Nothing half-written was left; parse, prompt-learn, finetune, distill, extract and synth go on when repeated.\n",
     )
     assert run(1, "evaluate", "nowhere") == (130, "", "")

@@ -29,9 +29,7 @@ def here(picture: np.ndarray, height: int, width: int, method: Literal["bilinear
 
 @settings(max_examples=60, deadline=None)
 @given(before=st.tuples(SIDES, SIDES), after=st.tuples(SIDES, SIDES), method=st.sampled_from(METHODS), seed=st.integers(0, 999))
-def test_the_same_pixels(
-    before: tuple[int, int], after: tuple[int, int], method: Literal["bilinear", "bicubic"], seed: int
-) -> None:
+def test_the_same_pixels(before: tuple[int, int], after: tuple[int, int], method: Literal["bilinear", "bicubic"], seed: int) -> None:
     picture = np.random.default_rng(seed).integers(0, 256, (*before, 3), dtype=np.uint8)
     assert np.array_equal(here(picture, *after, method), by_pillow(picture, *after, method))
 
