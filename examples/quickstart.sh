@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From nothing to a cloth-changing result, offline, on a laptop: renders people, masks their clothes, learns prompts, fine-tunes
-# baseline, CLIP-ReID and CCAF, and compares them. A second run reuses what is there; remove ./quickstart to start afresh.
+# baseline, CLIP-ReID and CCAF, compares them, and shows them on a page (report.html). A second run reuses what is there; remove ./quickstart to start afresh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source examples/setup.sh
@@ -23,4 +23,6 @@ for method in baseline clipreid ccaf; do
   step evaluate --checkpoint "$method-prcc"
 done
 
-python examples/compare.py "$REIDCLIP_STORE" zero-shot-reidclip-tiny-prcc baseline-prcc clipreid-prcc ccaf-prcc
+evaluations=(zero-shot-reidclip-tiny-prcc baseline-prcc clipreid-prcc ccaf-prcc)
+[ -f "$work/report.html" ] || step report "${evaluations[@]}" --output "$work/report.html"
+python examples/compare.py "$REIDCLIP_STORE" "${evaluations[@]}"
