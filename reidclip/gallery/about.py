@@ -79,6 +79,10 @@ class IndexAbout:
             given = {k: told[k] for k in ("backend", "settings", "count", "recall")}
             clothes = ClothesGroups(**told["clothes"])
             about = cls(**given, model=VectorModel.from_json(told["model"]), root=Path(told["root"]), clothes=clothes)
-            return replace(about, sources=tuple(told["sources"]), places=tuple(Place(**place) for place in told["places"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return replace(about, sources=tuple(told["sources"]), places=tuple(map(_place, told["places"])))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WorkError(f"{path} does not describe an index: {error}.", _REMEDY) from error
+
+
+def _place(told: Mapping[str, Any]) -> Place:
+    return Place(told["root"], told["domain"], {int(own): int(number) for own, number in told["clothes"].items()})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reidclip.artifacts.names import safe_name
@@ -18,12 +18,13 @@ class Place:
     Attributes:
         root: as it was given.
         domain: what its items are called where they name no domain; "" where the gallery has one root.
-        clothes_offset: is added to its numbers of clothes, for those of another root mean other clothes.
+        clothes: its own numbers of clothes -> the gallery's, for the same number means other clothes under another root. It outlives
+            the items: what is removed and comes again gets the number that it had.
     """
 
     root: str
     domain: str = ""
-    clothes_offset: int = 0
+    clothes: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def join(
     """Add sets of items, each with its root, to those of a gallery (none and None for a new one).
 
     An item whose key is there already is left out. Of several roots the common one becomes the gallery's, and keys change with it.
+    Clothes keep their numbers, unless another root's have them.
 
     Args:
         renumber: numbers of clothes are labels of the data, which differ by root; False where they are groups over all.
@@ -63,26 +65,43 @@ def join(
     if several and len(places) == 1:
         old = [replace(i, domain=i.domain or known[_real(Path(places[0].root))].domain) for i in old]
     seen = {i.key for i in old}
+    numbers = _Numbers(known.values())
     fresh: list[tuple[int, ...]] = []
     for folder, members in sets:
         real = _real(folder)
         if real not in known:
-            offset = 1 + max((i.clothes_id for i in old), default=-1) if renumber else 0
-            known[real] = Place(str(folder), _domain(folder, known) if several else "", offset)
+            known[real] = Place(str(folder), _domain(folder, known) if several else "")
+        table = dict(known[real].clothes)
         rows = []
         for row, item in enumerate(members):
-            mine = _placed(_moved(item, folder, common), known[real])
-            if mine.key not in seen:
-                seen.add(mine.key)
-                old.append(mine)
-                rows.append(row)
+            mine = _moved(item, folder, common)
+            if mine.key in seen:
+                continue
+            clothes = numbers.of(item.clothes_id, table) if renumber else item.clothes_id
+            seen.add(mine.key)
+            old.append(replace(mine, domain=mine.domain or known[real].domain, clothes_id=clothes))
+            rows.append(row)
+        known[real] = replace(known[real], clothes=table)
         fresh.append(tuple(rows))
     return Joined(tuple(old), common, tuple(known.values()), tuple(fresh))
 
 
-def _placed(item: Item, place: Place) -> Item:
-    clothes = item.clothes_id + place.clothes_offset if item.clothes_id >= 0 else -1
-    return replace(item, domain=item.domain or place.domain, clothes_id=clothes)
+class _Numbers:
+    """Numbers of clothes that a gallery has given out."""
+
+    def __init__(self, places: Iterable[Place]) -> None:
+        self._taken = {number for p in places for number in p.clothes.values()}
+        self._highest = max(self._taken, default=-1)
+
+    def of(self, own: int, table: dict[int, int]) -> int:
+        """The gallery's number of a place's own, entered into the place's table where it is new; -1 stays."""
+        if own < 0:
+            return -1
+        if own not in table:
+            table[own] = own if own not in self._taken else self._highest + 1
+            self._taken.add(table[own])
+            self._highest = max(self._highest, table[own])
+        return table[own]
 
 
 def _moved(item: Item, root: Path, common: Path) -> Item:

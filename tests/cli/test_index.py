@@ -177,6 +177,38 @@ def test_clothes_of_two_data_sets_are_not_the_same(line: CommandLine) -> None:
         assert {i.domain for i in gallery.items} == {"hall", "gate"}
 
 
+def outfits(*numbers: int, known: int = 0) -> tuple[Item, ...]:
+    return tuple(Item(f"{known + i}.jpg", clothes_id=number) for i, number in enumerate(numbers))
+
+
+def worn() -> dict[str, int]:
+    with Gallery.open(store(), "g") as gallery:
+        return {i.key: i.clothes_id for i in gallery.items}
+
+
+def test_clothes_of_a_data_set_that_grows_are_still_its_own(line: CommandLine) -> None:
+    write_set("a1", outfits(0, 1, 2), root="hall")
+    write_set("b", outfits(3, 4, 5), root="gate", seed=1)
+    write_set("a2", outfits(2, 3, 4, 5, known=3), root="hall", seed=2)
+    line("index", "build", "a1", "--name", "g")
+    line("index", "add", "b")
+    line("index", "add", "a2")
+    found = worn()
+    assert found["hall/3.jpg"] == found["hall/2.jpg"] == 2  # the outfit that it was before
+    assert len(set(found.values())) == 9 and len({n for key, n in found.items() if key.startswith("gate")}) == 3
+
+
+def test_clothes_that_were_removed_come_again_under_their_number(line: CommandLine) -> None:
+    write_set("a", outfits(0, 1, 2), root="hall")
+    write_set("b", outfits(0, 1, 2), root="gate", seed=1)
+    line("index", "build", "a", "--name", "g")
+    line("index", "remove", "--item", "2.jpg", "--item", "1.jpg")
+    line("index", "add", "b")
+    before = worn()
+    line("index", "add", "a")
+    assert worn() == before | {"hall/1.jpg": 1, "hall/2.jpg": 2} and len(set(worn().values())) == 6
+
+
 def test_removal_by_what_is_known(line: CommandLine) -> None:
     write_set("a", people())
     line("index", "build")
