@@ -65,8 +65,9 @@ def export(
     camera embeddings also take camera, int64 (B,).
 
     Nothing is kept unless it is verified: in batches of 1, 2, 7 and 64 real pictures each vector's cosine to PyTorch's is at least 0.99999
-    (fp32) or 0.999 (fp16), and the same in every batch. Formats whose numbers differ by design (onnx-int8) are measured by R1 and mAP
-    before and after. report.json beside the model holds the figures, export.json all that is needed to use it without this toolkit.
+    (fp32) or 0.999 (fp16), its length PyTorch's to a thousandth or a hundredth, and it is the same in every batch. Formats whose numbers
+    differ by design (onnx-int8) are measured by R1 and mAP before and after, and held to much looser bounds of length and between
+    batches. report.json beside the model holds the figures, export.json all that is needed to use it without this toolkit.
 
     Example: reidclip export --preprocessing
 

@@ -15,7 +15,7 @@ def print_report(report: Mapping[str, Any]) -> None:
     allowed = report["least_cosine_allowed"]
     bound = f", at least {allowed} asked" if allowed is not None else ""
     table = Table(title=f"{report['runtime']} against PyTorch on {report['pictures']}{bound}", title_justify="left")
-    for column in ("batch", "pictures", "least cosine", "largest difference", "least cosine between batches"):
+    for column in ("batch", "pictures", "least cosine", "largest difference", "least cosine between batches", "length off by"):
         table.add_column(column, justify="right")
     for row in report["batches"]:
         table.add_row(
@@ -24,13 +24,12 @@ def print_report(report: Mapping[str, Any]) -> None:
             f"{row['least_cosine']:.7f}",
             f"{row['largest_difference']:.1e}",
             f"{row['least_cosine_between_batches']:.7f}",
+            f"{row['largest_difference_of_length']:.1e}",
         )
     console.print(table)
     if resized := report.get("resized"):
-        told = f"{resized['least_cosine']:.7f}"
-        console.print(
-            f"resized inside against Pillow, {resized['pictures']} pictures of their own sizes: least cosine {told}", soft_wrap=True
-        )
+        told = f"least cosine to {resized['against']} {resized['least_cosine']:.7f}"
+        console.print(f"resized inside against Pillow, {resized['pictures']} pictures of their own sizes: {told}", soft_wrap=True)
     if evaluation := report.get("evaluation"):
         _print_protocols(evaluation["protocols"])
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from reidclip.artifacts.manifest import DatasetRef
 from reidclip.artifacts.store import Store
 from reidclip.clip.inference import InferenceEncoder, InferenceOptions
 from reidclip.data.images import read_picture
 from reidclip.data.open import open_dataset
+from reidclip.errors import WorkError
 from reidclip.export import onnx_format, verify
 from reidclip.export.onnx_format import EXPORTER
 from reidclip.gallery.model import VectorModel
 from tests.cli.in_process import CommandLine
-from tests.fakes import tiny_clip, write_prcc
+from tests.fakes import SIZE, tiny_clip, write_prcc
 from tests.tiny_clip import tiny_clip as clip_of
 
 
@@ -78,34 +83,121 @@ def test_without_data_on_rendered_people(reidclip: CommandLine, store: Store) ->
     assert json.loads(artifact.file("report.json").read_text())["pictures"] == "24 rendered pictures"
 
 
-def wrong(session: onnx_format.OnnxSession, *given: Any) -> np.ndarray:
-    vectors = CALL(session, *given)
-    return vectors + np.float32(0.5) * (np.arange(len(vectors)) == 3)[:, None].astype(np.float32)  # the fourth of a batch, if there is one
-
-
 CALL = onnx_format.OnnxSession.__call__
+Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(pictures, their vectors) -> other vectors."""
 
 
-def test_what_differs_is_not_kept(
-    reidclip: CommandLine, place: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def spoilt(monkeypatch: pytest.MonkeyPatch) -> Callable[[Change], None]:
+    """ONNX Runtime's vectors, changed."""
+
+    def put(change: Change) -> None:
+        monkeypatch.setattr(onnx_format.OnnxSession, "__call__", lambda self, x, *camera: change(x, CALL(self, x, *camera)))
+
+    return put
+
+
+Spoil = Callable[[Change], None]
+
+
+def refused(reidclip: CommandLine, store: Store, *words: object) -> str:
+    """What an export says that is not kept."""
+    run = reidclip("export", "--store", store.root, "--threads", 1, *words, code=1)
+    assert "Nothing was kept." in run.err and not (store.root / "export").exists()
+    return " ".join(run.err.split())
+
+
+INT8 = ("--format", "onnx-int8", "--set", "max_drop=100")
+both_kinds = pytest.mark.parametrize("words", [(), INT8], ids=["exact", "int8"])
+
+
+def test_what_differs_is_not_kept(reidclip: CommandLine, place: Path, store: Store, tmp_path: Path, spoilt: Spoil) -> None:
+    spoilt(lambda x, v: v + np.float32(0.5) * (np.arange(len(v)) == 3)[:, None])  # the fourth of a batch, if there is one
+    said = refused(reidclip, store, "--output", tmp_path / "m.onnx")
+    assert "does not give PyTorch's vectors: the cosine of rgb" in said and "in a batch of" in said
+    assert "at least 0.99999 is asked" in said and not (tmp_path / "m.onnx").exists()
+
+
+@both_kinds
+def test_no_number_in_one_batch_alone(reidclip: CommandLine, place: Path, store: Store, spoilt: Spoil, words: tuple[str, ...]) -> None:
+    spoilt(lambda x, v: np.where((np.arange(len(v)) == 40)[:, None], np.float32("nan"), v))
+    assert re.search(r"gives no finite vector of rgb/\S+ in a batch of 64", refused(reidclip, store, *words))
+
+
+@both_kinds
+def test_another_length(reidclip: CommandLine, place: Path, store: Store, spoilt: Spoil, words: tuple[str, ...]) -> None:
+    factor = 1.25 if words else 1.002
+    spoilt(lambda x, v: v * np.where(np.arange(len(v)) == 1, np.float32(factor), np.float32(1))[:, None])
+    said = refused(reidclip, store, *words)
+    assert "gives vectors of another length than PyTorch's: that of rgb" in said and f"is off by {factor - 1:.2%}" in said
+
+
+@both_kinds
+def test_vectors_of_one_batch_size_are_others(
+    reidclip: CommandLine, place: Path, store: Store, spoilt: Spoil, words: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(onnx_format.OnnxSession, "__call__", wrong)
-    run = reidclip("export", "--store", store.root, "--output", tmp_path / "m.onnx", code=1)
-    assert "does not give PyTorch's vectors: the cosine of rgb" in run.err and "in a batch of" in run.err
-    assert "at least 0.99999 is asked" in run.err and "Nothing was kept." in run.err
-    assert not (tmp_path / "m.onnx").exists() and not (store.root / "export").exists()
+    spoilt(lambda x, v: v[::-1].copy() if len(v) == 7 else v)
+    assert ("depend on the batch: of 7 and of 64" if words else "in a batch of 7 is") in refused(reidclip, store, *words)
 
 
-def test_what_depends_on_the_batch_is_told() -> None:
-    checked = [verify.Checked(size, 8, 1.0, 0.0, 0, 0.5 if size == 2 else 1.0) for size in verify.BATCHES]
-    with pytest.raises(verify.WorkError, match=r"depend on the batch: of 2 and of 64 their cosine is 0\.5"):
-        verify.check(checked, 0.99999, ["a"], "The export")
+@pytest.fixture
+def larger(place: Path) -> None:
+    """Pictures of twice the encoder's size."""
+    for path in place.rglob("*.jpg"):
+        with Image.open(path) as picture:
+            picture.resize((2 * SIZE[1], 2 * SIZE[0])).save(path, quality=95)
 
 
-def test_a_vector_that_is_no_number_fails() -> None:
-    checked = [verify.Checked(1, 8, float("nan"), 0.0, 0, 1.0)]
-    with pytest.raises(verify.WorkError, match="the cosine of a in a batch of 1 is nan"):
-        verify.check(checked, 0.99999, ["a"], "The export")
+@both_kinds
+@pytest.mark.parametrize("how", ["cosine", "length"])
+def test_other_pixels_than_pillows(
+    reidclip: CommandLine, place: Path, larger: None, store: Store, spoilt: Spoil, words: tuple[str, ...], how: str
+) -> None:
+    def change(pictures: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        if pictures.shape[1:3] == SIZE:
+            return vectors
+        found: np.ndarray = np.roll(vectors, 1, axis=1) if how == "cosine" else vectors * np.float32(1.02)
+        return found
+
+    spoilt(change)
+    said = refused(reidclip, store, "--resize", *words)
+    assert f"resizes otherwise than Pillow: the {how} of " in said and "Leave --resize out" in said
+
+
+def entry(size: int, **facts: Any) -> verify.Checked:
+    return verify.Checked(**{"batch": size, "pictures": 8, "cosine": 1.0, "difference": 0.0, "worst": 0, "alone": 1.0, **facts})
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", None])
+@pytest.mark.parametrize("place_of", range(4))
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"cosine": NAN}, "no finite vector of a in a batch of"),
+        ({"alone": NAN}, "depend on the batch"),
+        ({"alone": 0.5}, "depend on the batch: of [0-9]+ and of 64 their cosine is 0.5"),
+        ({"length": NAN}, "another length"),
+        ({"length": float("inf")}, "another length"),
+        ({"length": 0.21}, "another length than PyTorch's: that of a in a batch of [0-9]+ is off by 21.00%"),
+    ],
+)
+def test_one_wrong_batch_size_of_four(precision: str | None, place_of: int, facts: dict[str, float], said: str) -> None:
+    allowed = verify.Allowed.of(precision or "fp32", exact=precision is not None)
+    checked = [entry(size, **(facts if i == place_of else {})) for i, size in enumerate(verify.BATCHES)]
+    with pytest.raises(WorkError, match=said):
+        verify.check(checked, allowed, ["a"], "The export")
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-3), ("fp16", 1e-2)])
+def test_how_long_vectors_may_be(precision: str, bound: float) -> None:
+    allowed = verify.Allowed.of(precision, exact=True)
+    verify.check([entry(1, length=0.99 * bound)], allowed, ["a"], "The export")
+    with pytest.raises(WorkError, match="another length"):
+        verify.check([entry(1, length=1.01 * bound)], allowed, ["a"], "The export")
 
 
 def test_dry_run_writes_nothing(reidclip: CommandLine, place: Path, store: Store) -> None:
@@ -122,6 +214,19 @@ def test_an_inexact_format_is_measured_by_the_protocols(reidclip: CommandLine, p
     told = report["evaluation"]["protocols"]["cloth-changing"]
     assert told["mAP"]["difference"] == pytest.approx(told["mAP"]["after"] - told["mAP"]["before"])
     assert f"{told['R1']['before']:.2f} -> {told['R1']['after']:.2f}" in run.out
+
+
+def test_what_loses_more_than_is_allowed_is_not_kept(reidclip: CommandLine, place: Path, store: Store, spoilt: Spoil) -> None:
+    """Vectors by which every picture is a stranger to every other; finite, of unit length, and the same in every batch."""
+
+    def strangers(pictures: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        drawn = np.stack([np.random.default_rng(crc32(p.tobytes())).standard_normal(vectors.shape[1]) for p in pictures])
+        found: np.ndarray = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+        return found
+
+    spoilt(strangers)
+    said = refused(reidclip, store, "--format", "onnx-int8", "--set", "max_drop=2")
+    assert re.search(r"Protocol \S+ loses [0-9.]+ points of (R1 .*; 4|mAP .*; 2) may be lost", said)
 
 
 def test_an_inexact_format_needs_data(reidclip: CommandLine, store: Store) -> None:
