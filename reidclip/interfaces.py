@@ -385,6 +385,7 @@ class IndexSession(Protocol):
 
         Returns:
             distances (Q, count) float32, ascending: 1 - cosine or Euclidean, and rows (Q, count) int64, -1 where there were no more.
+            What is equally near comes by row, as far as the library lets all of it be known.
         """
         ...
 

@@ -11,12 +11,18 @@ from reidclip.gallery.segments import Segments
 
 Measure = Literal["similarity", "distance"]
 _BLOCK = 65_536  # rows that are gathered at once where a filter leaves some out
+_SPARE = 16  # candidates beyond those asked for: products in float32 are rounded otherwise than distances
+_TOGETHER = 64  # queries that are looked at once more in one pass
+_AT_ONCE = 4096  # rows whose distances are computed at once in float64
 
 
 def nearest(
     segments: Segments, queries: np.ndarray, count: int, measure: Measure, allowed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The nearest rows of each query.
+
+    A blocked product in float32 finds candidates, a few more than are asked for, and their distances computed in float64 decide. Where
+    rounding could have left one out, as among frames that are all alike, everything that near is looked at once more.
 
     Args:
         segments: N rows.
@@ -33,14 +39,24 @@ def nearest(
     metric = faiss.METRIC_INNER_PRODUCT if measure == "similarity" else faiss.METRIC_L2
     best = np.full((len(queries), 0), -1, dtype=np.int64)
     scores = np.zeros((len(queries), 0), dtype=np.float32)
+    most, seen = count + _SPARE, 0
     for block, places in _allowed_blocks(segments, allowed):
-        found, index = faiss.knn(queries, block, min(count, len(block)), metric=metric)
+        seen += len(block)
+        found, index = faiss.knn(queries, block, min(most, len(block)), metric=metric)
         scores = np.concatenate([scores, -found if measure == "similarity" else found], axis=1)
         best = np.concatenate([best, places[index]], axis=1)
-        if scores.shape[1] > count:
-            keep = np.argpartition(scores, count - 1, axis=1)[:, :count]
+        if scores.shape[1] > most:
+            keep = np.argpartition(scores, most - 1, axis=1)[:, :most]
             scores, best = np.take_along_axis(scores, keep, 1), np.take_along_axis(best, keep, 1)
-    return ordered(segments, queries, best, count, measure)
+    distances, rows = ordered(segments, queries, best, count, measure)
+    if seen > most:
+        reach = _reach(queries, distances[:, -1], measure)
+        unsure = np.flatnonzero(~(scores.max(axis=1) > reach))
+        for start in range(0, len(unsure), _TOGETHER):
+            some = unsure[start : start + _TOGETHER]
+            near = _within(segments, queries[some], reach[some], count, measure, allowed)
+            distances[some], rows[some] = ordered(segments, queries[some], near, count, measure)
+    return distances, rows
 
 
 def ordered(segments: Segments, queries: np.ndarray, places: np.ndarray, count: int, measure: Measure) -> tuple[np.ndarray, np.ndarray]:
@@ -60,11 +76,50 @@ def ordered(segments: Segments, queries: np.ndarray, places: np.ndarray, count: 
 
 
 def distances_of(query: np.ndarray, vectors: np.ndarray, measure: Measure) -> np.ndarray:
-    """(D,), (R, D) -> (R,) float32: 1 - cosine (of unit vectors) or Euclidean; in float64, so that equal vectors are at 0."""
+    """(D,), (R, D) -> (R,) float32: 1 - cosine (of unit vectors) or Euclidean; in float64, so that equal vectors are at 0.
+
+    Sums go along each row by itself: a matrix product would round equal vectors otherwise by where they stand.
+    """
     one, many = query.astype(np.float64), vectors.astype(np.float64)
-    far = 1.0 - many @ one if measure == "similarity" else np.sqrt(((many - one) ** 2).sum(axis=1))
+    far = 1.0 - (many * one).sum(axis=1) if measure == "similarity" else np.sqrt(((many - one) ** 2).sum(axis=1))
     result: np.ndarray = np.maximum(far, 0.0).astype(np.float32)
     return result
+
+
+def _reach(queries: np.ndarray, last: np.ndarray, measure: Measure) -> np.ndarray:
+    """(Q, D), distances (Q,) of the last answers -> (Q,) scores in float32 that a row at least as near may have been given.
+
+    A sum of D products is off by D half units in the last place of the product of both lengths at most (Higham, Accuracy and Stability of
+    Numerical Algorithms, 2002, eq. 3.5), whatever its order.
+    """
+    half_unit = (queries.shape[1] + 8) * 2.0**-24  # 8: for the few roundings around the sum
+    lengths, far = np.linalg.norm(queries.astype(np.float64), axis=1), last.astype(np.float64)
+    if measure == "similarity":
+        reach: np.ndarray = far - 1.0 + half_unit * np.maximum(lengths, 1.0)
+    else:
+        reach = far**2 + half_unit * (2 * lengths + far) ** 2  # nobody nearer is longer than lengths + far
+    return reach
+
+
+def _within(
+    segments: Segments, queries: np.ndarray, limits: np.ndarray, count: int, measure: Measure, allowed: np.ndarray | None
+) -> np.ndarray:
+    """(U, count) places of the nearest, of all whose score in float32 is within each query's limit; -1 where there were no more."""
+    best = np.full((len(queries), count), -1, dtype=np.int64)
+    far = np.full((len(queries), count), np.inf, dtype=np.float32)
+    for block, places in _allowed_blocks(segments, allowed):
+        scores = -(block @ queries.T)
+        if measure == "distance":
+            scores = np.einsum("nd,nd->n", block, block)[:, None] + np.einsum("nd,nd->n", queries, queries) + 2 * scores
+        for number, query in enumerate(queries):
+            near = np.flatnonzero(scores[:, number] <= limits[number])
+            for start in range(0, len(near), _AT_ONCE):
+                some = near[start : start + _AT_ONCE]
+                mine = np.append(best[number], places[some])
+                distances = np.append(far[number], distances_of(query, block[some], measure))
+                order = np.lexsort((mine, distances))[:count]
+                best[number], far[number] = mine[order], distances[order]
+    return best
 
 
 def _allowed_blocks(segments: Segments, allowed: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:

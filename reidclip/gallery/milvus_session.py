@@ -82,7 +82,10 @@ class MilvusSession:
             raise WorkError(what, "Build the index again.")
 
     def search(self, queries: np.ndarray, count: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """See `reidclip.interfaces.IndexSession`; a mask goes to the database as an expression over row numbers."""
+        """See `reidclip.interfaces.IndexSession`; a mask goes to the database as an expression over row numbers.
+
+        What is equally near comes by row; of more than `_SPARE` such rows beyond the last answer the database chooses which answer.
+        """
         c = self.collection
         rows = np.full((len(queries), count), -1, dtype=np.int64)
         distances = np.full((len(queries), count), np.inf, dtype=np.float32)

@@ -106,6 +106,15 @@ def test_exact_search_with_and_without_a_mask(shelf: Shelf, measure: Measure) ->
         assert session.search(gallery[4:5], 1)[0][0, 0] == pytest.approx(0, abs=1e-7)
 
 
+def test_what_is_equally_near_comes_by_row(shelf: Shelf, measure: Measure) -> None:
+    """Frames that are all alike, scattered over the gallery."""
+    gallery, drawn = vectors(measure), np.random.default_rng(4).permutation(COUNT)
+    gallery[drawn[:12]], gallery[drawn[12:24]] = gallery[drawn[0]], gallery[drawn[12]]
+    with closing(shelf.backend.open(shelf.build(gallery))) as session:
+        _, rows = session.search(gallery[drawn[[0, 12]]], TOP)
+        assert rows.tolist() == [sorted(drawn[:12])[:TOP], sorted(drawn[12:24])[:TOP]]
+
+
 def test_fewer_than_asked_for(shelf: Shelf, measure: Measure) -> None:
     gallery = vectors(measure, 4)
     with closing(shelf.backend.open(shelf.build(gallery))) as session:
