@@ -8,7 +8,6 @@ _DISTRIBUTIONS = {
     "milvus_lite": "'reidclip[milvus]'",
     "onnx": "'reidclip[onnx]'",
     "onnxruntime": "'reidclip[onnx]'",
-    "onnxscript": "'reidclip[onnx]'",
     "pyarrow": "'reidclip[parquet]'",
     "python_multipart": "'reidclip[serve]'",
     "pymilvus": "'reidclip[milvus]'",

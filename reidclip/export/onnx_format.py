@@ -93,7 +93,7 @@ def write_onnx(network: ExportNetwork, path: Path, opset: int) -> None:
     """The network as one ONNX file of float32 weights, with a free batch size.
 
     torch's exporter that traces is taken and not the one that reads programs (``dynamo=True``): both write every encoder of the toolkit
-    with the same vectors, the former in a twentieth of the time and without onnxscript.
+    with the same vectors, the former in a twentieth of the time and without a further package.
 
     Raises:
         UserError: an operator that this opset lacks, by name; or a network beyond what one file can hold.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from functools import lru_cache
@@ -21,8 +22,8 @@ from reidclip.errors import UserError, WorkError
 from reidclip.export.registered import ONNX, ONNX_INT8, SAFETENSORS, TORCH_EXPORT, LazyExporter
 from reidclip.export.verify import BOUNDS, cosines
 from reidclip.interfaces import Exporter, ExportPlan
-from reidclip.settings import Settings
-from tests.fakes import SIZE, tiny_clip
+from reidclip.settings import Settings, tomllib
+from tests.fakes import REPOSITORY, SIZE, tiny_clip
 
 GROUP = "reidclip.exporters"
 NAMES = [info.name for info in registry.all_infos(GROUP) if info.object is not None]
@@ -86,6 +87,14 @@ def test_registered_facts_are_those_of_the_work(facts: LazyExporter) -> None:
     assert (work.name, work.title, tuple(work.precisions), work.exact) == (facts.name, facts.title, facts.precisions, facts.exact)
     assert work.settings is facts.settings
     assert getattr(work, "calibrates", False) == facts.calibrates and getattr(work, "preprocesses", True) == facts.preprocesses
+
+
+def test_the_extra_asks_for_nothing_that_no_exporter_imports() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {re.split(r"[<>=!~ \[]", text)[0] for text in project["optional-dependencies"]["onnx"]}
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "reidclip" / "export").glob("*.py"))
+    assert {"onnx", "onnxruntime"} <= wanted
+    assert {name for name in wanted if not re.search(rf"^\s*(import|from) {name}\b", sources, re.MULTILINE)} == set()
 
 
 def test_the_file_gives_the_encoders_vectors(exporter: Exporter) -> None:
