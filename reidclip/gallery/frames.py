@@ -50,11 +50,14 @@ def of_video(path: Path, mot: Path | None, clock: Clock, reading: Reading, notes
 def of_frames(folder: Path, mot: Path | None, clock: Clock, reading: Reading, notes: list[str], say: Say) -> Source:
     """Boxes in a folder of frames, or in the ``img1`` of a MOTChallenge sequence.
 
-    Files called by numbers alone are frames of these numbers, as MOT texts count; others are numbered in the order of their names.
+    Files called by numbers alone are frames of these numbers, as MOT texts count, from 1; where there is a frame 0, one less. Others are
+    numbered in the order of their names.
     """
     assert mot is not None
     root = folder / FRAMES_FOLDER if (folder / FRAMES_FOLDER).is_dir() else folder
     files = _numbered(root)
+    if set(Path(files.get(0, "1")).stem) == {"0"}:
+        notes.append(f"{root}: frames begin with {files[0]}, which is taken for frame 1 of {mot}")
     fps = _frame_rate(root.parent / SEQUENCE_FILE)
     say(f"frames: {root}, {counted(len(files), 'picture', 'pictures')}")
     boxes = _boxes(mot, picture_size(root / next(iter(files.values()))), reading, notes)
@@ -111,7 +114,8 @@ def _numbered(root: Path) -> Mapping[int, str]:
         raise UserError(f"{root} holds no frames.", "With --mot, name a video or the folder of its frames.")
     stems = [Path(name).stem for name in names]
     if all(stem.isascii() and stem.isdigit() for stem in stems) and len({int(stem) for stem in stems}) == len(stems):
-        return {int(stem) - 1: name for stem, name in sorted(zip(stems, names, strict=True), key=lambda pair: int(pair[0]))}
+        first = min(1, *map(int, stems))
+        return {int(stem) - first: name for stem, name in sorted(zip(stems, names, strict=True), key=lambda pair: int(pair[0]))}
     return dict(enumerate(names))
 
 

@@ -1,7 +1,9 @@
 """Trackers' and detectors' output as MOT text: one box per line, ``frame,id,left,top,width,height[,confidence,...]``.
 
 The format of the MOTChallenge (Leal-Taixé et al. 2015, arXiv:1504.01942, section 3.3; ground truth with nine columns: Milan et al. 2016,
-arXiv:1603.00831, section 3.4): frames count from 1, an id of -1 is a detection without track.
+arXiv:1603.00831, section 3.4): frames count from 1, an id of -1 is a detection without track. Its instructions count pixels from 1 too,
+what trackers write counts them from 0; nothing in a file tells which, and a box that is one pixel off is the same crop: boxes are taken
+as they are told, from 0.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class Detection:
 def read_mot(path: Path, on_error: OnError = "fail") -> tuple[list[Detection], list[str]]:
     """All boxes of a file by frame, track and line, and notes on lines that were left out.
 
-    Of ground truth with nine columns only pedestrians that count are taken.
+    Of ground truth with nine columns, the eighth a class from 1, only pedestrians that count are taken.
 
     Args:
         on_error: "skip" leaves out lines that are wrong; "fail" stops at the first.
@@ -70,13 +72,13 @@ def read_mot(path: Path, on_error: OnError = "fail") -> tuple[list[Detection], l
             others += 1
         else:
             found.append(detection)
-    if not found:
-        raise UserError(f"{path} holds no boxes.", "A line reads frame,id,left,top,width,height,confidence.")
-    notes = (
-        [f"{path}: {counted(others, 'box', 'boxes')} of ground truth left out, which do not count or are no pedestrians"] if others else []
-    )
+    left_out = [f"{counted(others, 'box', 'boxes')} of ground truth left out, which do not count or are no pedestrians"] if others else []
     if wrong:
-        notes.append(f"{path}: {counted(len(wrong), 'bad line', 'bad lines')} left out, the first is line {wrong[0]}")
+        left_out.append(f"{counted(len(wrong), 'bad line', 'bad lines')} left out, the first is line {wrong[0]}")
+    if not found:
+        why = f": {'; '.join(left_out)}" if left_out else ""
+        raise UserError(f"{path} holds no boxes{why}.", "A line reads frame,id,left,top,width,height,confidence.")
+    notes = [f"{path}: {note}" for note in left_out]
     return sorted(found, key=lambda d: (d.frame, d.track, d.line)), notes
 
 
@@ -114,6 +116,7 @@ def _detection(number: int, line: str) -> Detection | None:
         raise ValueError("a number is absurdly large")
     if width <= 0 or height <= 0:
         raise ValueError(f"a box of {cells[4].strip()} x {cells[5].strip()} is empty")
-    if len(cells) == _TRUTH_COLUMNS and (values[6] == 0 or values[7] != _PEDESTRIAN):
+    is_truth = len(cells) == _TRUTH_COLUMNS and values[7] >= 1  # a tracker may leave out one of its three numbers in space, all -1
+    if is_truth and (values[6] == 0 or values[7] != _PEDESTRIAN):
         return None
     return Detection(number, int(frame) - 1, max(int(track), -1), left, top, width, height, values[6] if len(values) > 6 else 1.0)

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from reidclip.errors import UserError
 from reidclip.gallery.boxes import chosen_boxes, pixels
+from reidclip.gallery.frames import of_frames
 from reidclip.gallery.mot import Detection, read_mot
-from reidclip.gallery.reading import Reading
+from reidclip.gallery.reading import Clock, Reading
+from tests.trees import write_picture
 
 
 def written(folder: Path, *lines: str) -> Path:
@@ -39,6 +41,17 @@ def test_of_ground_truth_only_pedestrians_that_count_are_taken(tmp_path: Path) -
     found, notes = read_mot(written(tmp_path, "1,1,0,0,9,9,1,1,0.8", "1,2,0,0,9,9,0,1,0.8", "1,3,0,0,9,9,1,7,0.8"))
     assert [d.track for d in found] == [1]
     assert len(notes) == 1 and "2 boxes" in notes[0]
+
+
+def test_nine_columns_without_a_class_are_a_trackers(tmp_path: Path) -> None:
+    found, notes = read_mot(written(tmp_path, "1,1,10,10,40,80,0.9,-1,-1"))
+    assert found == [Detection(1, 0, 1, 10, 10, 40, 80, 0.9)] and not notes
+
+
+def test_how_many_were_left_out_is_told_where_none_is_left(tmp_path: Path) -> None:
+    path = written(tmp_path, "1,1,0,0,9,9,1,7,0.8", "1,2,0,0,9,9,0,1,0.8", "nonsense")
+    with pytest.raises(UserError, match=r"holds no boxes: 2 boxes of ground truth left out.*1 bad line left out, the first is line 3"):
+        read_mot(path, "skip")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +86,16 @@ def test_a_file_without_boxes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(UserError, match="not a text"):
         read_mot(tmp_path / "binary.txt")
+
+
+@pytest.mark.parametrize(("begin", "told"), [(0, 1), (1, 0)])
+def test_frames_that_begin_with_0_are_those_of_the_text_from_1(tmp_path: Path, begin: int, told: int) -> None:
+    for number in range(3):
+        write_picture(tmp_path / "frames" / f"{number + begin:06d}.png", seed=number)
+    mot, notes = written(tmp_path, "1,1,0,0,9,9", "3,1,0,0,9,9"), list[str]()
+    source = of_frames(tmp_path / "frames", mot, Clock(), Reading(min_size=1), notes, lambda text: None)
+    assert [Path(item.path).name for item in source.items] == [f"{begin:06d}.png", f"{begin + 2:06d}.png"]
+    assert len(notes) == told and all("000000.png" in note for note in notes)
 
 
 # ------------------------------------------------------------------------------------------------------------------ pixels
