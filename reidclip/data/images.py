@@ -44,6 +44,19 @@ def read_picture(path: Path) -> UInt8:
         return upright_rgb(image)
 
 
+def read_reduced(path: Path, height: int) -> UInt8:
+    """Decode a picture as `read_picture` does, to look at: a JPEG at least twice as high is halved (quartered, ...) while it is decoded.
+
+    Returns:
+        (H, W, 3) uint8, no lower than ``height`` where the file is not.
+
+    Raises:
+        WorkError: as `read_picture`.
+    """
+    with _opened(path, at_least=(height, 1)) as (image, _):
+        return upright_rgb(image)
+
+
 def upright_rgb(image: Image.Image) -> UInt8:
     """An opened picture as `read_picture` gives it, decoded where it was not; what a damaged one raises is the codec's. (H, W, 3)."""
     return np.array(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)

@@ -12,6 +12,7 @@ from reidclip.data.images import UInt8
 from reidclip.explain.overlay import overlay, top_of_scale
 from reidclip.explain.placing import Cells, on_picture
 from reidclip.records import Dataset, Sample
+from reidclip.report.thumbnails import HIGHEST, brought_down
 from reidclip.stages.choose import Say
 from reidclip.stages.explain import explain
 from reidclip.stages.explain_job import ExplainJob
@@ -64,7 +65,7 @@ def draw_heat_maps(
 
 def _reader(read: Read, heat: np.ndarray, cells: Cells, top: float) -> Read:
     def drawn() -> UInt8:
-        picture = read()
+        picture = brought_down(read(), HIGHEST)  # maps of all pixels of a large one would take gigabytes
         return overlay(picture, on_picture(heat, cells, *picture.shape[:2]), top)
 
     return drawn

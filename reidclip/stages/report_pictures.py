@@ -8,9 +8,10 @@ from pathlib import Path
 
 from reidclip.artifacts.store import Artifact, Store
 from reidclip.data.face_blur import FaceBlur, blur_faces, read_labels
-from reidclip.data.images import UInt8, read_picture
+from reidclip.data.images import UInt8, read_picture, read_reduced
 from reidclip.errors import UserError
 from reidclip.records import Dataset, Sample
+from reidclip.report.thumbnails import HIGHEST
 from reidclip.stages.blurred_faces import face_blur
 from reidclip.stages.choose import Say
 
@@ -23,7 +24,7 @@ def picture_of(sample: Sample) -> str:
 
 
 def readers(dataset: Dataset, samples: Sequence[Sample], artifacts: Sequence[Artifact], store: Store, say: Say) -> list[Read]:
-    """A function per sample that decodes its picture, (H, W, 3) RGB.
+    """A function per sample that decodes its picture, (H, W, 3) RGB; a large JPEG no larger than a thumbnail needs.
 
     Where any of the evaluations was made of blurred faces, so is what the page shows: it may be handed on.
 
@@ -50,8 +51,8 @@ def _blur(dataset: Dataset, samples: Sequence[Sample], artifacts: Sequence[Artif
 
 
 def _read(path: Path, name: str, blur: FaceBlur | None) -> UInt8:
-    picture = read_picture(path)
     if blur is None or name not in blur.maps:
-        return picture
+        return read_reduced(path, 2 * HIGHEST)  # twice: the last halving is by a better filter
+    picture = read_picture(path)
     height, width = picture.shape[:2]
     return blur_faces(picture, read_labels(blur.maps[name], (height, width), path), blur.labels)

@@ -16,6 +16,7 @@ from reidclip.data.images import (
     read_indexed_png,
     read_mask_png,
     read_picture,
+    read_reduced,
     resize,
     resize_nearest,
     write_indexed_png,
@@ -201,3 +202,22 @@ def test_lip() -> None:
     # the PASCAL VOC rule: bit k of a channel, from the top, is bit 3k + channel of the label
     for label, colour in enumerate(LIP_PALETTE):
         assert colour == tuple(sum(((label >> (3 * k + c)) & 1) << (7 - k) for k in range(3)) for c in range(3))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_large_jpegs_are_reduced_while_they_are_decoded_and_look_the_same(tmp_path: Path, turned: bool) -> None:
+    """2048 pixels high: an eighth is 256, no lower than 200; a quarter is no lower than 300. Other formats stay as they are."""
+    rows, columns = np.mgrid[0:2048, 0:512]
+    whole = np.stack([rows // 8 % 256, columns // 2, 128 + 100 * np.sin(rows / 90) * np.cos(columns / 70)], axis=-1).astype(np.uint8)
+    image = Image.fromarray(np.rot90(whole) if turned else whole)
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1  # 6: is to be turned clockwise
+    image.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    Image.fromarray(whole).save(tmp_path / "a.png")
+    exact = read_picture(tmp_path / "a.jpg")
+    assert exact.shape == (2048, 512, 3)
+    for height, shape in ((200, (256, 64)), (300, (512, 128)), (1500, (2048, 512))):
+        seen = read_reduced(tmp_path / "a.jpg", height)
+        assert seen.shape[:2] == shape
+        assert np.abs(seen.astype(float) - resize(exact, *shape, "bicubic")).mean() < 2
+    assert read_reduced(tmp_path / "a.png", 200).shape == (2048, 512, 3)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import html.parser
 import json
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from reidclip.artifacts.store import Store
 from reidclip.data.images import UInt8
 from reidclip.evaluation.protocols import Features
-from reidclip.records import Rule, Sample
+from reidclip.records import Dataset, Rule, Sample
 from reidclip.report.answers import Compared
 from reidclip.report.choose import BEST, DIFFER, RANDOM, WORST, choose_queries
 from reidclip.report.markup import element, json_block, text
 from reidclip.report.origins import flat, settings_table
 from reidclip.report.pair_distances import BINS, count_pairs
-from reidclip.report.thumbnails import SIZES, data_uri, thumbnails
+from reidclip.report.thumbnails import SIZES, brought_down, data_uri, thumbnails
+from reidclip.stages.report_pictures import readers
 
 
 # ------------------------------------------------------------------------------------------------------------------- escaping
@@ -197,6 +202,40 @@ def test_thumbnails_shrink_until_they_fit_and_never_take_more() -> None:
     assert height == SIZES[-1][0] and 3 <= sum(uri is not None for uri in few) <= 6
     assert sum(len(uri or "") for uri in few) <= least * 5 and few[-1] is None
     assert thumbnails([], 100) == ([], SIZES[0][0])
+
+
+def test_no_two_pictures_are_held_at_a_time_and_none_is_decoded_twice() -> None:
+    """A picture may be 64 million pixels large."""
+    held: list[weakref.ref[UInt8]] = []
+
+    def read() -> UInt8:
+        assert all(one() is None for one in held)
+        picture = noisy(len(held), 40, 20)()
+        held.append(weakref.ref(picture))
+        return picture
+
+    thumbnails([read] * 60, 10_000_000)
+    assert len(held) == 60
+    held.clear()
+    assert thumbnails([read] * 60, 1)[0] == [None] * 60 and len(held) <= 41
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"), [((300, 120), (160, 64)), ((100, 1000), (32, 320)), ((160, 300), (160, 300)), ((9, 4), (9, 4))]
+)
+def test_pictures_are_brought_down_whole(size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """To the height, and to twice the height across; the upper half stays above."""
+    picture = np.zeros((*size, 3), np.uint8)
+    picture[: size[0] // 2] = 200
+    small = brought_down(picture, 160)
+    assert small.shape[:2] == wanted and small[0].mean() > 190 and small[-1].mean() < 10
+
+
+def test_large_jpegs_are_not_decoded_whole(tmp_path: Path) -> None:
+    Image.fromarray(noisy(0, 1400, 560)()).save(tmp_path / "a.jpg")
+    sample = Sample("a.jpg", 0, 0, 0, "query")
+    (read,) = readers(Dataset("folder", tmp_path, (sample,)), [sample], [], Store(tmp_path / "store"), print)
+    assert read().shape == (350, 140, 3)  # a quarter: twice a thumbnail's height, or more
 
 
 def test_small_pictures_are_not_blown_up() -> None:
