@@ -29,13 +29,13 @@
 
   const labels = (item) => item[5].split(", ").filter((part) => part !== "");
 
-  const answer = (group, query, entry, place) => {
+  const answer = (group, query, entry, place, digits) => {
     const item = group.items[entry[0]];
     const match = entry[2] === 1;
     const other = match && item[3] !== null && query[3] !== null && item[3] !== query[3];
     const told = match ? (other ? "same person, other clothes" : "same person") : "another person";
     const badge = make("span", { class: "badge", "aria-hidden": "true" }, match ? "✓" : "✗");
-    const lines = [`#${place + 1} · ${entry[1].toFixed(3)}`, ...labels(item)];
+    const lines = [`#${place + 1} · ${entry[1].toFixed(digits)}`, ...labels(item)];
     if (other) lines.push("other clothes");
     return make("li", {}, figure(item, match ? "answer match" : "answer error", badge, `Rank ${place + 1}, ${told}`, lines));
   };
@@ -48,7 +48,7 @@
     const several = group.evaluations.length > 1;
     const head = make("p", { class: "facts" }, several ? make("strong", {}, name) : "", several ? `: ${facts}` : facts);
     if (!found.list.length) return make("div", { class: "found" }, head);
-    const answers = found.list.map((entry, place) => answer(group, item, entry, place));
+    const answers = found.list.map((entry, place) => answer(group, item, entry, place, found.digits));
     const box = { class: "strip", tabindex: "0", role: "region", "aria-label": `Answers of ${name} to ${item[0]}` };
     const list = make("ol", {}, ...answers);
     return make("div", { class: "found" }, head, make("div", box, list));

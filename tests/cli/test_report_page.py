@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from reidclip.cli.app import main
+from reidclip.report.contents import Contents, Found, GroupView, Item, ProtocolView, Query
+from reidclip.report.page import render
 from tests.browser import PHONE, Visit
 from tests.cli.report_data import HOSTILE, PEOPLE, evaluate_twice
 
@@ -104,6 +106,16 @@ def test_order_borders_and_numbers_of_a_list(folder: Path, visit: Go) -> None:
     distances = [float(text.split("· ")[1]) for text in first.locator(".answer figcaption span:first-child").all_text_contents()]
     assert distances == sorted(distances)
     assert first.locator(".match").count() == marks.count("✓") and first.locator(".error").count() == marks.count("✗")
+
+
+def test_distances_that_lie_close_together_are_told_apart(tmp_path: Path, visit: Go) -> None:
+    """The range of 0.00079 is told to six digits."""
+    items = tuple(Item(f"{n}.png", n) for n in range(4))
+    found = Found(0.5, 2, 1, ((1, 0.00212, False), (2, 0.00287, True), (3, 0.00291, False)))
+    protocol = ProtocolView("general", "", "", ({"R1": 0.0},), (None,), (None,), (Query(0, ("best",), (found,)),), 1, (None,))
+    (tmp_path / "page.html").write_bytes(render(Contents("t", "now", "1", (GroupView("d", ("e@v1",), None, (protocol,), items),))))
+    captions = visit(tmp_path / "page.html").page.locator(".answer figcaption span:first-child").all_text_contents()
+    assert captions == ["#1 · 0.002120", "#2 · 0.002870", "#3 · 0.002910"]
 
 
 def test_filters(folder: Path, visit: Go) -> None:

@@ -21,6 +21,7 @@ from reidclip.evaluation.protocols import Features
 from reidclip.records import Dataset, Rule, Sample
 from reidclip.report.answers import Compared
 from reidclip.report.choose import BEST, DIFFER, RANDOM, WORST, choose_queries
+from reidclip.report.lists import digits_of
 from reidclip.report.markup import element, json_block, text
 from reidclip.report.origins import flat, settings_table
 from reidclip.report.pair_distances import BINS, count_pairs
@@ -113,6 +114,26 @@ def test_lists_are_what_sorting_gives(seed: int, rule: Rule, measure: str, ties:
         assert [a.distance for a in answers] == pytest.approx([d for d, _ in wanted], abs=1e-4)
         assert [a.match for a in answers] == [compared.gallery[i].pid == query.pid for _, i in wanted]
         assert firsts[row] == wanted[0][1]
+
+
+@pytest.mark.parametrize(
+    ("distances", "digits"),
+    [
+        ([0.1, 0.4, 0.9], 3),
+        ([3.0, 12.5], 3),
+        ([0.30, 0.32, 0.35], 4),
+        ([0.00212, 0.00287, 0.00291], 6),
+        ([0.5, 0.50001], 7),
+        ([0.0, 1e-12], 7),
+        ([0.002, 0.002], 5),
+        ([0.0, 0.0], 3),
+        ([-2e-9], 7),
+        ([], 3),
+    ],
+)
+def test_distances_have_digits_enough_for_their_range(distances: list[float], digits: int) -> None:
+    """A hundredth of 0.8 needs 3, of 0.05 4, of 0.00079 6."""
+    assert digits_of(distances) == digits
 
 
 # ------------------------------------------------------------------------------------------------------------- pairs
