@@ -82,9 +82,9 @@ def build(
     """Build a gallery index; writes an [bold]index[/] artifact.
 
     faiss searches exactly unless told otherwise: --set kind=hnsw answers in milliseconds over millions and misses a few, --set kind=ivf is
-    quicker to build. Their recall against exact search is measured, told and written down; efforts are raised until --set min_recall=0.95
-    is reached. milvus keeps the vectors in a database: a local one beside the store, or --set uri=http://HOST:19530, with the token in
-    REIDCLIP_MILVUS_TOKEN. `reidclip plugins show faiss` lists all settings.
+    quicker to build. Their recall against exact search is measured with vectors of the gallery (for new pictures it is lower), told and
+    written down; efforts are raised until --set min_recall=0.95 is reached. milvus keeps the vectors in a database: a local one beside the
+    store, or --set uri=http://HOST:19530, with the token in REIDCLIP_MILVUS_TOKEN. `reidclip plugins show faiss` lists all settings.
 
     Example: reidclip index build --clothes clusters
 

@@ -39,7 +39,7 @@ def print_info(told: Mapping[str, Any]) -> None:
         "tracks": str(told["tracks"] or ""),
         "times": " to ".join(map(time_told, told["times"])) if told["times"] else "",
         "clothes": f"{clothes['count']} {clothes['mode']}" if clothes["count"] else "unknown",
-        "recall": f"{recall['recall']:.3f} at {recall['at']} against exact search" if recall else "exact",
+        "recall": f"{recall['recall']:.3f} at {recall['at']} against exact search, asked with its own vectors" if recall else "exact",
         "made from": ", ".join(told["sources"]),
     }
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))

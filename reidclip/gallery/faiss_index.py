@@ -70,10 +70,11 @@ class FaissIndex:
             _write_about(folder, settings, measure, None)
             return
         graph = load_graph(old, before, settings)
-        if not graph.add(segments.blocks_from(before.total)):
-            graph = make_graph(segments, measure, settings) or graph
-        graph.save(folder)
-        _write_about(folder, settings, measure, tuned(graph, segments, measure, settings))
+        if graph.add(segments.blocks_from(before.total)):
+            graph.save(folder)
+            _write_about(folder, settings, measure, tuned(graph, segments, measure, settings))
+        else:
+            _write_about(folder, settings, measure, make_graph(segments, measure, settings))
 
     def open(self, folder: Path) -> FaissSession:
         """See `reidclip.interfaces.GalleryIndex`."""

@@ -173,7 +173,8 @@ def tell(about: IndexAbout, say: Say) -> None:
     """Recall and clothes in a line each, on stderr."""
     if about.recall:
         effort = ", ".join(f"{key} {about.recall[key]}" for key in ("ef_search", "probes") if key in about.recall)
-        say(f"recall@{about.recall['at']} against exact search: {about.recall['recall']:.3f} ({about.recall['queries']} queries, {effort})")
+        asked = f"{about.recall['queries']} queries of its own vectors; lower for new pictures"
+        say(f"recall@{about.recall['at']} against exact search: {about.recall['recall']:.3f} ({asked}; {effort})")
     for note in notes(about):
         say(f"note: {note}")
     match = about.clothes.match

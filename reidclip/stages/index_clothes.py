@@ -67,9 +67,15 @@ def grouped(
     rows = descriptors(sets, fresh)
     centroids = learn_centroids(rows, count, seed)
     groups = nearest_centroid(rows, centroids)
-    labels, people = (np.array([getattr(i, name) for i in items]) for name in ("clothes_id", "pid"))
-    match = agreement(groups, labels, people) or None
+    labels = np.array([i.clothes_id for i in items])
+    match = agreement(groups, labels, _people(items)) or None
     return with_groups(items, groups), ClothesGroups("clusters", len(centroids), match), centroids
+
+
+def _people(items: Sequence[Item]) -> np.ndarray:
+    """(N,) a number per person, -1 where unknown: data sets number theirs apart."""
+    numbers: dict[tuple[str, int], int] = {}
+    return np.array([numbers.setdefault((i.domain, i.pid), len(numbers)) if i.pid >= 0 else -1 for i in items])
 
 
 def descriptors(sets: Sequence[VectorSet], fresh: Sequence[Sequence[int]]) -> np.ndarray:

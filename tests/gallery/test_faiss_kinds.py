@@ -6,10 +6,11 @@ import json
 import os
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
-from reidclip.gallery import faiss_session
+from reidclip.gallery import faiss_graph, faiss_session
 from reidclip.gallery.exact import nearest
 from reidclip.gallery.faiss_index import INDEX, FaissSettings
 from reidclip.gallery.faiss_session import FaissSession
@@ -52,6 +53,32 @@ def test_effort_rises_until_recall_is_reached(tmp_path: Path, gallery: np.ndarra
     session = INDEX.open(tmp_path / "high")
     assert session.graph is not None and session.graph.effort == high[effort]
     assert share_found(session, gallery[::30]) >= 0.98  # other pictures than those of the sample
+
+
+def test_recall_is_of_ten_answers_without_the_query_itself(tmp_path: Path, gallery: np.ndarray) -> None:
+    """Counted by hand where 15 pictures are the same each time, so that some do not find themselves."""
+    alike = np.tile(gallery[:40], (15, 1))
+    place = built(tmp_path / "i", alike, kind="hnsw", links=4, ef_search=1, min_recall=0, recall_queries=600)
+    session = INDEX.open(place)
+    assert session.graph is not None
+    found = session.graph.search(alike, 11)
+    truth = [[r for r in range(row % 40, 600, 40) if r != row][:10] for row in range(600)]  # what is equally near, by row
+    shares = [np.isin(t, [r for r in f if r != row][:10]).mean() for row, (t, f) in enumerate(zip(truth, found, strict=True))]
+    assert any(row not in f and np.isin(truth[row], f[-1]).any() for row, f in enumerate(found))  # an eleventh would count
+    assert json.loads((place / "recall.json").read_text())["recall"] == pytest.approx(np.mean(shares), abs=1e-9)
+
+
+def test_lists_that_are_outgrown_are_learned_once(tmp_path: Path, gallery: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = built(tmp_path / "1", gallery[:400], kind="ivf")
+    monkeypatch.setattr(faiss_graph, "_OUTGROWN", 1)
+    written: list[str] = []
+    write = faiss.write_index
+    monkeypatch.setattr(faiss, "write_index", lambda index, path, flags: (written.append(path), write(index, path, flags)))
+    (tmp_path / "2").mkdir()
+    INDEX.extend(first, iter([gallery[400:]]), np.zeros(0, dtype=np.int64), tmp_path / "2")
+    session = INDEX.open(tmp_path / "2")
+    assert len(written) == 1 and session.graph is not None and session.graph.index.nlist > 10
+    assert share_found(session, gallery[::30]) >= 0.9
 
 
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.4, 0.97])
