@@ -11,7 +11,7 @@ from reidclip.report import origins
 from reidclip.report.contents import Contents, GroupView
 from reidclip.report.lists import data_of, has_lists, ranked_lists
 from reidclip.report.markup import Html, element, joined, json_block, text
-from reidclip.report.results import distances, heat_maps, maps, plain_table, results
+from reidclip.report.results import distances, heat_maps, maps, plain_table, ranked_again, results
 
 
 def render(contents: Contents) -> bytes:
@@ -66,6 +66,8 @@ def _lists(group: GroupView, number: int) -> Html | None:
         "The query on the left, then the nearest gallery pictures; those that the protocol ignores are left out. "
         "Green with ✓: the same person. Red with ✗: another one."
     )
+    if again := ranked_again(group):
+        told += f" Lists, curves and distances are of the plain ranking, also where the table has {' and '.join(again)} rows."
     script = element("noscript", element("p", "Ranked lists need JavaScript, which this page runs from this file alone.", class_="note"))
     return joined(element("p", told, class_="note"), script, ranked_lists(group, number))
 

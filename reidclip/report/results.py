@@ -22,6 +22,8 @@ def results(group: GroupView) -> Html:
     )
     told = "Percent; brackets: bootstrap 95 % interval over queries."
     told += " Bold: the best of several evaluations." if len(group.evaluations) > 1 else ""
+    if any(metrics and metrics.get("published") for protocol in group.protocols for metrics in protocol.metrics):
+        told += " Beside published numbers, in parentheses: the evaluation less the published one."
     figures = [_curves(group, protocol) for protocol in group.protocols]
     return joined(
         element("p", told, class_="note"),
@@ -38,14 +40,23 @@ def _protocol(group: GroupView, protocol: ProtocolView) -> Html:
         if metrics is None:
             continue
         rows.append(_row(joined(sign(number), ref), metrics, best))
-        ways = {way: part for way, part in metrics.items() if isinstance(part, Mapping) and "R1" in part}
-        if published := ways.pop("published", None):
+        if published := metrics.get("published"):
             rows.append(_published(published))
-        rows += [_row(joined(f"{ref}, {way}"), part, {}, "way") for way, part in ways.items()]
+        rows += [_row(joined(f"{ref}, {way}"), part, {}, "way") for way, part in _ways(metrics).items()]
     told = " ".join(part for part in (protocol.note, f"{protocol.rule}." if protocol.rule else "") if part)
     note = element("span", told, class_="of") if told else None
     head = element("tr", element("th", protocol.name, note, scope="rowgroup", colspan=len(SHARES) + 3))
     return element("tbody", head, rows, class_="protocol")
+
+
+def _ways(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Numbers of a ranking done again, by its name."""
+    return {way: part for way, part in metrics.items() if way != "published" and isinstance(part, Mapping) and "R1" in part}
+
+
+def ranked_again(group: GroupView) -> list[str]:
+    """Names of the further rankings whose numbers stand in a group's table: "expanded", "reranked"."""
+    return list(dict.fromkeys(way for protocol in group.protocols for metrics in protocol.metrics for way in _ways(metrics or {})))
 
 
 def _curves(group: GroupView, protocol: ProtocolView) -> Html | None:

@@ -140,7 +140,31 @@ def test_several_data_sets_are_grouped(reidclip: CommandLine, tmp_path: Path) ->
 def test_re_ranked_results_stand_beside_the_plain_ones(reidclip: CommandLine) -> None:
     evaluated(reidclip, "--name", "e", "--set", "rerank=true", "--set", "rerank_k1=3", "--set", "rerank_k2=2")
     reidclip("report", "--output", "page.html", *ON_CPU)
-    assert "e@v1, reranked" in words_of(page())
+    told = "Lists, curves and distances are of the plain ranking, also where the table has reranked rows."
+    assert "e@v1, reranked" in words_of(page()) and told in words_of(page())
+    evaluated(reidclip, "--name", "plain")
+    reidclip("report", "plain", "--output", "plain.html", *ON_CPU)
+    assert "plain ranking" not in words_of(page("plain.html"))
+
+
+def test_published_numbers_stand_below_with_the_difference(reidclip: CommandLine) -> None:
+    """48.8 less 55.2 is -6.4; 30.5 less 29.3 is +1.2."""
+    evaluated(reidclip, "--name", "e")
+    store = Store(Path("artifacts"))
+    plain = store.open("evaluation/e@v1")
+    metrics = json.loads((plain.path / "metrics.json").read_text())
+    row = {"R1": 0.552, "mAP": 0.293, "difference": {"R1": 0.488 - 0.552, "mAP": 0.305 - 0.293}}
+    metrics["cloth-changing"] |= {"R1": 0.488, "mAP": 0.305, "published": {**row, "method": "cal", "source": "table 2", "status": "x"}}
+    made = plain.manifest
+    with store.create("evaluation", "p") as draft:
+        shutil.copytree(plain.path, draft.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json", "files.json"))
+        draft.write("metrics.json", json.dumps(metrics).encode())
+        draft.describe(config=made.config, dataset=made.dataset, inputs=made.inputs)
+    reidclip("report", "p", "--output", "page.html", *ON_CPU)
+    assert "published: cal, table 2 55.2 (-6.4) – – – 29.3 (+1.2) –" in words_of(page())
+    assert words_of(page()).count("published: ") == 1 and "the evaluation less the published one" in words_of(page())
+    reidclip("report", "e", "--output", "plain.html", *ON_CPU)
+    assert "published" not in words_of(page("plain.html"))
 
 
 def test_a_summary_stands_for_its_evaluations(reidclip: CommandLine, tmp_path: Path) -> None:
