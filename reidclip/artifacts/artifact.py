@@ -105,7 +105,7 @@ class Artifact:
 
     def problems(self) -> list[str]:
         """Check everything, reading every payload file; an empty list means that the artifact is whole."""
-        found = self._misplaced()
+        found = self.misplaced()
         try:
             table = self.files
             present = payload_paths(self.path)
@@ -131,7 +131,8 @@ class Artifact:
             return []
         return [f"no payload file matches '{pattern}'" for pattern in kinds.lacking(kind, self.files)]
 
-    def _misplaced(self) -> list[str]:
+    def misplaced(self) -> list[str]:
+        """What says that the folder is not where its manifest says; empty where it is."""
         here = self.path.resolve()
         if (here.parent.parent.name, here.parent.name, version_of(here.name)) == (self.kind, self.name, self.version):
             return []
@@ -154,6 +155,8 @@ def _mismatch(path: Path, wanted: str, found: str) -> str:
 
 
 def _damaged(artifact: Artifact) -> str:
+    if artifact.misplaced():  # a copy: its manifest names another artifact, which may be whole
+        return f"It was changed after it was written, and is a copy of {artifact.kind}/{artifact.ref}: delete the folder, or copy it again."
     command = f"reidclip artifacts rm --force {artifact.kind}/{artifact.ref}"
     return f"It was changed after it was written: remove it (`{command}`) and make it again."
 

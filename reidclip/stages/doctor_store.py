@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,8 @@ def store(root: Path, verify: bool = False, progress: Progress | None = None) ->
         yield from _kinds(found)
         yield from _unreadable(found)
         yield from _stale(opened)
+        if not os.access(root, os.W_OK):
+            yield Finding("store", str(root), "warning", "it cannot be written to", "Name another folder with --store (or REIDCLIP_STORE).")
         if verify:
             yield from _verified(found.artifacts, progress)
     except (ReidclipError, OSError) as error:
@@ -74,6 +77,8 @@ def _verified(artifacts: list[Artifact], progress: Progress | None) -> Iterator[
             ref = f"{artifact.kind}/{artifact.ref}"
             more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
             remedy = f"reidclip artifacts rm --force {ref}, then make it again."
+            if artifact.misplaced():  # a copy: the artifact that its manifest names may be whole
+                remedy = f"Delete the folder {artifact.path}, or copy it again."
             yield Finding("store", ref, "broken", problems[0] + more, remedy, {"problems": problems})
         if progress:
             progress(number, len(artifacts))

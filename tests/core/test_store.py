@@ -11,7 +11,7 @@ import pytest
 
 from reidclip.artifacts import kinds
 from reidclip.artifacts.store import Store
-from reidclip.errors import UserError
+from reidclip.errors import UserError, WorkError
 from tests.core.store_fixtures import PAYLOADS, make
 
 
@@ -58,6 +58,18 @@ def test_open_takes_the_path_of_an_artifact(store: Store, tmp_path: Path) -> Non
     shutil.copytree(artifact.path, tmp_path / "elsewhere")
     assert store.open(artifact.path) == artifact
     assert store.open(str(tmp_path / "elsewhere")).digest == artifact.digest
+
+
+def test_a_damaged_copy_is_not_mistaken_for_what_it_copies(store: Store) -> None:
+    artifact = make(store, "prompts", "p")
+    copy = artifact.path.parent.with_name("q") / artifact.path.name
+    shutil.copytree(artifact.path, copy)
+    name = next(iter(artifact.files))
+    (copy / name).write_bytes(b"changed")
+    with pytest.raises(WorkError) as told:
+        store.open(copy).file(name)
+    assert str(copy) in str(told.value) and "artifacts rm" not in told.value.remedy and "delete the folder" in told.value.remedy
+    assert store.open("p").file(name)
 
 
 @pytest.mark.parametrize(
