@@ -6,6 +6,7 @@ network = load("folder")            # normalised float32 (B, 3, H, W) -> (B, D);
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,11 @@ def _open_clip_tower(folder: Path, about: dict[str, Any]) -> Any:
     name = f"local-dir:{folder}"
     if not about["changes"]:
         return open_clip.create_model(name).visual
-    tower = open_clip.create_model(name, load_weights=False).visual
+    logging.disable(logging.WARNING)  # open_clip warns that nothing is loaded, which is done below
+    try:
+        tower = open_clip.create_model(name, load_weights=False).visual
+    finally:
+        logging.disable(logging.NOTSET)
     if about["changes"].get("last_stage_stride_1"):
         tower.layer4[0].avgpool = nn.Identity()
         tower.layer4[0].downsample[0] = nn.Identity()

@@ -6,6 +6,7 @@ source lines of every node, which hold paths of this machine, are taken out firs
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,8 @@ class TorchExportSession:
         self.name = f"torch {torch.__version__}"
         self._threads = threads
         try:
-            self._run = torch.export.load(path).module()
+            with _without_advice():
+                self._run = torch.export.load(path).module()
         except (RuntimeError, OSError, ValueError, KeyError, BadZipFile) as error:
             raise WorkError(f"{path} is no program of torch.export ({_first_line(error)}).", "Export the checkpoint again.") from error
 
@@ -76,7 +78,7 @@ class TorchExport:
         batch = torch.export.Dim("batch", min=1)
         free = tuple({0: batch} for _ in network.input_names)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), _without_advice():
                 program = torch.export.export(network, network.example(), dynamic_shapes=free, strict=False)
         except Exception as error:  # torch raises many kinds, some of them internal
             raise UserError(
@@ -86,7 +88,8 @@ class TorchExport:
         for node in program.graph.nodes:
             for key in ("stack_trace", "nn_module_stack", "source_fn_stack"):
                 node.meta.pop(key, None)
-        torch.export.save(program, folder / MODEL_FILE)
+        with _without_advice():
+            torch.export.save(program, folder / MODEL_FILE)
         return folder / MODEL_FILE
 
     def load(self, path: Path, threads: int | None = None) -> TorchExportSession:
@@ -100,6 +103,14 @@ class TorchExport:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Within, torch's remarks on how tensors share memory are not shown: the verification says whether all is well."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager
