@@ -20,6 +20,7 @@ from reidclip.serve.thumbnails import Thumbnails
 from reidclip.serve.uploads import read_form
 
 _LONGEST_LOGIN = 4096  # bytes
+_DRAWN, _DRAWN_OR_WAITING = 8, 512  # thumbnails at one time: a browser asks for all of a page
 _TOLD: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The request is wrong: a field, a broken form or picture."},
     401: {"model": Problem, "description": "A token is asked for."},
@@ -72,8 +73,8 @@ def add_login(app: FastAPI, access: Access) -> None:
 
 def add_api(app: FastAPI, finder: Finder, thumbnails: Thumbnails, settings: ServeSettings, workers: tuple[Workers, Workers]) -> None:
     """Search, pictures, and what there is; ``workers`` are those that search and those that draw."""
-    gate = Gate(settings.max_reading, settings.max_waiting, settings.timeout)
-    pictures = Gate(8, 512, settings.timeout)
+    gate = Gate(settings.reading, settings.waiting, settings.timeout)
+    pictures = Gate(_DRAWN, _DRAWN_OR_WAITING, settings.timeout, "thumbnails")
     searching, drawing = workers
     roots = finder.folders
 

@@ -20,8 +20,9 @@ class ServeSettings:
         token: what requests of the API must carry; None asks for none.
         max_upload: bytes of one picture.
         max_pixels: of one picture, checked before it is decoded.
-        max_waiting: searches under way or waiting; more are told to come back (503).
-        max_reading: pictures that are received or searched with at one time: with ``max_upload`` this bounds memory.
+        max_waiting: searches under way or waiting; more are told to come back (503). None: 32, or more where ``threads`` are many.
+        max_reading: pictures that are received or searched with at one time: with ``max_upload`` this bounds memory. None: 4, or more where
+            ``threads`` are many.
         threads: searches that run beside each other.
         timeout: seconds that one request may take to arrive, to wait, and to be answered, each.
         max_top: answers to one search at most.
@@ -33,12 +34,22 @@ class ServeSettings:
     token: str | None = None
     max_upload: int = 10 * MEGABYTE
     max_pixels: int = 32_000_000
-    max_waiting: int = 32
-    max_reading: int = 4
+    max_waiting: int | None = None
+    max_reading: int | None = None
     threads: int = 1
     timeout: float = 30.0
     max_top: int = 200
     device: str = "cpu"
+
+    @property
+    def reading(self) -> int:
+        """``max_reading`` as it holds: every thread has a picture, and the next two arrive meanwhile."""
+        return max(4, self.threads + 2) if self.max_reading is None else self.max_reading
+
+    @property
+    def waiting(self) -> int:
+        """``max_waiting`` as it holds."""
+        return max(32, 2 * self.reading) if self.max_waiting is None else self.max_waiting
 
 
 def is_loopback(host: str) -> bool:

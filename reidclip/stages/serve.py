@@ -57,7 +57,7 @@ class ServeJob:
             "allowed_hosts": list(limits.allowed_hosts),
             "max_upload": limits.max_upload,
             "max_pixels": limits.max_pixels,
-            "max_waiting": limits.max_waiting,
+            "max_waiting": limits.waiting,
             "timeout": limits.timeout,
             "threads": limits.threads,
             "device": limits.device,
