@@ -164,7 +164,7 @@ def test_published_numbers_stand_below_with_the_difference(reidclip: CommandLine
     assert "published: cal, table 2 55.2 (-6.4) – – – 29.3 (+1.2) –" in words_of(page())
     assert words_of(page()).count("published: ") == 1 and "the evaluation less the published one" in words_of(page())
     reidclip("report", "e", "--output", "plain.html", *ON_CPU)
-    assert "published" not in words_of(page("plain.html"))
+    assert "published: " not in words_of(page("plain.html")) and "less the published one" not in words_of(page("plain.html"))
 
 
 def test_a_summary_stands_for_its_evaluations(reidclip: CommandLine, tmp_path: Path) -> None:
@@ -248,5 +248,23 @@ def test_dry_run_and_output(reidclip: CommandLine) -> None:
     Path("page.html").write_text("mine")
     reidclip("report", "--output", "page.html", *ON_CPU, code=2)
     assert page() == "mine" and not Path("artifacts/report").exists()
-    reidclip("report", "--output", "page.html", "--force", "--max-size", 0.1, "--map-people", 0, *ON_CPU)
+    reidclip("report", "--output", "page.html", "--force", "--map-people", 0, *ON_CPU)
     assert page().startswith("<!DOCTYPE html>") and "Map of people" not in words_of(page())
+
+
+def test_pictures_take_no_more_than_max_size(reidclip: CommandLine) -> None:
+    """Twelve pictures of noise: smaller and smaller ones, and the page is larger by them alone."""
+    for number, file in enumerate(sorted(Path("prcc/rgb/test").rglob("*.jpg"))):
+        noise = np.random.default_rng(number).integers(0, 256, (160, 320, 3)).astype(np.uint8)
+        Image.fromarray(noise).resize((640, 320), Image.Resampling.NEAREST).save(file)
+    evaluated(reidclip, "--name", "e")
+    reidclip("report", "--no-pictures", "--output", "bare.html", *ON_CPU)
+    text = len(page("bare.html").encode())
+    heights = []
+    for megabytes in (32, 0.3, 0.1):
+        told = reidclip("report", "--max-size", megabytes, "--output", "page.html", "--force", "--json", *ON_CPU).json
+        taken = sum(len(uri) for uri in held(page())["pictures"])
+        assert taken <= megabytes * 1e6 and told["pictures"] == 12
+        assert abs(told["bytes"] - text - taken) < 500  # quotes, commas, places of pictures
+        heights.append(told["picture_height"])
+    assert heights[0] == 160 and heights == sorted(set(heights), reverse=True)
