@@ -402,8 +402,11 @@ class IndexSession(Protocol):
 class GalleryIndex(Protocol):
     """A kind of index: an embedded library, or a vector database.
 
-    It may also have ``placed(settings, store_root, name)``, which gives the settings with the place of a database filled in; and its
-    ``build`` and ``extend`` may write ``recall.json`` where searches are approximate: "at", "recall" (0..1), "queries" and "wanted".
+    It may also have ``placed(settings, store_root, name)``, which gives the settings with the place of a database filled in; and
+    ``discard(folder)``, which removes what ``build`` or ``extend`` made outside of ``folder``, also where they did not get to their end
+    (nothing where the folder is not its own; `WorkError` where the database does not answer): it is called when an index is removed, or
+    does not come into being. ``build`` and ``extend`` may write ``recall.json`` where searches are approximate: "at", "recall" (0..1),
+    "queries" and "wanted".
     """
 
     name: str  # "faiss"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,7 @@ from pydantic import BaseModel
 from reidclip import __version__
 from reidclip.artifacts import kinds
 from reidclip.artifacts.artifact import Artifact
-from reidclip.artifacts.durable import disk_full, is_disk_full, sync_folder, sync_tree, write_durable, writing_to
+from reidclip.artifacts.durable import disk_full, is_disk_full, rename_to_new, sync_folder, sync_tree, write_durable, writing_to
 from reidclip.artifacts.environment import capture_environment
 from reidclip.artifacts.kinds import Kind
 from reidclip.artifacts.lock import LockedError, exclusive
@@ -50,6 +49,7 @@ class Draft:
         self._folder = root / kind.name / name
         self._resumable = resume_key is not None
         self._stack = contextlib.ExitStack()
+        self._undo: list[Callable[[], None]] = []
         self._fields: dict[str, Any] = {}
         self._device: str | None = None
         self._artifact: Artifact | None = None
@@ -132,6 +132,10 @@ class Draft:
         os.replace(part, path)
         return path
 
+    def undo(self, call: Callable[[], None]) -> None:
+        """Have this called where the draft fails, its files still there: for what was made outside the store."""
+        self._undo.append(call)
+
     # ------------------------------------------------------------------------------------------------------------ life
     def _open(self) -> None:
         for attempt in range(10):
@@ -168,6 +172,8 @@ class Draft:
 
     def _fail(self, error: BaseException) -> None:
         """Throw away what was written (a resumable draft keeps it), and explain a full disk."""
+        for call in self._undo:
+            call()
         keep = self._resumable and self.path.is_dir() and any(self.path.iterdir())
         if not keep:
             shutil.rmtree(self.path, ignore_errors=True)
@@ -206,7 +212,7 @@ class Draft:
             write_durable(self.path / MANIFEST, data)
             sync_folder(self.path)
             target = self._folder / version_folder(manifest.version)
-            if _rename_to_new(self.path, target):
+            if rename_to_new(self.path, target):
                 break
         for folder in (self._folder, self._folder.parent, self._root):
             sync_folder(folder)
@@ -230,18 +236,3 @@ class Draft:
 def _next_version(folder: Path) -> int:
     """One more than any version there is or was (a removed version leaves a tombstone, so that its reference is not reused)."""
     return 1 + max((version_of(entry) or 0 for entry in os.listdir(folder)), default=0)
-
-
-def _rename_to_new(source: Path, target: Path) -> bool:
-    """Rename a folder; False when the target exists.
-
-    POSIX lets a folder replace an *empty* one, but a version folder is never empty: it appears by such a rename, manifest included,
-    and disappears by one. So of two writers that want the same version exactly one gets it.
-    """
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR) or (os.name == "nt" and target.exists()):
-            return False
-        raise
-    return True

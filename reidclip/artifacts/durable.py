@@ -91,3 +91,18 @@ def writing_to(folder: Path, root: Path) -> Iterator[None]:
 
 def _existing(folder: Path) -> Path:
     return next((path for path in (folder, *folder.parents) if path.exists()), Path())
+
+
+def rename_to_new(source: Path, target: Path) -> bool:
+    """Rename a folder; False when the target exists.
+
+    POSIX lets a folder replace an *empty* one, but a version folder is never empty: it appears by such a rename, manifest included,
+    and disappears by one. So of two writers that want the same version exactly one gets it.
+    """
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR) or (os.name == "nt" and target.exists()):
+            return False
+        raise
+    return True

@@ -123,8 +123,10 @@ class Store:
         """Folder of what can be made again at any time (packed pictures), ``STORE/.cache/``; `gc` removes files not used for long."""
         return self.root / sweep.CACHE
 
-    def remove(self, target: Artifact | Path, force: bool = False) -> None:
+    def remove(self, target: Artifact | Path, force: bool = False, before: Callable[[Path], None] = lambda path: None) -> None:
         """Remove one version (a `Path` for one whose manifest is damaged). Its version number is not used again.
+
+        ``before`` is called with the folder once nothing speaks against it; what it raises keeps the artifact.
 
         Raises:
             UserError: it is not in this store, or another artifact was made from it and ``force`` is not set.
@@ -139,6 +141,7 @@ class Store:
         if users and not force:
             told = ", ".join(f"{a.kind}/{a.ref}" for a in users[:5]) + (f" and {len(users) - 5} more" if len(users) > 5 else "")
             raise UserError(f"{kind}/{ref} is an input of {told}.", "Remove those first, or use --force and lose the lineage.")
+        before(path)
         tombstone = {"kind": kind, "ref": ref, "digest": digest, "removed": datetime.now(timezone.utc).isoformat()}
         trash = path.with_name(sweep.temporary_name(sweep.TRASH))
         with writing_to(path.parent, self.root):

@@ -119,20 +119,22 @@ def lineage(ref: Ref, store: StoreDir = DEFAULT_STORE, as_json: Json = False, ve
 @app.command()
 def rm(
     ref: VersionRef,
-    force: Annotated[bool, typer.Option("--force", help="Also when other artifacts were made from it.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also when other artifacts were made from it, or an index's database does not answer.")
+    ] = False,
     store: StoreDir = DEFAULT_STORE,
     as_json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Remove one version of an artifact; its version number is not used again."""
+    """Remove one version of an artifact; its version number is not used again. What an index has in a database goes with it."""
     set_quiet(quiet)
     from reidclip.artifacts.store import Store
     from reidclip.stages import artifacts as stage
 
     opened = Store(store)
     opened.locate_version(ref)  # what is gone is gone: the newest version is never meant by default
-    path = stage.remove(opened, ref, force)
+    path = stage.remove(opened, ref, force, say)
     _report_removed([path], as_json, "Removed")
 
 
@@ -148,8 +150,9 @@ def gc(
     """Remove what killed processes left: temporary and empty folders, and old states of unfinished work."""
     set_quiet(quiet)
     from reidclip.artifacts.store import Store
+    from reidclip.stages import artifacts as stage
 
-    removed = Store(store).gc(days, dry_run)
+    removed = stage.gc(Store(store), days, dry_run, say)
     _report_removed(removed, as_json, "Would remove" if dry_run else "Removed")
     if not removed and not as_json:
         say("Nothing to remove.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +20,12 @@ from pydantic import Field, field_validator
 
 from reidclip.errors import WorkError
 from reidclip.gallery.exact import Measure
-from reidclip.gallery.milvus_session import Collection, MilvusSession, connected
+from reidclip.gallery.milvus_session import Collection, MilvusSession, connected, told_plainly
 from reidclip.settings import Settings
 
 ABOUT_FILE = "milvus.json"
 LOCAL_FOLDER = "milvus"  # of the store
+_PREFIX = "reidclip_"  # of collections
 
 
 class MilvusSettings(Settings):
@@ -68,6 +69,21 @@ class MilvusIndex:
             blocks = _rest_and(before, told["count"], removed, vectors, chosen.batch)
             _fill(blocks, told["width"], told["measure"], chosen, folder, _index_name(old))
 
+    def discard(self, folder: Path) -> None:
+        """See `reidclip.interfaces.GalleryIndex`: drop the collection, if it is one of this toolkit's.
+
+        Raises:
+            WorkError: the database does not answer.
+        """
+        if not (folder / ABOUT_FILE).exists():
+            return
+        told = _read(folder)
+        uri = _uri(told["uri"], folder)
+        if not str(told["collection"]).startswith(_PREFIX) or not (_is_remote(uri) or Path(uri).exists()):
+            return
+        with closing(connected(uri)) as client, told_plainly(uri):
+            client.drop_collection(told["collection"])
+
     def open(self, folder: Path) -> MilvusSession:
         """See `reidclip.interfaces.GalleryIndex`.
 
@@ -85,20 +101,24 @@ def _fill(vectors: Iterator[np.ndarray], width: int, measure: Measure, settings:
     if not _is_remote(settings.uri):
         Path(settings.uri).parent.mkdir(parents=True, exist_ok=True)
     collection = Collection(settings.uri, f"{name}_{secrets.token_hex(4)}", 0, width, measure)
-    with closing(connected(settings.uri)) as client:
-        try:
-            count = collection.create(client, vectors, settings.batch)
-        except BaseException:
-            collection.drop(client)
-            raise
     told = {
         "settings": settings.model_dump(mode="json", exclude={"uri"}),
         "uri": settings.uri if _is_remote(settings.uri) else os.path.relpath(settings.uri, _place(folder)).replace(os.sep, "/"),
         "collection": collection.name,
-        "count": count,
+        "count": 0,
         "width": width,
         "measure": measure,
     }
+    with closing(connected(settings.uri)) as client:
+        try:
+            _write(folder, told)  # first: who is killed meanwhile leaves word of the collection
+            _write(folder, told | {"count": collection.create(client, vectors, settings.batch)})
+        except BaseException:
+            collection.drop(client)
+            raise
+
+
+def _write(folder: Path, told: Mapping[str, Any]) -> None:
     (folder / ABOUT_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
@@ -113,7 +133,7 @@ def _index_name(folder: Path) -> str:
     """``gate_v3`` for STORE/index/gate/<draft or version>/backend, in letters that Milvus takes: the version that comes next."""
     versions = [int(p.name[1:5]) for p in folder.parent.parent.glob("v[0-9][0-9][0-9][0-9]*")]
     plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in folder.parent.parent.name)
-    return f"reidclip_{plain}_v{1 + max(versions, default=0)}"[:200]
+    return f"{_PREFIX}{plain}_v{1 + max(versions, default=0)}"[:200]
 
 
 def _is_remote(uri: str) -> bool:

@@ -8,7 +8,9 @@ from pathlib import Path
 from reidclip.artifacts.find import version_folders
 from reidclip.artifacts.names import parse_reference
 from reidclip.artifacts.store import Artifact, Store
-from reidclip.errors import ReidclipError, UserError
+from reidclip.errors import ReidclipError, UserError, WorkError
+from reidclip.gallery.discarding import discard, discard_unfinished
+from reidclip.stages.choose import Say
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,14 @@ def verify(store: Store, ref: str | None = None) -> list[Verified]:
     return [_verified(store, artifact) for artifact in found.artifacts] + broken
 
 
-def remove(store: Store, ref: str, force: bool = False) -> Path:
+def remove(store: Store, ref: str, force: bool = False, say: Say = lambda text: None) -> Path:
     """Remove one version, damaged or not; return the path that it had. One of a newer toolkit needs ``force``.
+
+    What an index has in a database goes with it.
 
     Raises:
         UserError: the reference fits nothing, fits several versions, or is an input of another artifact (unless ``force``).
+        WorkError: the database of an index does not answer (with ``force`` that is told, and the index removed all the same).
     """
     path = store.locate(ref)
     reference = parse_reference(ref)
@@ -57,8 +62,32 @@ def remove(store: Store, ref: str, force: bool = False) -> Path:
             raise
     except ReidclipError:  # damaged: its folder is all there is to name
         pass
-    store.remove(target, force)
+    store.remove(target, force, before=(lambda folder: _discard(folder, force, say)) if path.parent.parent.name == "index" else _nothing)
     return path
+
+
+def gc(store: Store, days: float, dry_run: bool, say: Say = lambda text: None) -> list[Path]:
+    """`Store.gc`; what killed builds of an index left in a database goes too."""
+    if not dry_run:
+        discard_unfinished(store, None, say, days)
+    return store.gc(days, dry_run)
+
+
+def _nothing(folder: Path) -> None:
+    return None
+
+
+def _discard(folder: Path, force: bool, say: Say) -> None:
+    try:
+        discard(folder)
+    except (ReidclipError, ImportError) as error:
+        what = str(getattr(error, "what", error))
+        if not force:
+            raise WorkError(
+                f"{what.rstrip('.')}: the vectors of this index cannot be removed there.",
+                "Start the database, or remove the index with --force, and its vectors stay.",
+            ) from error
+        say(f"note: the vectors of this index stay in its database: {what}")
 
 
 def _verified(store: Store, artifact: Artifact) -> Verified:

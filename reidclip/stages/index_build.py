@@ -19,6 +19,7 @@ from reidclip.artifacts.names import check_name
 from reidclip.artifacts.store import Store
 from reidclip.gallery.about import BACKEND, CENTROIDS_FILE, IndexAbout
 from reidclip.gallery.clusters import save_centroids
+from reidclip.gallery.discarding import discard_on_failure, discard_unfinished
 from reidclip.gallery.gallery import INDEXES
 from reidclip.gallery.items import ITEMS_FILE, write_items
 from reidclip.gallery.joining import join
@@ -122,7 +123,9 @@ def build(job: BuildJob, progress: Progress = lambda what, done, total: None) ->
     if twice:
         job.say(f"note: {twice} items are there twice and were taken once")
     model = sets[0].model
+    discard_unfinished(job.store, job.name, job.say)
     with job.store.create("index", job.name) as draft:
+        discard_on_failure(draft, job.backend, job.say)
         items, clothes = of_labels(joined.items, mode)
         if mode == "clusters":
             items, clothes, centroids = grouped(joined.items, sets, joined.fresh, job.clothes.count, job.seed)

@@ -15,6 +15,7 @@ from reidclip.artifacts.store import Store
 from reidclip.errors import UserError
 from reidclip.gallery.about import BACKEND, CENTROIDS_FILE, IndexAbout
 from reidclip.gallery.clusters import load_centroids, nearest_centroid
+from reidclip.gallery.discarding import discard_on_failure, discard_unfinished
 from reidclip.gallery.filters import Columns
 from reidclip.gallery.gallery import INDEXES, index_for
 from reidclip.gallery.items import ITEMS_FILE, Item, read_items, write_items
@@ -184,7 +185,9 @@ def _next_version(
     for name in job.index.files:
         if name.startswith(f"{BACKEND}/"):
             job.index.file(name)  # its digest: a damaged file is not carried on
+    discard_unfinished(job.store, job.index.name, job.say)
     with job.store.create("index", job.index.name) as draft:
+        discard_on_failure(draft, backend, job.say)
         folder = draft.path / BACKEND
         folder.mkdir()
         backend.extend(job.index.path / BACKEND, blocks, removed, folder)
