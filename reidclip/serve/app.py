@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from reidclip import __version__
 from reidclip.gallery.gallery import Gallery
 from reidclip.serve.access import Access
+from reidclip.serve.decode import ignore_warnings
 from reidclip.serve.finder import Finder
 from reidclip.serve.gate import Workers
 from reidclip.serve.guard import Guard
@@ -43,6 +44,7 @@ def make_app(gallery: Gallery, settings: ServeSettings | None = None, encoder: I
         UserError: the checkpoint of the gallery's vectors is not there, or makes others.
     """
     settings = settings or ServeSettings()
+    ignore_warnings()
     finder = Finder(gallery, encoder or gallery.encoder(settings.device), settings)
     workers = Workers(settings.threads, "search"), Workers(_DRAWERS, "thumbnail")
 

@@ -6,13 +6,15 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from reidclip.data.images import upright_rgb
 from reidclip.serve.refusal import Refusal
 from reidclip.serve.settings import MEGABYTE
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+LARGE_PIXELS = 4_000_000  # above, a picture takes so much memory that it is decoded alone
+_BAND = 64  # rows
 _KNOWN = "Use a JPEG, PNG, WebP or BMP picture."
 _BEGINS = {
     b"PK\x03\x04": "a zip archive",
@@ -30,30 +32,53 @@ _BEGINS = {
 }
 
 
-def decode_picture(data: bytes, max_pixels: int) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, upright, just as `reidclip.data.images.read_picture` gives it from a file.
+def open_picture(data: bytes, max_pixels: int) -> Image.Image:
+    """A file's content as a picture that is not decoded yet.
 
     Raises:
-        Refusal: 400 empty, damaged or cut off; 413 too many pixels; 415 of another type, whatever its name.
+        Refusal: 400 empty or damaged; 413 too many pixels; 415 of another type, whatever its name.
     """
     if not data:
         raise Refusal(400, "The file is empty.", "Choose another one.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of big pictures and odd EXIF; the size is checked here
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_many(None, max_pixels) from None
+    except (OSError, ValueError, SyntaxError):
+        raise _of_another_type(data) from None
+    if image.width * image.height > max_pixels:
+        raise _too_many(image.size, max_pixels)
+    return image
+
+
+def decode_picture(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, upright, just as `reidclip.data.images.read_picture` gives it from a file; ``image`` is closed.
+
+    Raises:
+        Refusal: 400 damaged or cut off.
+    """
+    with image:
         try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        except Image.DecompressionBombError:
-            raise _too_many(None, max_pixels) from None
-        except (OSError, ValueError, SyntaxError):
-            raise _of_another_type(data) from None
-        with image:
-            if image.width * image.height > max_pixels:
-                raise _too_many(image.size, max_pixels)
-            try:
-                return upright_rgb(image)
-            # a damaged stream may raise nearly anything from within the codecs
-            except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, Image.DecompressionBombError):
-                raise Refusal(400, "The picture is damaged or cut off.", "Save it again, or choose another one.") from None
+            ImageOps.exif_transpose(image, in_place=True)
+            return _in_bands(image)
+        # a damaged stream may raise nearly anything from within the codecs
+        except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, Image.DecompressionBombError):
+            raise Refusal(400, "The picture is damaged or cut off.", "Save it again, or choose another one.") from None
+
+
+def ignore_warnings() -> None:
+    """Pillow warns of big pictures and odd EXIF; the size is checked here. For the whole process: filters are not threads' own."""
+    warnings.filterwarnings("ignore", module=r"PIL\b")
+
+
+def _in_bands(image: Image.Image) -> np.ndarray:
+    """Bring every pixel to RGB, some rows after others: the whole at once would be held four times, where it is transparent."""
+    image.load()
+    whole = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _BAND):
+        bottom = min(top + _BAND, image.height)
+        whole[top:bottom] = upright_rgb(image.crop((0, top, image.width, bottom)))
+    return whole
 
 
 def _too_many(size: tuple[int, int] | None, max_pixels: int) -> Refusal:

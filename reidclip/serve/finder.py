@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,7 @@ from reidclip.serve.answers import (
     SearchAnswer,
     TimeRange,
 )
-from reidclip.serve.decode import FORMATS, decode_picture
+from reidclip.serve.decode import FORMATS, LARGE_PIXELS, decode_picture, open_picture
 from reidclip.serve.request import SearchRequest
 from reidclip.serve.settings import ServeSettings
 from reidclip.serve.wearing import Wearing
@@ -52,6 +54,7 @@ class Finder:
     def __init__(self, gallery: Gallery, encoder: InferenceEncoder, settings: ServeSettings) -> None:
         self._gallery, self._encoder, self._settings = gallery, encoder, settings
         self._wearing = Wearing(gallery, settings.device)
+        self._alone = threading.Lock()  # of large pictures: one at a time, which bounds memory
         about, model = gallery.about, gallery.model
         self.model = ModelInfo(ref=model.ref, digest=model.digest, width=model.width, measure=model.measure)
         recall = (about.recall or {}).get("recall")
@@ -76,12 +79,7 @@ class Finder:
         """
         begun = time.perf_counter()
         if data is not None:
-            picture = decode_picture(data, self._settings.max_pixels)
-            vector = embed_pictures(self._encoder, [picture])
-            query = QueryInfo(kind="picture", width=picture.shape[1], height=picture.shape[0])
-            own = asked.query_clothes
-            if asked.other_clothes and own is None:
-                own = self._wearing.of(picture)
+            query, vector, own = self._seen(asked, data)
         else:
             row = self._gallery.row_of(asked.item or "")
             vector = self._gallery.vectors([row])
@@ -100,6 +98,18 @@ class Finder:
             model=self.model,
             milliseconds=round((time.perf_counter() - begun) * 1000, 1),
         )
+
+    def _seen(self, asked: SearchRequest, data: bytes) -> tuple[QueryInfo, np.ndarray, int | None]:
+        """An uploaded picture's facts, its vector (1, D), and its clothes where they are asked for; of it nothing is left."""
+        image = open_picture(data, self._settings.max_pixels)
+        with self._alone if image.width * image.height > LARGE_PIXELS else nullcontext():
+            picture = decode_picture(image)
+            del image  # its memory is wanted for the next step
+            vector = embed_pictures(self._encoder, [picture])
+            own = asked.query_clothes
+            if asked.other_clothes and own is None:
+                own = self._wearing.of(picture)
+        return QueryInfo(kind="picture", width=picture.shape[1], height=picture.shape[0]), vector, own
 
     def _filter(self, asked: SearchRequest, own_clothes: int | None) -> Filter:
         wanted = asked.wanted
@@ -129,9 +139,7 @@ class Finder:
             model=self.model,
             cameras=_counted(int(c) for c in columns.cameras if c >= 0),
             domains=_counted(names[int(d)] for d in columns.domains if names[int(d)]),
-            time=TimeRange(earliest=float(times.min()), latest=float(times.max()), clock=bool(times.max() > _CLOCK))
-            if len(times)
-            else None,
+            time=_range(times) if len(times) else None,
             clothes=ClothesInfo(mode=clothes.mode, count=clothes.count, of_pictures=self._wearing.known),
             limits=Limits(upload_bytes=settings.max_upload, pixels=settings.max_pixels, top=settings.max_top, types=FORMATS),
         )

@@ -33,7 +33,7 @@ class ServeSettings:
     allowed_hosts: tuple[str, ...] = ()
     token: str | None = None
     max_upload: int = 10 * MEGABYTE
-    max_pixels: int = 32_000_000
+    max_pixels: int = 20_000_000
     max_waiting: int | None = None
     max_reading: int | None = None
     threads: int = 1

@@ -6,8 +6,11 @@ import threading
 
 import numpy as np
 
+from reidclip.data.images import resize
 from reidclip.gallery.about import CENTROIDS_FILE
 from reidclip.gallery.gallery import Gallery
+
+_MOST_PIXELS = 1_000_000  # shares of colours do not hang on the size; the memory that they take does
 
 
 class Wearing:
@@ -34,6 +37,10 @@ class Wearing:
         from reidclip.gallery.clothes import clothes_descriptors
         from reidclip.gallery.clusters import nearest_centroid
 
+        height, width = picture.shape[:2]
+        if height * width > _MOST_PIXELS:
+            scale = (_MOST_PIXELS / (height * width)) ** 0.5
+            picture = resize(picture, max(1, round(height * scale)), max(1, round(width * scale)), "bilinear")
         with self._lock:  # a parser is asked by one thread at a time
             found = clothes_descriptors([picture], self._parser)
         group = int(nearest_centroid(found, self._centroids)[0])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import os
 import resource
 import struct
 import tempfile
+import threading
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,12 +21,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reidclip.data.images import read_picture
 from reidclip.gallery.gallery import Gallery
+from reidclip.serve import finder
+from reidclip.serve.decode import decode_picture, open_picture
+from reidclip.serve.refusal import Refusal
 from reidclip.serve.settings import ServeSettings
 from reidclip.serve.uploads import FIELDS_BYTES
 from reidclip.stages.serve import make_app
 from tests.serve.directly import call
+from tests.serve.running import running
 from tests.serve.small_gallery import picture
+
+pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 
 MOST_MEMORY_KB = 100_000  # that one bad picture may add; decoded, each of these would take 300 MB and more
 
@@ -56,10 +67,10 @@ def zeros() -> bytes:
     return b"".join([*(packer.compress(b"\0" * 1_000_000) for _ in range(120)), packer.flush()])
 
 
-def whole_png(side: int) -> bytes:
+def whole_png(width: int, height: int) -> bytes:
     """All white, one bit per pixel: a small file that can be decoded."""
     file = io.BytesIO()
-    Image.new("1", (side, side), 1).save(file, format="PNG")
+    Image.new("1", (width, height), 1).save(file, format="PNG")
     return file.getvalue()
 
 
@@ -86,8 +97,9 @@ BAD: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "the begin of a jpeg": (lambda: jpeg()[:4], 400, "The picture is damaged or cut off."),
     "the begin of a png": (lambda: png(9, 9)[:20], 400, "The picture is damaged or cut off."),
     "a png without its rows": (lambda: png(90, 90), 400, "The picture is damaged or cut off."),
-    "10,000 pixels a side": (lambda: whole_png(10_000), 413, "10000 x 10000 pixels, more than 32 million"),
-    "a jpeg that says 65,535 pixels": (broken_jpeg, 413, "more than 32 million"),
+    "10,000 pixels a side": (lambda: whole_png(10_000, 10_000), 413, "10000 x 10000 pixels, more than 20 million"),
+    "a row too many": (lambda: whole_png(4000, 5001), 413, "4000 x 5001 pixels, more than 20 million"),
+    "a jpeg that says 65,535 pixels": (broken_jpeg, 413, "more than 20 million"),
     "a bomb by its header": (lambda: png(2_000_000_000, 2_000_000_000), 413, "The picture is too large"),
     "a bomb in a text": (lambda: png(9, 9, chunk(b"zTXt", b"a\0\0" + zeros())), 400, "damaged or cut off"),
     "a bomb in a profile": (lambda: png(9, 9, chunk(b"iCCP", b"a\0\0" + zeros())), 400, "damaged or cut off"),
@@ -103,6 +115,96 @@ def test_bad_files(client: httpx.Client, name: str) -> None:
     assert answer.status_code == status and says in answer.json()["error"], answer.text
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_MEMORY_KB
     assert client.get("/api/health").status_code == 200
+
+
+def flat_png(depth: int, colour: int, bytes_per_pixel: int) -> bytes:
+    """4000 x 5000 pixels of zeros, as many as are allowed, in some 20 kB."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4000, 5000, depth, colour, 0, 0, 0))
+    packer, row = zlib.compressobj(1), bytes(1 + 4000 * bytes_per_pixel)
+    rows = b"".join([*(packer.compress(row) for _ in range(5000)), packer.flush()])
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_large_pictures_are_refused_without_a_warning(gallery: Gallery) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        make_app(gallery)
+        with pytest.raises(Refusal):
+            open_picture(whole_png(10_000, 10_000), 20_000_000)
+    assert told == []
+
+
+def peak_kb() -> int:
+    """Most memory since `forget_peak`."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1])
+
+
+def forget_peak() -> None:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pytest.skip("the most memory that a process had cannot be forgotten here")
+
+
+@pytest.mark.parametrize(("depth", "colour", "size"), [(8, 6, 4), (16, 0, 2)], ids=["transparent", "16-bit grey"])
+def test_the_largest_picture_takes_little_memory(gallery: Gallery, depth: int, colour: int, size: int) -> None:
+    form = [BEGIN, flat_png(depth, colour, size), b"\r\n--b--\r\n"]
+    app = make_app(gallery)
+    assert call(app, "POST", "/api/search", FORM, [BEGIN, jpeg(), b"\r\n--b--\r\n"]).status == 200  # what is loaded once
+    gc.collect()
+    forget_peak()
+    before = peak_kb()
+    answer = call(app, "POST", "/api/search", FORM, form)
+    assert answer.status == 200 and (answer.json["query"]["width"], answer.json["query"]["height"]) == (4000, 5000)
+    assert peak_kb() - before < 170_000  # 7 bytes per pixel, and the resize; all planes at once took 460 MB and more
+
+
+def test_large_pictures_are_decoded_one_at_a_time(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first waits for another to begin: a small one may, a large one may not."""
+    inside, most, other = 0, 0, threading.Event()
+
+    def watched(image: Image.Image) -> np.ndarray:
+        nonlocal inside, most
+        if image.width < 1000:
+            other.set()
+        else:
+            inside += 1
+            most = max(most, inside)
+            assert other.wait(60)
+            inside -= 1
+        return picture(3)
+
+    monkeypatch.setattr(finder, "decode_picture", watched)
+    with running(make_app(gallery, ServeSettings(threads=4))) as address:
+
+        async def ask() -> list[httpx.Response]:
+            async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+                files = [whole_png(4000, 4000)] * 3 + [jpeg()]
+                return await asyncio.gather(*(client.post("/api/search", files={"picture": content}) for content in files))
+
+        assert [answer.status_code for answer in asyncio.run(ask())] == [200] * 4
+    assert most == 1
+
+
+MODES = ("1", "L", "P", "RGB", "RGBA", "LA", "PA", "I;16", "transparent P", "transparent L", "CMYK")
+
+
+@pytest.mark.parametrize("turn", [1, 3, 6, 7])
+@pytest.mark.parametrize("mode", MODES)
+def test_pixels_are_those_of_a_file(tmp_path: Path, mode: str, turn: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (150, 90, 4), dtype=np.uint8)
+    name = mode.removeprefix("transparent ")
+    if name == "I;16":
+        image = Image.fromarray(np.random.default_rng(0).integers(0, 65535, (150, 90), dtype=np.uint16))
+    else:
+        image = Image.fromarray(noise).convert("P" if name == "PA" else name) if name != "CMYK" else Image.fromarray(noise, "CMYK")
+    exif = Image.Exif()
+    exif[274] = turn
+    path = tmp_path / "a"
+    more = {"transparency": 7} if mode.startswith("transparent") else {"transparency": bytes(range(256))} if name == "PA" else {}
+    image.save(path, format="JPEG" if name == "CMYK" else "PNG", exif=exif, **more)
+    np.testing.assert_array_equal(decode_picture(open_picture(path.read_bytes(), 10**6)), read_picture(path))
 
 
 def test_a_picture_with_an_archive_behind_it_is_the_picture(client: httpx.Client) -> None:
