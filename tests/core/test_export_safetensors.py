@@ -83,6 +83,9 @@ def test_timm_loads_it_by_itself(tmp_path: Path) -> None:
     assert (net.num_classes, list(net.pretrained_cfg["input_size"])) == (0, [3, 64, 32])
 
 
+STANDARD = {"__future__", "json", "logging", "pathlib", "typing"}
+
+
 def test_load_py_needs_nothing_of_this_toolkit(tmp_path: Path) -> None:
     encoder = encoder_of(TOWERS["student"]())
     EXPORTER.export(encoder, PLAN, tmp_path)
@@ -93,7 +96,7 @@ def test_load_py_needs_nothing_of_this_toolkit(tmp_path: Path) -> None:
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for alias in node.names
     ]
-    assert {n.partition(".")[0] for n in names} == {"__future__", "json", "pathlib", "typing", "torch", "safetensors", "open_clip", "timm"}
+    assert {n.partition(".")[0] for n in names} == STANDARD | {"torch", "safetensors", "open_clip", "timm"}
     x = pictures_of(encoder)
     network = runpy.run_path(str(tmp_path / "load.py"))["load"](tmp_path)
     assert cosines(network(x).numpy(), encoder.features(x).numpy()).min() >= 0.999999
