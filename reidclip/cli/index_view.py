@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from reidclip.cli.console import console
+from reidclip.gallery.clock import time_told
 
-CLOCK_FROM = 10**8  # seconds: smaller times count from a video's begin
 _SHOWN = 12
-
-
-def time_told(seconds: float | None) -> str:
-    """``2024-05-01 13:30:00`` (UTC) where a clock is known, ``90.5 s`` from a video's begin, "" where neither is."""
-    if seconds is None:
-        return ""
-    if seconds < CLOCK_FROM:
-        return f"{seconds:.1f} s"
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def print_info(told: Mapping[str, Any]) -> None:

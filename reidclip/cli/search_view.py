@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from reidclip.cli.console import console
-from reidclip.cli.index_view import time_told
 from reidclip.errors import UserError
+from reidclip.gallery.clock import time_told
 
 if TYPE_CHECKING:
     from reidclip.gallery.query import Hit
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 def print_answers(result: SearchResult) -> None:
-    """A table per query."""
+    """A table per query; none where nothing answers, which the search has told."""
     for answer in result.answers:
-        console.print(_table(answer, str(result.about.root)))
+        if answer.hits:
+            console.print(_table(answer, str(result.about.root)))
 
 
 def _table(answer: Answer, root: str) -> Table:

@@ -19,6 +19,7 @@ from reidclip.gallery.filters import Columns
 from reidclip.gallery.items import ITEMS_FILE, Item, read_items
 from reidclip.gallery.model import VectorModel
 from reidclip.gallery.query import Filter, Hit
+from reidclip.gallery.worn import WORN_FILE, Worn, load_worn, unlike
 from reidclip.interfaces import GalleryIndex, IndexSession
 
 if TYPE_CHECKING:
@@ -80,6 +81,23 @@ class Gallery:
     def columns(self) -> Columns:
         """What filters ask."""
         return Columns.of(self.items)
+
+    @cached_property
+    def worn(self) -> np.ndarray | None:
+        """(N, C) descriptors of the items' clothes; None where the index keeps none."""
+        return load_worn(self.artifact.file(WORN_FILE), len(self.items)) if WORN_FILE in self.artifact.files else None
+
+    def wears(self, row: int) -> Worn:
+        """What an item wears."""
+        group = self.items[row].clothes_id
+        return Worn(group) if self.worn is None else Worn.seen(group, self.worn[row])
+
+    def allowed(self, wanted: Filter) -> np.ndarray | None:
+        """(N,) bool of the rows that may answer; None where the filter lets all through."""
+        passes = self.columns.allowed(wanted)
+        if passes is None or not wanted.unlike or self.worn is None:
+            return passes
+        return passes & unlike(self.worn, wanted.unlike)
 
     def row_of(self, key: str) -> int:
         """The row of an item's key; of several the first.
@@ -145,7 +163,7 @@ class Gallery:
         found: list[list[Hit]] = [[] for _ in each]
         for wanted in dict.fromkeys(each):  # queries of one filter go together
             mine = [i for i, f in enumerate(each) if f == wanted]
-            distances, rows = ask(self._session, vectors[mine], count, self.columns.allowed(wanted), self.model, rerank, expand)
+            distances, rows = ask(self._session, vectors[mine], count, self.allowed(wanted), self.model, rerank, expand)
             for number, distance, row in zip(mine, distances, rows, strict=True):
                 found[number] = [
                     Hit(rank, int(r), float(d), self.items[int(r)])

@@ -18,6 +18,8 @@ class Filter:
             only where ``unknown_clothes`` is set.
         after, before: seconds, inclusive; items of unknown time do not answer where one is given.
         not_items: keys that do not answer: the query itself.
+        unlike: (C,) descriptor of clothes (`reidclip.gallery.clothes`): items whose own is about the same do not answer, where the index
+            keeps descriptors.
     """
 
     cameras: tuple[int, ...] = ()
@@ -29,6 +31,7 @@ class Filter:
     after: float | None = None
     before: float | None = None
     not_items: tuple[str, ...] = ()
+    unlike: tuple[float, ...] = ()
 
     @property
     def empty(self) -> bool:

@@ -14,18 +14,17 @@ from reidclip.artifacts.store import Store
 from reidclip.data.images import UInt8, read_picture
 from reidclip.errors import UserError
 from reidclip.evaluation.settings import RerankSettings
-from reidclip.gallery.about import CENTROIDS_FILE, ClothesGroups, IndexAbout
-from reidclip.gallery.clothes import DEFAULT_PARSER, clothes_descriptors, clothes_parser
-from reidclip.gallery.clusters import load_centroids, nearest_centroid
+from reidclip.gallery.about import IndexAbout
+from reidclip.gallery.clothes import DEFAULT_PARSER
 from reidclip.gallery.embed import embed_pictures
 from reidclip.gallery.gallery import Gallery, index_for
 from reidclip.gallery.items import Item
 from reidclip.gallery.query import Filter, Hit
+from reidclip.gallery.worn import UNKNOWN, Worn
 from reidclip.settings import parse_assignments, resolve
 from reidclip.stages.choose import Say
+from reidclip.stages.search_clothes import worn_by
 from reidclip.train.device import pick_device
-
-UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -179,15 +178,15 @@ def search(job: SearchJob, progress: Callable[[str, int, int], None] = lambda wh
         for note in odd_filters(gallery, job.filter):
             job.say(f"note: {note}")
         rows = [gallery.row_of(key) for key in job.keys]
-        clothes = _clothes(job, gallery, shown, rows)
+        worn = _worn(job, gallery, shown, rows)
         asked = _vectors(job, gallery, shown, rows, progress)
-        filters = [_filter(job, own, None) for own in clothes[: len(shown)]]
-        filters += [_filter(job, own, key) for own, key in zip(clothes[len(shown) :], job.keys, strict=True)]
+        filters = [_filter(job, own, None) for own in worn[: len(shown)]]
+        filters += [_filter(job, own, key) for own, key in zip(worn[len(shown) :], job.keys, strict=True)]
         hits = gallery.search(asked, job.top, filters, job.rerank, job.expand)
     names = [*map(str, job.pictures), *job.keys]
     pictures: list[UInt8 | None] = [*shown, *(None for _ in rows)]
     items: list[Item | None] = [*(None for _ in shown), *(gallery.items[row] for row in rows)]
-    answers = tuple(Answer(*parts) for parts in zip(names, pictures, items, clothes, map(tuple, hits), strict=True))
+    answers = tuple(Answer(*parts) for parts in zip(names, pictures, items, [one.group for one in worn], map(tuple, hits), strict=True))
     for answer in answers:
         if not answer.hits:
             job.say(f"note: nothing answers to {answer.query}: no item passes the filter")
@@ -211,47 +210,22 @@ def odd_filters(gallery: Gallery, wanted: Filter) -> list[str]:
     return found
 
 
-def _filter(job: SearchJob, clothes: int, key: str | None) -> Filter:
+def _filter(job: SearchJob, worn: Worn, key: str | None) -> Filter:
     """The job's, without the query itself and, where it is asked for, without what it wears."""
     wanted = job.filter
     if key is not None:
         wanted = replace(wanted, not_items=(*wanted.not_items, key))
-    if job.other_clothes and clothes != UNKNOWN:
-        wanted = replace(wanted, not_clothes=(*wanted.not_clothes, clothes))
-    return wanted
+    return worn.left_out(wanted) if job.other_clothes else wanted
 
 
-def _clothes(job: SearchJob, gallery: Gallery, shown: Sequence[UInt8], rows: Sequence[int]) -> list[int]:
-    """What each query wears, as the index numbers clothes; -1 where nobody asks."""
+def _worn(job: SearchJob, gallery: Gallery, shown: Sequence[UInt8], rows: Sequence[int]) -> list[Worn]:
+    """What each query wears; unknown where nobody asks."""
+    names = [*map(str, job.pictures), *job.keys]
     if job.query_clothes is not None:
-        return [job.query_clothes] * (len(shown) + len(rows))
+        return [Worn(job.query_clothes)] * len(names)
     if not job.other_clothes:
-        return [UNKNOWN] * (len(shown) + len(rows))
-    worn = clothes_of(gallery, shown, job.parser, job.device) + [gallery.items[row].clothes_id for row in rows]
-    for name, one in zip([*map(str, job.pictures), *job.keys], worn, strict=True):
-        if one == UNKNOWN:
-            job.say(f"note: nobody knows what {name} wears: all clothes answer to it")
-    return worn
-
-
-def clothes_of(gallery: Gallery, pictures: Sequence[UInt8], parser: str = DEFAULT_PARSER, device: str = "auto") -> list[int]:
-    """The index's group of the clothes in each picture; -1 where none are seen.
-
-    Raises:
-        UserError: the index has no groups of clothes, so that a picture says nothing about them.
-    """
-    if not pictures:
-        return []
-    about: ClothesGroups = gallery.about.clothes
-    if about.mode != "clusters":
-        knows = "labels of clothes, which a picture does not show" if about.mode == "labels" else "no clothes"
-        raise UserError(
-            f"Index {gallery.artifact.ref} has {knows}.",
-            "Say what the query wears (--query-clothes N), or group clothes: extract with --clothes, and index build --clothes clusters.",
-        )
-    centroids = load_centroids(gallery.artifact.file(CENTROIDS_FILE))
-    described = clothes_descriptors(pictures, clothes_parser(parser, pick_device(device)))
-    return [int(group) for group in nearest_centroid(described, centroids)]
+        return [Worn()] * len(names)
+    return worn_by(gallery, names, shown, rows, job.parser, job.device, job.say)
 
 
 def _vectors(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reidclip.data.images import UInt8
 from reidclip.errors import WorkError
+from reidclip.gallery.clock import time_told
 from reidclip.gallery.crops import picture_of
 from reidclip.gallery.items import Item
 from reidclip.gallery.query import Hit
@@ -36,11 +37,21 @@ def write_sheet(result: SearchResult, path: Path, say: Say) -> None:
 
 def _query(root: Path, answer: Answer, gone: list[str]) -> Cell:
     picture = answer.picture if answer.item is None else _picture(root, answer.item, gone)
-    return Cell(picture, ("query", answer.query, *(_seen(answer.item) if answer.item else ())))
+    return Cell(picture, ("query", *_name(answer.query), *(_seen(answer.item) if answer.item else ())))
 
 
 def _hit(root: Path, hit: Hit, gone: list[str]) -> Cell:
-    return Cell(_picture(root, hit.item, gone), (f"{hit.rank}   {hit.distance:.3f}", hit.item.key, *_seen(hit.item)))
+    return Cell(_picture(root, hit.item, gone), (f"{hit.rank}   {hit.distance:.3f}", *_name(hit.item.key), *_seen(hit.item)))
+
+
+def _name(key: str) -> tuple[str, ...]:
+    """The last three parts of a path, the file on a line of its own, and which crop of it: cells are narrow, and files of many folders
+    are called alike."""
+    path, hash_, crop = key.partition("#")
+    parts = path.split("/")
+    folders = "/".join(parts[-3:-1])
+    above = ".../" if len(parts) > 3 else ""
+    return tuple(line for line in (f"{above}{folders}/" if folders else "", parts[-1], hash_ + crop) if line)
 
 
 def _seen(item: Item) -> tuple[str, ...]:
@@ -48,6 +59,7 @@ def _seen(item: Item) -> tuple[str, ...]:
     parts = [
         f"person {item.pid}" if item.pid >= 0 else "",
         f"cam {item.camid}" if item.camid >= 0 else "",
+        time_told(item.time),
         f"clothes {item.clothes_id}" if item.clothes_id >= 0 else "",
     ]
     return tuple(part for part in parts if part)

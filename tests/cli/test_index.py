@@ -16,7 +16,9 @@ from reidclip.gallery.gallery import Gallery
 from reidclip.gallery.items import Item
 from reidclip.gallery.model import VectorModel
 from reidclip.gallery.query import Filter
+from reidclip.gallery.result_sheet import SheetRow, result_sheet
 from reidclip.gallery.vectors import VectorSet, read_vectors, write_vectors
+from reidclip.stages import search_sheet
 from tests.cli.in_process import CommandLine, beside_a_tiny_clip
 from tests.fakes import write_prcc
 from tests.trees import write_picture
@@ -283,3 +285,21 @@ def test_tables_are_read_by_others(line: CommandLine) -> None:
     line("index", "build", "--name", "gate")
     with (store().open("gate", "index").path / "items.csv").open(newline="") as file:
         assert [row["path"] for row in csv.DictReader(file)] == ["00.jpg", "01.jpg", "02.jpg"]
+
+
+def test_no_answers_are_a_sentence_and_no_table(line: CommandLine) -> None:
+    write_set("a", people())
+    line("index", "build")
+    run = line("search", "--item", "05.jpg", "--after", "9000")
+    assert "nothing answers to 05.jpg" in run.err and run.out == ""
+
+
+def test_a_sheet_tells_folders_files_crops_and_times(line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of many folders are called alike, and a cell has room for twenty letters."""
+    drawn: list[SheetRow] = []
+    monkeypatch.setattr(search_sheet, "result_sheet", lambda rows, headline: (drawn.extend(rows), result_sheet(rows, headline))[1])
+    write_set("a", (Item("rgb/test/A/001/rgb002.jpg", camid=1, time=1_714_560_000.0), Item("a.mp4", 12, (3, 4, 50, 90), 7, 90.5)))
+    line("index", "build")
+    line("search", "--item", "rgb/test/A/001/rgb002.jpg", "--sheet", "s.png")
+    assert drawn[0].query.lines == ("query", ".../A/001/", "rgb002.jpg", "cam 1", "2024-05-01 10:40:00")
+    assert drawn[0].answers[0].lines[1:] == ("a.mp4", "#12:7:3,4,50,90", "90.5 s")
