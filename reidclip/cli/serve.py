@@ -35,7 +35,15 @@ def serve(
         ),
     ] = None,
     max_upload: Annotated[float, typer.Option("--max-upload", min=0.01, max=1000, metavar="MB", help="Largest picture.")] = 10,
-    timeout: Annotated[float, typer.Option("--timeout", min=1, metavar="SECONDS", help="Longest that one search may take.")] = 30,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout",
+            min=1,
+            metavar="SECONDS",
+            help="Longest that a picture may take to arrive, to wait for its turn, and to be searched with, each.",
+        ),
+    ] = 30,
     threads: Annotated[int, typer.Option("--threads", min=1, max=64, help="Searches that run beside each other.")] = 1,
     checkpoint: Annotated[
         str | None,

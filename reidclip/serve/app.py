@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from reidclip import __version__
 from reidclip.gallery.gallery import Gallery
-from reidclip.serve.access import Access
+from reidclip.serve.access import Access, is_open
 from reidclip.serve.decode import ignore_warnings
 from reidclip.serve.finder import Finder
 from reidclip.serve.gate import Workers
@@ -68,14 +68,33 @@ def make_app(gallery: Gallery, settings: ServeSettings | None = None, encoder: I
     app.add_exception_handler(HTTPException, _not_there)
     app.add_exception_handler(RequestValidationError, _not_fitting)
     add_page(app)
-    add_login(app, access)
+    add_login(app, access, settings.timeout)
     add_api(app, finder, Thumbnails(gallery), settings, workers)
+    if access.wants_token:
+        _describe_token(app)
     return app
+
+
+def _describe_token(app: FastAPI) -> None:
+    """Say in /openapi.json what asks for the token, and how it is sent."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        told = plain()
+        scheme = {"type": "http", "scheme": "bearer", "description": "Printed where the server was started."}
+        told.setdefault("components", {})["securitySchemes"] = {"token": scheme}
+        for path, verbs in told["paths"].items():
+            for verb in verbs.values():
+                verb["security"] = [] if is_open(path) else [{"token": []}]
+        return told
+
+    app.openapi = described  # type: ignore[method-assign]
 
 
 async def _not_there(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     refusal = Refusal(status, "There is no such page." if status == 404 else "That cannot be done here.", "The API is described at /docs.")
+    refusal.headers.update(getattr(error, "headers", None) or {})  # what is allowed, where something else was tried
     return _response(refusal)
 
 
@@ -84,4 +103,4 @@ async def _not_fitting(request: Request, error: Exception) -> Response:
 
 
 def _response(refusal: Refusal) -> Response:
-    return Response(refusal.body(), refusal.status, media_type="application/json")
+    return Response(refusal.body(), refusal.status, refusal.headers, media_type="application/json")

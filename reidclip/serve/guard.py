@@ -53,7 +53,7 @@ class Guard:
             await send(message)
 
         try:
-            self._access.check(scope["method"], scope["path"], Headers(scope=scope))
+            self._access.check(scope["method"], scope["path"], Headers(scope=scope), (scope.get("client") or ("",))[0])
             await self._app(scope, receive, safely)
         except Refusal as refusal:
             if not begun:

@@ -11,8 +11,8 @@ from starlette.types import Send
 
 from reidclip.errors import ReidclipError, UserError
 
-# /home/me/data/a.jpg, C:\data\a.jpg: from where a path may begin to its last separator
-_FOLDERS = re.compile(r"(?<![\w.\-/])(?:/|[A-Za-z]:[\\/])(?:[^\s'\"/\\:;,]+[/\\])*")
+# /home/me/My data, old/a.jpg, C:\data\a.jpg: from where a path may begin to its last separator; rather a word too many is cut than too few
+_FOLDERS = re.compile(r"(?<![\w.\-/])(?:/|[A-Za-z]:[\\/])(?=\S)(?:[^\n'\"/\\:;]+[/\\])*")
 _URL = re.compile(r"\w+://")
 
 

@@ -29,6 +29,7 @@ LISTS = ("camera", "not_camera", "domain", "clothes")
 DEFAULT_TOP = 20
 MOST_EXPANDED = 50
 _LARGEST = 2**31
+_LONGEST_TIME = 60  # characters
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ def read_request(fields: Mapping[str, Sequence[str]], settings: ServeSettings) -
     if wanted.after is not None and wanted.before is not None and wanted.after > wanted.before:
         raise Refusal(400, "The time to search from lies after the time to search until.", "Swap them, or leave one out.")
     other = _switch("other_clothes", one)
+    if "query_clothes" in one and not other:
+        raise Refusal(400, "Field 'query_clothes' belongs to 'other_clothes'.", "Add other_clothes=true, or leave it out.")
     return SearchRequest(
         item=one.get("item"),
         wanted=wanted,
@@ -105,8 +108,10 @@ def _number(name: str, value: str, least: int, most: int) -> int:
 def _seconds(name: str, one: Mapping[str, str]) -> float | None:
     if name not in one:
         return None
+    if len(one[name]) > _LONGEST_TIME:
+        raise Refusal(400, f"Field '{name}' is longer than any time.", "Write seconds (90.5), or 2024-05-01T13:30:00 (UTC).")
     try:
-        return seconds_of(one[name][:60], name)
+        return seconds_of(one[name], name)
     except UserError as error:
         raise Refusal.of(error) from None
 

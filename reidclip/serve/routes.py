@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 
 from reidclip.errors import ReidclipError
 from reidclip.serve.access import Access
@@ -33,6 +35,13 @@ _TOLD_OF_UPLOADS: dict[int | str, dict[str, Any]] = {
     415: {"model": Problem, "description": "The file is no JPEG, PNG, WebP or BMP."},
     503: {"model": Problem, "description": "Too many searches at one time; `Retry-After` says when to come back."},
 }
+_TOLD_OF_LOGIN: dict[int | str, dict[str, Any]] = {
+    **_TOLD,
+    401: {"model": Problem, "description": "That is not the token."},
+    408: {"model": Problem, "description": "The token arrived too slowly."},
+    413: {"model": Problem, "description": "That is longer than any token."},
+    429: {"model": Problem, "description": "Too many wrong tokens came from this address."},
+}
 
 
 def add_page(app: FastAPI) -> None:
@@ -58,15 +67,16 @@ def add_page(app: FastAPI) -> None:
         return _file(assets[name])
 
 
-def add_login(app: FastAPI, access: Access) -> None:
+def add_login(app: FastAPI, access: Access, timeout: float) -> None:
     """From a token to a cookie that this page's scripts cannot read."""
 
-    @app.post("/api/login", status_code=204, responses={401: _TOLD[401]}, openapi_extra={"requestBody": _LOGIN})
+    @app.post("/api/login", status_code=204, responses=_TOLD_OF_LOGIN, openapi_extra={"requestBody": _LOGIN})
     async def login(request: Request) -> Response:
         """Exchange the token for a cookie; programs send `Authorization: Bearer TOKEN` with every request instead."""
         response = Response(status_code=204)
         if access.wants_token:
-            code = access.code_for(await _token_of(request))
+            token = await _token_of(request, timeout)
+            code = access.code_for(token, request.client.host if request.client else "")
             response.set_cookie(access.cookie_name, code, httponly=True, samesite="strict", secure=request.url.scheme == "https")
         return response
 
@@ -117,12 +127,22 @@ def _file(asset: Asset) -> Response:
     return Response(asset.content, media_type=asset.media_type, headers={"Cache-Control": "no-cache"})
 
 
-async def _token_of(request: Request) -> str:
+async def _body_of(request: Request) -> bytes:
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > _LONGEST_LOGIN:
             raise Refusal(413, "That is longer than any token.", "")
+    return bytes(body)
+
+
+async def _token_of(request: Request, timeout: float) -> str:
+    try:
+        body = await asyncio.wait_for(_body_of(request), timeout)
+    except asyncio.TimeoutError:
+        raise Refusal(408, f"The token took longer than {timeout:g} s to arrive.", "Send it at once.") from None
+    except ClientDisconnect:
+        raise Refusal(400, "The request was cut off.") from None
     try:
         token = json.loads(body)["token"]
     except (ValueError, KeyError, TypeError, RecursionError):

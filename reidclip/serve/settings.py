@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from dataclasses import dataclass
 
 DEFAULT_PORT = 8765
@@ -50,6 +51,11 @@ class ServeSettings:
     def waiting(self) -> int:
         """``max_waiting`` as it holds."""
         return max(32, 2 * self.reading) if self.max_waiting is None else self.max_waiting
+
+
+def machine_name() -> str:
+    """By which other machines most likely know this one."""
+    return socket.gethostname().lower().rstrip(".")
 
 
 def is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from reidclip.artifacts.store import Artifact, Store
 from reidclip.errors import UserError
 from reidclip.gallery.about import IndexAbout
 from reidclip.gallery.gallery import Gallery, index_for
-from reidclip.serve.settings import SHORTEST_TOKEN, ServeSettings, is_loopback
+from reidclip.serve.settings import SHORTEST_TOKEN, ServeSettings, is_loopback, machine_name
 from reidclip.stages.choose import Say
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ServeJob", "make_app", "plan_serve", "serve"]
 
 AUTO = "auto"
+_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # every address of the machine -> the one that is its own alone
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,16 @@ def serve(job: ServeJob, ready: Callable[[str], None], checkpoint: str | None = 
 
 
 def address_of(settings: ServeSettings, port: int) -> str:
-    """What is opened in a browser."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    """What is opened in a browser: by the machine's name, where all its addresses are listened to."""
+    shown = _name_or(_ALL[settings.host]) if settings.host in _ALL else settings.host
     host = f"[{shown}]" if ":" in shown else shown
     return f"http://{host}:{port}/" + (f"#token={quote(settings.token, safe='')}" if settings.token else "")
+
+
+def _name_or(own: str) -> str:
+    """The machine's name, or its own address where nobody knows the name."""
+    try:
+        socket.getaddrinfo(machine_name(), None)
+    except (OSError, UnicodeError):
+        return own
+    return machine_name()

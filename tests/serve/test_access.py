@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
 from reidclip.gallery.gallery import Gallery
-from reidclip.serve.refusal import without_folders
+from reidclip.serve import attempts
+from reidclip.serve.refusal import Refusal, without_folders
 from reidclip.serve.settings import ServeSettings
-from reidclip.stages.serve import make_app
-from tests.serve.directly import call
+from reidclip.stages.serve import address_of, make_app
+from tests.serve.directly import Answer, call
 
 TOKEN = "a-token-of-thirty-two-characters"
 SEARCH = ("POST", "/api/search")
@@ -76,6 +80,7 @@ def test_names_that_were_allowed(gallery: Gallery, locked: FastAPI) -> None:
         {"origin": "http://127.0.0.1:9999"},
         {"origin": "http://127.0.0.1:8765.evil.example"},
         {"origin": ""},
+        {"origin": "http://["},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
     ],
@@ -128,11 +133,101 @@ def test_a_browser_exchanges_it_for_a_cookie(gallery: Gallery, locked: FastAPI) 
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [(b'{"token": "no"}', 401), (b'{"token": ""}', 401), (b"[]", 400), (b'{"token": 1}', 400), (b"[" * 5000, 413), (b"\xff", 400)],
+    [
+        (b'{"token": "no"}', 401),
+        (b'{"token": ""}', 401),
+        (b'{"token": "\\ud800"}', 401),
+        (b"[]", 400),
+        (b'{"token": 1}', 400),
+        (b"[" * 5000, 413),
+        (b"\xff", 400),
+    ],
 )
 def test_logins_that_fail(locked: FastAPI, body: bytes, status: int) -> None:
     answer = call(locked, "POST", "/api/login", body=[body])
     assert answer.status == status and "set-cookie" not in answer.headers
+
+
+def test_a_login_that_never_arrives(gallery: Gallery) -> None:
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        raise AssertionError("the server waited a minute")
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/login",
+        "headers": [(b"host", b"localhost")],
+        "query_string": b"",
+        "scheme": "http",
+    }
+    asyncio.run(make_app(gallery, ServeSettings(token=TOKEN, timeout=0.05))(scope, receive, send))
+    assert statuses == [408]
+
+
+@pytest.mark.parametrize("by", ["login", "header"])
+def test_who_guesses_is_told_to_wait(gallery: Gallery, by: str) -> None:
+    app = make_app(gallery, ServeSettings(token=TOKEN))
+
+    def give(token: str, by: str = by) -> Answer:
+        if by == "login":
+            return call(app, "POST", "/api/login", body=[f'{{"token": "{token}"}}'.encode()])
+        return call(app, "GET", "/api/info", {"authorization": f"Bearer {token}"})
+
+    cookie = give(TOKEN, "login").headers["set-cookie"].partition(";")[0]
+    assert {give(f"guess {n}").status for n in range(attempts.MOST)} == {401}
+    for late in (give("one more"), give(TOKEN), give(TOKEN, "login"), give(TOKEN, "header")):  # nothing is learned from the answer
+        assert late.status == 429 and 0 < int(late.headers["retry-after"]) <= 60
+    assert call(app, "GET", "/api/info", {"cookie": cookie}).status == 200  # who is in stays in
+
+
+def test_a_minute_later_and_elsewhere_one_may_try_again() -> None:
+    now = 100.0
+    tried = attempts.Attempts(lambda: now)
+    for _ in range(attempts.MOST):
+        tried.check("10.0.0.1")
+        tried.wrong("10.0.0.1")
+        now += 1
+    with pytest.raises(Refusal):
+        tried.check("10.0.0.1")
+    tried.check("10.0.0.2")
+    now = 100 + attempts.PERIOD
+    tried.check("10.0.0.1")
+    tried.wrong("10.0.0.1")
+    with pytest.raises(Refusal):  # the first has lapsed, twenty others have not
+        tried.check("10.0.0.1")
+
+
+def test_the_token_is_in_the_description(gallery: Gallery, app: FastAPI) -> None:
+    locked = make_app(gallery, ServeSettings(token=TOKEN))
+    told = call(locked, "GET", "/openapi.json", {"authorization": f"Bearer {TOKEN}"}).json
+    assert told["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    asks = {path: bool(verb["security"]) for path, verbs in told["paths"].items() for verb in verbs.values()}
+    answers = {path: call(locked, "GET", path.replace("{row}", "0")).status == 401 for path in asks}
+    assert asks == answers and any(asks.values()) and not all(asks.values())
+    assert "security" not in str(call(app, "GET", "/openapi.json").json)
+
+
+@pytest.mark.parametrize(("host", "own"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]")])
+def test_others_are_told_an_address_that_they_can_open(gallery: Gallery, monkeypatch: pytest.MonkeyPatch, host: str, own: str) -> None:
+    settings = ServeSettings(host=host, token=TOKEN)
+    monkeypatch.setattr(socket, "gethostname", lambda: "Desk-7")
+    monkeypatch.setattr(socket, "getaddrinfo", lambda name, port: [name])
+    assert address_of(settings, 80) == f"http://desk-7:80/#token={TOKEN}"
+    assert call(make_app(gallery, settings), "GET", "/", {"host": "desk-7:80"}).status == 200
+    assert call(make_app(gallery), "GET", "/", {"host": "desk-7:80"}).status == 400
+
+    def unknown(name: str, port: None) -> None:
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert address_of(settings, 80).startswith(f"http://{own}:80/")
 
 
 # ------------------------------------------------------------------------------------------------------------------ headers
@@ -165,6 +260,9 @@ def test_an_error_of_the_program_shows_nothing_of_its_inside(gallery: Gallery, m
         ("No file '/etc/passwd', or other.", "No file 'passwd', or other."),
         (r"C:\data\me\a.jpg is gone.", "a.jpg is gone."),
         ("people/03.png and 1/2 of it, at http://127.0.0.1:1/x/y", "people/03.png and 1/2 of it, at http://127.0.0.1:1/x/y"),
+        ("/home/me/My data, old/b/a.jpg: cut off.", "a.jpg: cut off."),
+        (r"C:\My data, old\a.jpg is gone.", "a.jpg is gone."),
+        ("1 / 2 of a/b", "1 / 2 of a/b"),
         ("My pictures/here/a.jpg and /my pictures/b.jpg", "My pictures/here/a.jpg and b.jpg"),
     ],
 )

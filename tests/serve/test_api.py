@@ -105,6 +105,8 @@ def test_other_clothes_only(client: httpx.Client, query: Path) -> None:
     assert found["query"]["clothes"] == 3
     told = ask(client, query.read_bytes(), other_clothes="true", query_clothes=1, top=50)
     assert {h["row"] for h in told["hits"]} == {r for r in range(19) if r % 5 != 1}
+    better = ask(client, item="people/03.png", other_clothes="true", query_clothes=1, top=50)  # somebody knows better than the labels
+    assert {h["row"] for h in better["hits"]} == {r for r in range(19) if r % 5 != 1 and r != 3} and better["query"]["clothes"] == 1
     assert "which clothes the query wears" in refused(client, query.read_bytes(), status=400, other_clothes="true")
 
 
@@ -171,6 +173,9 @@ def test_a_name_that_is_markup_travels_as_it_is(client: httpx.Client) -> None:
         ({"camera": "one"}, "'camera' is no whole number"),
         ({"camera": "١"}, "'camera' is no whole number"),
         ({"after": "yesterday"}, "after yesterday"),
+        ({"after": "2024-05-01" + " " * 50 + "T10:00:00"}, "'after' is longer than any time"),
+        ({"query_clothes": "1"}, "'query_clothes' belongs to 'other_clothes'"),
+        ({"query_clothes": "1", "other_clothes": "false"}, "'query_clothes' belongs to 'other_clothes'"),
         ({"after": "5", "before": "4"}, "lies after"),
         ({"rerank": "maybe"}, "neither true nor false"),
         ({"folder": "/etc"}, "no field 'folder'"),
@@ -210,3 +215,5 @@ def test_pages_that_are_not_there(client: httpx.Client) -> None:
     for method, path, status in (("GET", "/nowhere", 404), ("GET", "/api/search", 405), ("DELETE", "/", 405)):
         answer = client.request(method, path)
         assert answer.status_code == status and set(answer.json()) == {"error", "remedy"}
+        assert (status == 405) == ("allow" in answer.headers)
+    assert client.get("/api/search").headers["allow"] == "POST"

@@ -14,8 +14,9 @@ function table(heads, rows) {
   return element("div", "scroll", "", element("table", "", "", element("thead", "", "", head), element("tbody", "", "", ...body)));
 }
 
-function example(verb, path, kind) {
-  const address = `${location.origin}${path.replace("{row}", "0")}`;
+function example(path, kind, closed) {
+  const token = closed ? "-H 'Authorization: Bearer TOKEN' " : "";
+  const address = `${token}${location.origin}${path.replace("{row}", "0")}`;
   if (kind === "multipart/form-data") return `curl -F picture=@person.jpg -F top=10 ${address}`;
   if (kind === "application/json") return `curl -H 'Content-Type: application/json' -d '{"token": "..."}' ${address}`;
   return `curl ${address}${path.includes("thumbnail") ? " -o item.jpg" : ""}`;
@@ -25,7 +26,7 @@ function operation(verb, path, told) {
   const title = element("h2", "", "", element("span", "verb", verb.toUpperCase()), path);
   const made = element("section", "panel", "", title, element("p", "", told.description || ""));
   const [kind, body] = Object.entries(told.requestBody?.content || {})[0] || [null, null];
-  made.append(element("pre", "", example(verb, path, kind)));
+  made.append(element("pre", "", example(path, kind, told.security?.length)));
   const fields = Object.entries(body?.schema?.properties || {}).map(([name, field]) => [name, field.type, field.description || ""]);
   if (fields.length) made.append(table(["Field", "Type", "Meaning"], fields));
   made.append(table(["Status", "When"], Object.entries(told.responses).filter(([code]) => code !== "422").map(([code, one]) => [code, one.description])));
