@@ -16,8 +16,10 @@ import pytest
 from PIL import Image
 
 from reidclip.data.images import write_picture_png
+from reidclip.gallery.crops import picture_of
 from reidclip.gallery.gallery import Gallery
 from reidclip.gallery.items import Item
+from reidclip.serve import thumbnails
 from reidclip.stages.serve import make_app
 from tests.serve.directly import call
 from tests.serve.small_gallery import elsewhere, picture
@@ -122,3 +124,19 @@ def test_addresses_lead_nowhere_else(address: str, path: str) -> None:
 def test_keys_are_names_not_paths(client: httpx.Client, key: str, gallery: Gallery) -> None:
     answer = client.post("/api/search", files={"item": (None, key)})
     assert answer.status_code == 400 and str(Path(gallery.root)) not in answer.text
+
+
+def test_thumbnails_are_kept_within_bounds(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [len(thumbnails.Thumbnails(gallery).of(row)) for row in range(3)]
+    made: list[str] = []
+
+    def counted(root: Path, item: Item) -> np.ndarray:
+        made.append(item.path)
+        return picture_of(root, item)
+
+    monkeypatch.setattr(thumbnails, "picture_of", counted)
+    monkeypatch.setattr(thumbnails, "KEPT_BYTES", sum(sizes) - 1)  # all but one
+    kept = thumbnails.Thumbnails(gallery)
+    for row in (0, 1, 0, 2, 0, 2, 1):  # 2 takes the place of 1, which nobody has asked for again
+        kept.of(row)
+    assert made == ["00.png", "01.png", "02.png", "01.png"]
