@@ -406,7 +406,8 @@ class GalleryIndex(Protocol):
     ``discard(folder)``, which removes what ``build`` or ``extend`` made outside of ``folder``, also where they did not get to their end
     (nothing where the folder is not its own; `WorkError` where the database does not answer): it is called when an index is removed, or
     does not come into being. ``build`` and ``extend`` may write ``recall.json`` where searches are approximate: "at", "recall" (0..1),
-    "queries" and "wanted".
+    "queries" and "wanted". ``needs`` names the modules of other packages without which it cannot work; they are imported before the
+    work begins.
     """
 
     name: str  # "faiss"

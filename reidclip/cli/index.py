@@ -147,7 +147,8 @@ def add(
         artifact = run(job, progress)
     if artifact is None:
         say(f"index {job.index.ref} holds all of them: nothing was written")
-    _tell(artifact or job.index, json_)
+    if artifact is not None or json_:
+        _tell(artifact or job.index, json_)
 
 
 @app.command("remove")

@@ -50,6 +50,7 @@ class FaissIndex:
     name = "faiss"
     title = "faiss: embedded, exact (flat) by default, HNSW and IVF on request"
     settings = FaissSettings
+    needs = ("faiss",)
 
     def build(self, vectors: Iterator[np.ndarray], width: int, measure: Measure, settings: Any, folder: Path) -> None:
         """See `reidclip.interfaces.GalleryIndex`."""

@@ -48,6 +48,19 @@ class Columns:
             rows,
         )
 
+    def find(self, key: str) -> list[int]:
+        """Rows of a key, or of the only key that ends in it at a folder's border: what an item was called before the gallery's root rose.
+
+        Raises:
+            UserError: it is the end of several.
+        """
+        if key in self.rows:
+            return self.rows[key]
+        longer = [known for known in self.rows if known.endswith(f"/{key}")]
+        if len(longer) > 1:
+            raise UserError(f"'{key}' is the end of {len(longer)} items' keys.", f"Write one out: {longer[0]} or {longer[1]}.")
+        return self.rows[longer[0]] if longer else []
+
     def allowed(self, wanted: Filter) -> np.ndarray | None:
         """Rows that may answer.
 

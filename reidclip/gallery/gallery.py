@@ -10,25 +10,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reidclip import registry
 from reidclip.artifacts.artifact import Artifact
 from reidclip.artifacts.store import Store
 from reidclip.errors import UserError, WorkError, closest
 from reidclip.gallery.about import BACKEND, IndexAbout
+from reidclip.gallery.backends import backend_of
 from reidclip.gallery.filters import Columns
 from reidclip.gallery.items import ITEMS_FILE, Item, read_items
 from reidclip.gallery.model import VectorModel
 from reidclip.gallery.query import Filter, Hit
 from reidclip.gallery.worn import WORN_FILE, Worn, load_worn, unlike
-from reidclip.interfaces import GalleryIndex, IndexSession
+from reidclip.interfaces import IndexSession
 
 if TYPE_CHECKING:
     import torch
 
     from reidclip.clip.inference import InferenceEncoder
     from reidclip.evaluation.settings import RerankSettings
-
-INDEXES = "reidclip.indexes"
 
 
 class Gallery:
@@ -63,7 +61,7 @@ class Gallery:
         for name in artifact.files:
             if name.startswith(f"{BACKEND}/"):
                 artifact.file(name)  # no library parses a file that was changed
-        backend: GalleryIndex = registry.get(INDEXES, about.backend)
+        backend = backend_of(about.backend)
         return cls(store, artifact, about, items, backend.open(artifact.path / BACKEND))
 
     # ------------------------------------------------------------------------------------------------------------- what it is
@@ -97,15 +95,16 @@ class Gallery:
         passes = self.columns.allowed(wanted)
         if passes is None or not wanted.unlike or self.worn is None:
             return passes
-        return passes & unlike(self.worn, wanted.unlike)
+        passes &= unlike(self.worn, wanted.unlike)
+        return passes
 
     def row_of(self, key: str) -> int:
-        """The row of an item's key; of several the first.
+        """The row of an item's key, or of the former one (`Columns.find`); of several the first.
 
         Raises:
-            UserError: there is none (with the nearest).
+            UserError: there is none (with the nearest), or it is the end of several.
         """
-        rows = self.columns.rows.get(key)
+        rows = self.columns.find(key)
         if not rows:
             near = closest(key, self.columns.rows) if len(self.columns.rows) <= 20_000 else ""
             raise UserError(f"Index {self.artifact.ref} holds no item '{key}'.", f"{near} Keys are paths relative to {self.root}.".lstrip())

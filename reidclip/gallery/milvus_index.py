@@ -51,6 +51,7 @@ class MilvusIndex:
     name = "milvus"
     title = "Milvus: a vector database, embedded (Milvus Lite) or a server by URI"
     settings = MilvusSettings
+    needs = ("pymilvus",)
 
     def placed(self, settings: MilvusSettings, store: Path, name: str) -> MilvusSettings:
         """The settings with a local database beside the store's artifacts, where none is named."""

@@ -1,6 +1,7 @@
 """``reidclip index build`` as a function: vectors to a gallery index, artifact kind ``index``.
 
-Payload: ``index.json``, ``items.csv``, ``backend/`` (the backend's own files), ``clothes.safetensors`` where clothes were grouped.
+Payload: ``index.json``, ``items.csv``, ``backend/`` (the backend's own files), ``clothes.safetensors`` and
+``worn.safetensors`` where clothes were grouped: the groups, and the descriptor of every item.
 """
 
 from __future__ import annotations
@@ -11,22 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reidclip import registry
 from reidclip.artifacts.artifact import Artifact
 from reidclip.artifacts.draft import Draft
 from reidclip.artifacts.manifest import InputRef
 from reidclip.artifacts.names import check_name
 from reidclip.artifacts.store import Store
 from reidclip.gallery.about import BACKEND, CENTROIDS_FILE, IndexAbout
+from reidclip.gallery.backends import backend_of
 from reidclip.gallery.clusters import save_centroids
 from reidclip.gallery.discarding import discard_on_failure, discard_unfinished
-from reidclip.gallery.gallery import INDEXES
 from reidclip.gallery.items import ITEMS_FILE, write_items
 from reidclip.gallery.joining import join
+from reidclip.gallery.worn import WORN_FILE, save_worn
 from reidclip.interfaces import GalleryIndex
 from reidclip.settings import Settings, parse_assignments, resolve
 from reidclip.stages.choose import Say
-from reidclip.stages.index_clothes import ClothesChoice, check_described, grouped, of_labels
+from reidclip.stages.index_clothes import ClothesChoice, check_described, descriptors, grouped, left_unknown, of_labels
 from reidclip.stages.index_inputs import Inputs, Progress, find_inputs, read_sets, vector_blocks
 
 DEFAULT_BACKEND = "faiss"
@@ -92,7 +93,7 @@ def plan_build(
     Raises:
         UserError: anything that does not fit.
     """
-    plugin: GalleryIndex = registry.get(INDEXES, backend)
+    plugin = backend_of(backend)
     settings = resolve(plugin.settings, parse_assignments(assignments), where=f"settings of index {backend}", plugin=backend)
     choice = ClothesChoice.parse(clothes)
     inputs = find_inputs(sources, store, say, checkpoint=checkpoint, clothes=choice.mode == "clusters", device=device)
@@ -118,6 +119,8 @@ def build(job: BuildJob, progress: Progress = lambda what, done, total: None) ->
     mode = job.clothes.resolved(sets)
     if mode == "clusters":
         check_described(sets, vectors)
+    for note in left_unknown(sets, vectors, job.clothes, mode):
+        job.say(f"note: {note}")
     joined = join((), None, (), [(s.root, s.items) for s in sets])
     twice = sum(len(s.items) for s in sets) - len(joined.items)
     if twice:
@@ -130,6 +133,7 @@ def build(job: BuildJob, progress: Progress = lambda what, done, total: None) ->
         if mode == "clusters":
             items, clothes, centroids = grouped(joined.items, sets, joined.fresh, job.clothes.count, job.seed)
             save_centroids(draft.path / CENTROIDS_FILE, centroids)
+            save_worn(draft.path / WORN_FILE, descriptors(sets, joined.fresh))
         del sets
         folder = draft.path / BACKEND
         folder.mkdir()

@@ -8,24 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from reidclip import registry
 from reidclip.artifacts.artifact import Artifact
 from reidclip.artifacts.manifest import InputRef
 from reidclip.artifacts.store import Store
 from reidclip.errors import UserError
 from reidclip.gallery.about import BACKEND, CENTROIDS_FILE, IndexAbout
+from reidclip.gallery.backends import backend_of
 from reidclip.gallery.clusters import load_centroids, nearest_centroid
 from reidclip.gallery.discarding import discard_on_failure, discard_unfinished
 from reidclip.gallery.filters import Columns
-from reidclip.gallery.gallery import INDEXES, index_for
+from reidclip.gallery.gallery import index_for
 from reidclip.gallery.items import ITEMS_FILE, Item, read_items, write_items
 from reidclip.gallery.joining import join
 from reidclip.gallery.query import Filter
 from reidclip.gallery.segments import link
-from reidclip.interfaces import GalleryIndex
+from reidclip.gallery.worn import WORN_FILE, load_worn, save_worn
 from reidclip.stages.choose import Say
 from reidclip.stages.index_build import describe, measured, tell
-from reidclip.stages.index_clothes import check_described, descriptors, of_labels, with_groups
+from reidclip.stages.index_clothes import ClothesChoice, check_described, descriptors, left_unknown, of_labels, with_groups
 from reidclip.stages.index_inputs import Inputs, Progress, find_inputs, read_sets, vector_blocks
 
 
@@ -75,6 +75,7 @@ def plan_add(
     """
     artifact = _index(index, store, say)
     about = IndexAbout.read(artifact)
+    backend_of(about.backend)
     if not sources:
         raise UserError("Nothing was named that could be added.", "Name vectors, or folders of pictures: reidclip index add data/new.")
     has_data = any(not _is_reference(source, store) for source in sources)
@@ -111,9 +112,14 @@ def add(job: AddJob, progress: Progress = lambda what, done, total: None) -> Art
         job.say(f"note: {known} items are in the index already and were left out")
     if not count:
         return None
+    for note in left_unknown(sets, vectors, ClothesChoice(about.clothes.mode), about.clothes.mode):
+        job.say(f"note: {note}")
+    if before[0].key != (now := joined.items[0].key):
+        job.say(f"note: keys begin at {joined.root} now: {before[0].key} is called {now}; old keys are found where only one ends in them")
     new = joined.items[len(before) :]
-    if grouped:
-        new = with_groups(new, nearest_centroid(descriptors(sets, joined.fresh), load_centroids(job.index.file(CENTROIDS_FILE))))
+    described = descriptors(sets, joined.fresh) if grouped else None
+    if described is not None:
+        new = with_groups(new, nearest_centroid(described, load_centroids(job.index.file(CENTROIDS_FILE))))
     else:
         new, _ = of_labels(new, about.clothes.mode)
     del sets
@@ -122,7 +128,7 @@ def add(job: AddJob, progress: Progress = lambda what, done, total: None) -> Art
     refs = (*about.sources, *(a.ref for a in vectors))
     changed = replace(about, root=joined.root, places=joined.places, sources=refs)
     inputs = [InputRef.of(a, role="vectors") for a in vectors]
-    return _next_version(job, changed, items, blocks, np.zeros(0, dtype=np.int64), inputs)
+    return _next_version(job, changed, items, blocks, np.zeros(0, dtype=np.int64), inputs, described)
 
 
 def plan_remove(store: Store, *, index: str | None = None, keys: Sequence[str] = (), matching: Filter | None = None, say: Say) -> RemoveJob:
@@ -139,9 +145,10 @@ def plan_remove(store: Store, *, index: str | None = None, keys: Sequence[str] =
     columns = Columns.of(items)
     gone = np.zeros(len(items), dtype=bool)
     for key in keys:
-        if key not in columns.rows:
+        rows = columns.find(key)
+        if not rows:
             raise UserError(f"Index {artifact.ref} holds no item '{key}'.", f"Keys are paths relative to {about.root}.")
-        gone[columns.rows[key]] = True
+        gone[rows] = True
     passes = None if matching is None else columns.allowed(matching)
     if passes is not None:
         gone |= passes
@@ -179,9 +186,15 @@ def _index(ref: str | None, store: Store, say: Say) -> Artifact:
 
 
 def _next_version(
-    job: AddJob | RemoveJob, about: IndexAbout, items: tuple[Item, ...], blocks: Any, removed: np.ndarray, inputs: list[InputRef]
+    job: AddJob | RemoveJob,
+    about: IndexAbout,
+    items: tuple[Item, ...],
+    blocks: Any,
+    removed: np.ndarray,
+    inputs: list[InputRef],
+    described: np.ndarray | None = None,
 ) -> Artifact:
-    backend: GalleryIndex = registry.get(INDEXES, about.backend)
+    backend = backend_of(about.backend)
     for name in job.index.files:
         if name.startswith(f"{BACKEND}/"):
             job.index.file(name)  # its digest: a damaged file is not carried on
@@ -194,6 +207,9 @@ def _next_version(
         write_items(draft.path / ITEMS_FILE, items)
         if CENTROIDS_FILE in job.index.files:
             link(job.index.file(CENTROIDS_FILE), draft.path / CENTROIDS_FILE)
+        if WORN_FILE in job.index.files:  # indexes of earlier releases have none, and go on without
+            stays = np.delete(load_worn(job.index.file(WORN_FILE), job.about.count), removed, axis=0)
+            save_worn(draft.path / WORN_FILE, stays if described is None else np.concatenate([stays, described]))
         changed = replace(about, count=len(items), recall=measured(folder))
         if changed.clothes.mode == "labels":
             changed = replace(changed, clothes=of_labels(items, "labels")[1])

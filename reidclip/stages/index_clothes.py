@@ -60,6 +60,17 @@ def check_described(sets: Sequence[VectorSet], vectors: Sequence[Artifact]) -> N
             )
 
 
+def left_unknown(sets: Sequence[VectorSet], vectors: Sequence[Artifact], choice: ClothesChoice, mode: str) -> list[str]:
+    """Whose clothes an index of this mode does not know, though it knows, or could know, others'."""
+    if mode == "labels":
+        bare = [a.ref for s, a in zip(sets, vectors, strict=True) if all(i.clothes_id < 0 for i in s.items)]
+        return [f"vectors {', '.join(bare)} have no labels of clothes: nobody knows what their items wear"] if bare else []
+    bare = [a.ref for s, a in zip(sets, vectors, strict=True) if s.clothes is None]
+    if mode == "none" and choice.mode is None and 0 < len(bare) < len(sets):
+        return [f"clothes are left out of the index: vectors {', '.join(bare)} do not describe them (extract them again with --clothes)"]
+    return []
+
+
 def grouped(
     items: Sequence[Item], sets: Sequence[VectorSet], fresh: Sequence[Sequence[int]], count: int, seed: int
 ) -> tuple[tuple[Item, ...], ClothesGroups, np.ndarray]:

@@ -181,7 +181,7 @@ def search(job: SearchJob, progress: Callable[[str, int, int], None] = lambda wh
         worn = _worn(job, gallery, shown, rows)
         asked = _vectors(job, gallery, shown, rows, progress)
         filters = [_filter(job, own, None) for own in worn[: len(shown)]]
-        filters += [_filter(job, own, key) for own, key in zip(worn[len(shown) :], job.keys, strict=True)]
+        filters += [_filter(job, own, gallery.items[row].key) for own, row in zip(worn[len(shown) :], rows, strict=True)]
         hits = gallery.search(asked, job.top, filters, job.rerank, job.expand)
     names = [*map(str, job.pictures), *job.keys]
     pictures: list[UInt8 | None] = [*shown, *(None for _ in rows)]

@@ -11,6 +11,7 @@ from reidclip.gallery.about import CENTROIDS_FILE
 from reidclip.gallery.clothes import DEFAULT_PARSER, clothes_descriptors, clothes_parser
 from reidclip.gallery.clusters import load_centroids, nearest_centroid
 from reidclip.gallery.gallery import Gallery
+from reidclip.gallery.query_encoder import ZERO_SHOT
 from reidclip.gallery.worn import UNKNOWN, Worn
 from reidclip.stages.choose import Say
 from reidclip.train.device import pick_device
@@ -56,9 +57,11 @@ def clothes_of(gallery: Gallery, pictures: Sequence[UInt8], parser: str = DEFAUL
     if about.clothes.mode != "clusters":
         knows = "labels of clothes, which a picture does not show" if about.clothes.mode == "labels" else "no clothes"
         data = " ".join(shlex.quote(place.root) for place in about.places) or "DATA"
+        plain = gallery.model.ref.startswith(ZERO_SHOT)
+        by = f"--zero-shot --clip {gallery.model.ref.removeprefix(ZERO_SHOT)}" if plain else f"--checkpoint {gallery.model.ref}"
         raise UserError(
             f"Index {gallery.artifact.ref} has {knows}.",
-            f"Say what the query wears (--query-clothes N), or group clothes:\n  reidclip extract {data} --clothes "
+            f"Say what the query wears (--query-clothes N), or group clothes:\nreidclip extract {data} --clothes {by} "
             f"&& reidclip index build --clothes clusters",
         )
     centroids = load_centroids(gallery.artifact.file(CENTROIDS_FILE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from reidclip.gallery.model import VectorModel
 from reidclip.gallery.query import Filter
 from reidclip.gallery.result_sheet import SheetRow, result_sheet
 from reidclip.gallery.vectors import VectorSet, read_vectors, write_vectors
+from reidclip.stages import search as search_stage
 from reidclip.stages import search_sheet
 from tests.cli.in_process import CommandLine, beside_a_tiny_clip
 from tests.fakes import write_prcc
@@ -303,3 +305,43 @@ def test_a_sheet_tells_folders_files_crops_and_times(line: CommandLine, monkeypa
     line("search", "--item", "rgb/test/A/001/rgb002.jpg", "--sheet", "s.png")
     assert drawn[0].query.lines == ("query", ".../A/001/", "rgb002.jpg", "cam 1", "2024-05-01 10:40:00")
     assert drawn[0].answers[0].lines[1:] == ("a.mp4", "#12:7:3,4,50,90", "90.5 s")
+
+
+def test_old_keys_are_found_after_the_root_rose(line: CommandLine) -> None:
+    write_set("a", people(4), root="data/hall")
+    write_set("b", (Item("00.jpg"), Item("new.jpg")), root="data/gate", seed=1)
+    line("index", "build", "a", "--name", "g")
+    assert "03.jpg is called" not in (err := line("index", "add", "b").err) and "00.jpg is called hall/00.jpg" in err
+    told = line("search", "--item", "03.jpg", "--json").json
+    assert told["queries"][0]["item"] == "hall/03.jpg" and "hall/03.jpg" not in keys(told)
+    assert "hall/00.jpg or gate/00.jpg" in line("search", "--item", "00.jpg", code=2).err
+    assert "holds no item '3.jpg'" in line("search", "--item", "3.jpg", code=2).err  # no folder ends there
+    line("index", "remove", "--item", "03.jpg")
+    with Gallery.open(store()) as gallery:
+        assert [i.key for i in gallery.items] == ["hall/00.jpg", "hall/01.jpg", "hall/02.jpg", "gate/00.jpg", "gate/new.jpg"]
+    assert "is called" not in line("index", "add", "a").err  # the root stays
+
+
+def test_what_is_there_already_is_not_said_to_be_written(line: CommandLine) -> None:
+    write_set("a", people(4))
+    line("index", "build")
+    run = line("index", "add", "a")
+    assert "nothing was written" in run.err and "wrote" not in run.out + run.err.replace("nothing was written", "")
+    assert line("index", "add", "a", "--json").json["ref"] == "a@v1"
+
+
+@pytest.mark.parametrize(("backend", "module"), [("faiss", "faiss"), ("milvus", "pymilvus")])
+def test_a_missing_backend_is_told_before_the_work(line: CommandLine, monkeypatch: pytest.MonkeyPatch, backend: str, module: str) -> None:
+    write_prcc(Path("prcc"))
+    monkeypatch.setitem(sys.modules, module, None)
+    run = line("index", "build", "prcc", *BY_CLIP, "--backend", backend, code=1)
+    assert f"{module} is not installed" in run.err and "pip install 'reidclip[" in run.err
+    assert store().list("vectors") == []
+
+
+def test_a_missing_backend_is_told_before_pictures_are_embedded(line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_prcc(Path("prcc"))
+    line("index", "build", "prcc", *BY_CLIP)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setattr(search_stage, "embed_pictures", lambda *given: pytest.fail("embedded"))
+    assert "faiss is not installed" in line("search", next(Path("prcc").rglob("*.jpg")), code=1).err
