@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidclip.report.contents import FeatureMap
+from reidclip.report.digits import digits_of
 from reidclip.report.markup import Html, element
 from reidclip.report.pair_distances import GROUPS, PairDistances
 
@@ -69,7 +70,8 @@ def histogram_chart(pairs: PairDistances, title: str, unit: str) -> Html:
     top = max(float(s.max()) for s in shares) * 1.05
     frame = _Frame((float(pairs.edges[0]), float(pairs.edges[-1])), (0.0, top))
     low, high = frame.x
-    ticks_x = [(float(x), f"{x:.2f}") for x in np.linspace(low, high, 5)]
+    digits = digits_of([low, high])
+    ticks_x = [(float(x), f"{x:.{digits - 1}f}") for x in np.linspace(low, high, 5)]
     shapes = []
     for number, share in enumerate(shares):
         if not total[number]:
@@ -83,7 +85,7 @@ def histogram_chart(pairs: PairDistances, title: str, unit: str) -> Html:
             (x, y0), (_, y1) = frame.at(mean, 0), frame.at(mean, top)
             shapes.append(element("line", x1=x, x2=x, y1=y0, y2=y1, class_=f"mean g{number}"))
     told = "; ".join(
-        f"{group_name(pairs, i)}: mean {mean:.3f} of {n} pairs"
+        f"{group_name(pairs, i)}: mean {mean:.{digits}f} of {n} pairs"
         for i, (mean, n) in enumerate(zip(pairs.means, total, strict=True))
         if mean is not None
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 from reidclip.report.contents import Found, GroupView, ProtocolView
+from reidclip.report.digits import digits_of
 from reidclip.report.markup import Html, element
 from reidclip.report.results import labels_of
 
@@ -19,8 +18,6 @@ FILTERS = (
     ("wrong", "first answer wrong"),
     ("differ", "evaluations differ"),
 )
-
-LEAST_DIGITS, MOST_DIGITS = 3, 7
 
 
 def has_lists(group: GroupView) -> bool:
@@ -108,15 +105,3 @@ def _list(found: Found) -> dict[str, Any]:
     """Answers, (item, distance, 1 for a match), and to how many digits after the point distances are told."""
     digits = digits_of([distance for _, distance, _ in found.answers])
     return {"digits": digits, "list": [[item, round(distance, digits), int(match)] for item, distance, match in found.answers]}
-
-
-def digits_of(distances: Sequence[float]) -> int:
-    """Digits after the point by which a hundredth of a list's range is seen (of equal ones, of the distance itself): from 3 to 7.
-
-    Features that lie close together have distances of which three digits would tell nothing; beyond seven is rounding alone.
-    """
-    if not distances:
-        return LEAST_DIGITS
-    spread = max(distances) - min(distances) or abs(max(distances))
-    wanted = 2 + math.ceil(-math.log10(spread)) if spread > 0 else LEAST_DIGITS
-    return min(MOST_DIGITS, max(LEAST_DIGITS, wanted))

@@ -7,6 +7,7 @@ from typing import Any
 
 from reidclip.report.charts import cmc_chart, group_name, histogram_chart, map_chart, series_class
 from reidclip.report.contents import GroupView, Item, ProtocolView, Table
+from reidclip.report.digits import digits_of
 from reidclip.report.markup import Html, element, joined
 
 SHARES = ("R1", "R5", "R10", "R20", "mAP", "mINP")
@@ -108,13 +109,14 @@ def distances(group: GroupView) -> Html | None:
             if pairs is None:
                 continue
             total = pairs.counts.sum(axis=1)
+            digits = digits_of([float(pairs.edges[0]), float(pairs.edges[-1])])
             legend = element(
                 "ul",
                 *(
                     element(
                         "li",
                         element("span", class_=f"swatch g{i}", aria_hidden="true"),
-                        f"{group_name(pairs, i)}: mean {mean:.3f}, {n} pairs",
+                        f"{group_name(pairs, i)}: mean {mean:.{digits}f}, {n} pairs",
                     )
                     for i, (mean, n) in enumerate(zip(pairs.means, total.tolist(), strict=True))
                     if mean is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from reidclip.artifacts.store import Store
 from reidclip.report.charts import cmc_chart, histogram_chart, map_chart
 from reidclip.report.contents import FeatureMap, GroupView, Item, ProtocolView
 from reidclip.report.pair_distances import PairDistances
-from reidclip.report.results import results
+from reidclip.report.results import distances, results
 from reidclip.stages.report_origins import averages_of
 
 Points = list[tuple[float, float]]
@@ -62,6 +63,17 @@ def test_a_histogram_shows_shares_of_each_group() -> None:
     assert lines(svg, "area g2") == [[(40.0, 204.0), (40.0, 80.8), (201.0, 80.8), (201.0, 80.8), (362.0, 80.8), (362.0, 204.0)]]
     means = re.findall(r'<line x1="([\d.]+)" x2="([\d.]+)" y1="204.0" y2="[\d.]+" class="mean (g\d)"', svg)
     assert means == [("233.2", "233.2", "g0"), ("201.0", "201.0", "g2")]
+
+
+def test_axes_and_means_of_small_distances_are_told_apart() -> None:
+    """From 0.001 to 0.013: a hundredth of the range is seen at the fourth digit, ticks need one less."""
+    pairs = PairDistances(np.array([0.001, 0.007, 0.013]), np.array([[1, 3], [0, 0], [2, 2]]), (0.00612, None, 0.00688), True)
+    svg = histogram_chart(pairs, "t", "distance")
+    assert re.findall(r'y="220.0" text-anchor="middle">([\d.]+)</text>', svg) == ["0.001", "0.004", "0.007", "0.010", "0.013"]
+    assert "same clothes: mean 0.0061 of 4 pairs; two people: mean 0.0069 of 4 pairs" in svg
+    view = replace(protocol({"R1": 1.0}), distances=(pairs,))
+    legend = distances(GroupView("d", ("a",), None, (view,)))
+    assert legend is not None and "mean 0.0061, 4 pairs" in legend and "mean 0.0069, 4 pairs" in legend
 
 
 def test_points_of_a_map_are_those_of_their_pictures() -> None:

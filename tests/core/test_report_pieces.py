@@ -21,7 +21,7 @@ from reidclip.evaluation.protocols import Features
 from reidclip.records import Dataset, Rule, Sample
 from reidclip.report.answers import Compared
 from reidclip.report.choose import BEST, DIFFER, RANDOM, WORST, choose_queries
-from reidclip.report.lists import digits_of
+from reidclip.report.digits import digits_of
 from reidclip.report.markup import element, json_block, text
 from reidclip.report.origins import flat, settings_table
 from reidclip.report.pair_distances import BINS, count_pairs
