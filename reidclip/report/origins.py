@@ -41,7 +41,7 @@ def settings(contents: Contents) -> Html | None:
     if not contents.settings:
         return None
     several = len(contents.settings[0].columns) > 1
-    differing = sum(_differs(values) for table in contents.settings for _, values in table.rows)
+    differing = sum(_differs(values, _told(table)) for table in contents.settings for _, values in table.rows)
     tables = [_settings_table(table, several) for table in contents.settings]
     told = f"only what differs ({counted(differing, 'row', 'rows')}, marked ≠)"
     box = element("input", type="checkbox", id="only-differences", checked=True)
@@ -49,14 +49,19 @@ def settings(contents: Contents) -> Html | None:
     return joined(choice if several and differing else None, element("div", tables, id="settings-tables"))
 
 
-def _differs(values: Sequence[str]) -> bool:
-    return len(set(values)) > 1
+def _differs(values: Sequence[str], told: Sequence[bool]) -> bool:
+    return len({value for value, any_ in zip(values, told, strict=True) if any_}) > 1
+
+
+def _told(table: Table) -> list[bool]:
+    """By column, whether it says anything: what was never trained does not differ in every setting of a training."""
+    return [any(values[column] for _, values in table.rows) for column in range(len(table.columns))]
 
 
 def _settings_table(table: Table, several: bool) -> Html:
-    rows = []
+    rows, told = [], _told(table)
     for key, values in table.rows:
-        differs = _differs(values)
+        differs = _differs(values, told)
         mark = element("span", "≠ ", class_="mark", title="differs") if differs else None
         cells = [element("td", value) for value in values]
         rows.append(element("tr", element("th", mark, key, scope="row"), cells, class_="differs" if differs else "same"))

@@ -22,7 +22,7 @@ def results(group: GroupView) -> Html:
         *(_protocol(group, protocol) for protocol in group.protocols),
     )
     told = "Percent; brackets: bootstrap 95 % interval over queries."
-    told += " Bold: the best of several evaluations." if len(group.evaluations) > 1 else ""
+    told += " Bold: the best of several evaluations, by plain ranking." if len(group.evaluations) > 1 else ""
     if any(metrics and metrics.get("published") for protocol in group.protocols for metrics in protocol.metrics):
         told += " Beside published numbers, in parentheses: the evaluation less the published one."
     figures = [_curves(group, protocol) for protocol in group.protocols]

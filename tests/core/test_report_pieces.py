@@ -23,7 +23,7 @@ from reidclip.report.answers import Compared
 from reidclip.report.choose import BEST, DIFFER, RANDOM, WORST, choose_queries
 from reidclip.report.digits import digits_of
 from reidclip.report.markup import element, json_block, text
-from reidclip.report.origins import flat, settings_table
+from reidclip.report.origins import _settings_table, flat, settings_table
 from reidclip.report.pair_distances import BINS, count_pairs
 from reidclip.report.thumbnails import SIZES, brought_down, data_uri, thumbnails
 from reidclip.stages.report_pictures import readers
@@ -268,3 +268,11 @@ def test_settings_side_by_side() -> None:
     assert flat({"a": 1, "b": {"c": [1, 2], "d": None, "e": {}}}) == {"a": "1", "b.c": "1, 2", "b.d": ""}
     table = settings_table("t", ("x", "y"), ({"a": 1, "b": {"c": 2}}, {"b": {"c": 3}, "z": "<"}))
     assert table.rows == (("a", ("1", "")), ("b.c", ("2", "3")), ("z", ("", "<")))
+
+
+def test_what_was_never_trained_differs_in_no_setting_of_a_training() -> None:
+    trained = {"precision": "bf16", "epochs": 3}
+    table = settings_table("Training", ("a", "b", "zero-shot"), (trained, trained | {"epochs": 4}, None))
+    told = str(_settings_table(table, True))
+    assert told.count('class="differs"') == 1 and told.count('class="same"') == 1
+    assert told.index('class="same"') < told.index("precision") < told.index('class="differs"') < told.index("epochs")
