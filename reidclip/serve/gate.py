@@ -107,7 +107,6 @@ class Workers:
         with self._lock:
             if place in self._waiting:
                 self._waiting.remove(place)
-                return
         if not place.cancel():  # it was given in the same moment
             self._give()
 
