@@ -20,6 +20,7 @@ SAME_OUTFIT = 0.9
 Of synthetic people in two outfits under three cameras (100 people, 40 groups) a search by groups alone leaves out 87 % of the same outfit
 and keeps 98.3 % of the person's other one; items within 0.9 left out too, these are 95 % and 97.9 %; within 1.0, 97 % and 97.4 %.
 """
+MAY_ERR = "clothes were seen by a parser and grouped by their colours, which may err: the same outfit can answer, and another be left out"
 UNKNOWN = -1
 _KEY, _BLOCK = "worn", 65_536
 

@@ -138,6 +138,7 @@ class SearchAnswer(BaseModel):
     hits: list[HitInfo]
     allowed: int = Field(description="Items that the filters let through.")
     reranked: bool = Field(description="Distances are those of re-ranking: another scale.")
+    note: str | None = Field(None, description="What a reader of these answers should know: clothes that a parser saw may be wrong.")
     index: IndexInfo
     model: ModelInfo
     milliseconds: float = Field(description="Encoding and search, without the waiting.")

@@ -17,6 +17,7 @@ from reidclip.errors import UserError
 from reidclip.gallery.embed import embed_pictures
 from reidclip.gallery.gallery import Gallery
 from reidclip.gallery.query import Filter
+from reidclip.gallery.worn import MAY_ERR, UNKNOWN, Worn
 from reidclip.serve.answers import (
     ClothesInfo,
     Count,
@@ -85,41 +86,42 @@ class Finder:
             vector = self._gallery.vectors([row])
             item = self._gallery.items[row]
             query = QueryInfo(kind="item", item=ItemInfo.of(row, item, self.index))
-            own = item.clothes_id if asked.query_clothes is None else asked.query_clothes
-        wanted = self._filter(asked, own)
+            own = self._gallery.wears(row) if asked.query_clothes is None else Worn(asked.query_clothes)
+        wanted = self._filter(asked, own, query.item)
         found = self._gallery.search(vector, asked.top, wanted, self._rerank(asked), asked.expand)[0]
-        allowed = self._gallery.columns.allowed(wanted)
+        allowed = self._gallery.allowed(wanted)
         return SearchAnswer(
-            query=query.model_copy(update={"clothes": own if asked.other_clothes else None}),
+            query=query.model_copy(update={"clothes": own.group if asked.other_clothes else None}),
             hits=[HitInfo.at(hit, self.index) for hit in found],
             allowed=len(self._gallery.items) if allowed is None else int(np.count_nonzero(allowed)),
             reranked=asked.rerank,
+            note=MAY_ERR if asked.other_clothes and self._wearing.known else None,
             index=self.index,
             model=self.model,
             milliseconds=round((time.perf_counter() - begun) * 1000, 1),
         )
 
-    def _seen(self, asked: SearchRequest, data: bytes) -> tuple[QueryInfo, np.ndarray, int | None]:
+    def _seen(self, asked: SearchRequest, data: bytes) -> tuple[QueryInfo, np.ndarray, Worn]:
         """An uploaded picture's facts, its vector (1, D), and its clothes where they are asked for; of it nothing is left."""
         image = open_picture(data, self._settings.max_pixels)
         with self._alone if image.width * image.height > LARGE_PIXELS else nullcontext():
             picture = decode_picture(image)
             del image  # its memory is wanted for the next step
             vector = embed_pictures(self._encoder, [picture])
-            own = asked.query_clothes
-            if asked.other_clothes and own is None:
+            own = Worn() if asked.query_clothes is None else Worn(asked.query_clothes)
+            if asked.other_clothes and asked.query_clothes is None:
                 own = self._wearing.of(picture)
         return QueryInfo(kind="picture", width=picture.shape[1], height=picture.shape[0]), vector, own
 
-    def _filter(self, asked: SearchRequest, own_clothes: int | None) -> Filter:
+    def _filter(self, asked: SearchRequest, own: Worn, item: ItemInfo | None) -> Filter:
         wanted = asked.wanted
-        if asked.item is not None:
-            wanted = replace(wanted, not_items=(asked.item,))
+        if item is not None:
+            wanted = replace(wanted, not_items=(item.key,))
         if not asked.other_clothes:
             return wanted
-        if own_clothes is None or own_clothes < 0:
+        if own.group == UNKNOWN:
             raise UserError("Nobody knows which clothes the query wears.", "Search without 'other clothes only', or say which they are.")
-        return replace(wanted, not_clothes=(own_clothes,))
+        return own.left_out(wanted)
 
     def _rerank(self, asked: SearchRequest) -> RerankSettings | None:
         if not asked.rerank:

@@ -9,6 +9,7 @@ import numpy as np
 from reidclip.data.images import resize
 from reidclip.gallery.about import CENTROIDS_FILE
 from reidclip.gallery.gallery import Gallery
+from reidclip.gallery.worn import Worn
 
 _MOST_PIXELS = 1_000_000  # shares of colours do not hang on the size; the memory that they take does
 
@@ -30,10 +31,10 @@ class Wearing:
             self._centroids = load_centroids(gallery.artifact.file(CENTROIDS_FILE))
             self._parser = clothes_parser(device=device)
 
-    def of(self, picture: np.ndarray) -> int | None:
-        """The cluster of a picture (H, W, 3) uint8; None where none is known or no clothes are seen."""
+    def of(self, picture: np.ndarray) -> Worn:
+        """The cluster and the descriptor of a picture (H, W, 3) uint8; unknown where there are none or no clothes are seen."""
         if not self.known:
-            return None
+            return Worn()
         from reidclip.gallery.clothes import clothes_descriptors
         from reidclip.gallery.clusters import nearest_centroid
 
@@ -43,5 +44,4 @@ class Wearing:
             picture = resize(picture, max(1, round(height * scale)), max(1, round(width * scale)), "bilinear")
         with self._lock:  # a parser is asked by one thread at a time
             found = clothes_descriptors([picture], self._parser)
-        group = int(nearest_centroid(found, self._centroids)[0])
-        return group if group >= 0 else None
+        return Worn.seen(nearest_centroid(found, self._centroids)[0], found[0])

@@ -12,11 +12,9 @@ from reidclip.gallery.clothes import DEFAULT_PARSER, clothes_descriptors, clothe
 from reidclip.gallery.clusters import load_centroids, nearest_centroid
 from reidclip.gallery.gallery import Gallery
 from reidclip.gallery.query_encoder import ZERO_SHOT
-from reidclip.gallery.worn import UNKNOWN, Worn
+from reidclip.gallery.worn import MAY_ERR, UNKNOWN, Worn
 from reidclip.stages.choose import Say
 from reidclip.train.device import pick_device
-
-MAY_ERR = "clothes were seen by a parser and grouped by their colours, which may err: the same outfit can answer, and another be left out"
 
 
 def worn_by(

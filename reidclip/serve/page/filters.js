@@ -16,7 +16,7 @@ export function build(info) {
   $("clothes-box").hidden = info.clothes.mode === "none";
   wears = !info.clothes.of_pictures;
   $("clothes-note").textContent = info.clothes.mode === "clusters"
-    ? `By ${info.clothes.count} groups of similar clothes.`
+    ? `By ${info.clothes.count} groups of similar clothes, seen by a parser: it may err.`
     : `By the data's ${info.clothes.count} labels of clothes.`;
   $("top").max = info.limits.top;
   $("filters").open = window.matchMedia("(min-width: 861px)").matches;
