@@ -53,7 +53,8 @@ def extract(
         typer.Option(
             "--mot",
             metavar="FILE",
-            help="Boxes of a tracker as MOT text (frame,id,left,top,width,height,confidence): once for each source, in their order.",
+            help="Boxes of a tracker as MOT text (frame,id,left,top,width,height,confidence): once for each source, in their order. "
+            "They count frames from 1; items.csv and keys of items count from 0.",
             rich_help_panel=_FRAMES,
             show_default=False,
         ),

@@ -14,7 +14,7 @@ from reidclip.data.images import picture_size
 from reidclip.errors import UserError
 from reidclip.gallery.boxes import Box, chosen_boxes
 from reidclip.gallery.items import Item
-from reidclip.gallery.mot import Detection, read_mot
+from reidclip.gallery.mot import Detection, frame_told, read_mot
 from reidclip.gallery.reading import Clock, Reading
 from reidclip.gallery.sources import Source
 from reidclip.gallery.video import Video
@@ -63,7 +63,7 @@ def of_frames(folder: Path, mot: Path | None, clock: Clock, reading: Reading, no
     boxes = _boxes(mot, picture_size(root / next(iter(files.values()))), reading, notes)
     missing = [d for d, _ in boxes if d.frame not in files]
     if missing:
-        told = f"{mot}, line {missing[0].line}: frame {missing[0].frame + 1} is not in {root}"
+        told = f"{mot}, line {missing[0].line}: {frame_told(missing[0].frame)} is not in {root}"
         _refuse_or_note(told, len(missing), reading, notes)
     items = [
         Item(files[d.frame], box=box, track=d.track, time=clock.time(d.frame, fps), camid=clock.camera)
@@ -94,7 +94,7 @@ def _within(
     inside = [(d, box) for d, box in boxes if d.frame < frames]
     if len(inside) < len(boxes):
         first = next(d for d, _ in boxes if d.frame >= frames)
-        told = f"{mot}, line {first.line}: frame {first.frame + 1}, but {path} has {counted(frames, 'frame', 'frames')}"
+        told = f"{mot}, line {first.line}: {frame_told(first.frame)}, but {path} has {counted(frames, 'frame', 'frames')}"
         _refuse_or_note(told, len(boxes) - len(inside), reading, notes)
     if not inside:
         raise UserError(f"None of the boxes of {mot} is in a frame of {path}.", "Do they belong together?")

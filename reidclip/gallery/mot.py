@@ -43,6 +43,11 @@ class Detection:
     confidence: float = 1.0
 
 
+def frame_told(frame: int) -> str:
+    """A frame as keys and items.csv count it, from 0, and as MOT texts do: "frame 19 (MOT 20)"."""
+    return f"frame {frame} (MOT {frame + 1})"
+
+
 def read_mot(path: Path, on_error: OnError = "fail") -> tuple[list[Detection], list[str]]:
     """All boxes of a file by frame, track and line, and notes on lines that were left out.
 

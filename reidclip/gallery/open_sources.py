@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from reidclip.counted import counted, which
-from reidclip.data.files import PICTURE_SUFFIXES
-from reidclip.errors import UserError
-from reidclip.gallery.frames import of_frames, of_video
+from reidclip.data.files import PICTURE_SUFFIXES, file_names, is_picture
+from reidclip.data.images import picture_size
+from reidclip.errors import UserError, WorkError
+from reidclip.gallery.frames import FRAMES_FOLDER, of_frames, of_video
 from reidclip.gallery.items import Item
 from reidclip.gallery.labelled import of_folders
 from reidclip.gallery.reading import Clock, Reading
@@ -21,6 +23,7 @@ from reidclip.records import Dataset
 
 Kind = Literal["folder", "frames", "picture", "video"]
 
+_FEWEST_FRAMES, _NUMBERED = 3, re.compile(r"(.*?)([0-9]+)")
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 
 
@@ -59,7 +62,7 @@ def open_sources(paths: Sequence[Path], layouts: str | Sequence[str] | None, rea
             sources.append(open_one(path, mot, clock, reading, notes, say))
     root, placed = _below_one_folder(sources, paths)
     placed, twice = _each_once(placed)
-    notes += twice + _links_out(root, placed)
+    notes += twice + _links_out(root, placed) + _scenes(paths, kinds)
     alone = dataset if len(folders) == len(paths) else None
     return Opened(placed, alone, tuple(notes))
 
@@ -82,6 +85,36 @@ def _kind(path: Path, reading: Reading) -> Kind:
         f"{path} is neither a folder nor a picture nor a video, by its name.",
         f"Pictures end in {', '.join(sorted(PICTURE_SUFFIXES))}; videos in {', '.join(sorted(VIDEO_SUFFIXES))}.",
     )
+
+
+def _scenes(paths: Sequence[Path], kinds: Sequence[Kind]) -> list[str]:
+    """Folders that look like a video's frames, and are taken as pictures of one person each."""
+    notes = []
+    for path, kind in zip(paths, kinds, strict=True):
+        if kind == "folder" and (frames := _looks_like_frames(path)):
+            notes.append(
+                f"{frames} looks like the frames of a video, and each is taken whole, as a picture of one person: "
+                "--mot FILE takes the boxes of a tracker"
+            )
+    return notes
+
+
+def _looks_like_frames(folder: Path) -> Path | None:
+    """The folder, or its ``img1``, where pictures are called alike but for numbers in a row, and are wider than high: people are not."""
+    root = folder / FRAMES_FOLDER if (folder / FRAMES_FOLDER).is_dir() else folder
+    names = sorted(name for name in file_names(root) if is_picture(name))
+    numbered = [_NUMBERED.fullmatch(Path(name).stem) for name in names]
+    called = {match[1]: sorted(int(m[2]) for m in numbered if m) for match in numbered if match}
+    if len(names) < _FEWEST_FRAMES or not all(numbered) or len(called) != 1:
+        return None
+    ((first, *_, last),) = called.values()
+    if last - first != len(names) - 1:
+        return None
+    try:
+        height, width = picture_size(root / names[0])
+    except WorkError:
+        return None
+    return root if width > height else None
 
 
 def _check_options(paths: Sequence[Path], kinds: Sequence[Kind], reading: Reading) -> None:

@@ -212,7 +212,7 @@ def test_boxes_behind_the_end_of_the_video(line: CommandLine, extract: Extract) 
     video, mot = walk()
     mot.write_text(mot.read_text() + "7,7,1,8,16,32,1\n")
     run = line("extract", video, "--mot", mot, *CLIP, code=2)
-    assert "walk.txt, line 13: frame 7, but walk.avi has 6 frames" in run.err
+    assert "walk.txt, line 13: frame 6 (MOT 7), but walk.avi has 6 frames" in run.err
     assert len(extract(video, "--mot", mot, "--on-error", "skip").items) == 12
 
 
@@ -305,3 +305,12 @@ def test_a_dry_run_writes_nothing(line: CommandLine) -> None:
     plan = line("extract", "prcc", *CLIP, "--dry-run").json
     assert plan["items"] == 36 and plan["writes"] == "vectors/zero-shot-tiny-prcc"
     assert not Path("artifacts").exists()
+
+
+@pytest.mark.parametrize(("called", "height", "told"), [("{}", 20, True), ("shot_{:03d}", 20, True), ("{}", 60, False), ("{}0", 20, False)])
+def test_frames_that_are_taken_for_people_are_told(line: CommandLine, called: str, height: int, told: bool) -> None:
+    for number in range(8, 12):
+        path = Path("shots") / f"{called.format(number)}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (40, height)).save(path)
+    assert ("shots looks like the frames of a video" in line("extract", "shots", *CLIP, "--dry-run").err) == told
