@@ -25,8 +25,8 @@ def doctor(
 ) -> None:
     """Tell what is here and what is missing: versions, devices, weights, plugins, extras, video codecs, the store, disk space.
 
-    Exit code 1 when something is broken: a plugin that does not load, an artifact whose manifest is damaged
-    (with --verify: any of its files), a package that is missing. Warnings, and what nobody needs to have, do not count; -q prints warnings and faults alone.
+    Exit code 1 when something is broken: a plugin that does not load, an artifact whose manifest is damaged (with --verify: any of its
+    files), a package that is missing. Warnings, and what nobody needs to have, do not count; -q prints warnings and faults alone.
 
     Example: reidclip doctor --verify
     """
